@@ -1,0 +1,197 @@
+//! Where things lie in the file: page size, zones and the groups of the free map.
+
+use super::{MapEntry, MapHeader, SLOT_STRIDE, SLOTS};
+use core::fmt;
+
+/// Levels that the free map can have above its bit pages.
+pub(crate) const MAP_LEVELS: u32 = 7;
+
+/// A geometry that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GeometryError {
+    /// The page size is not a power of two from 512 to 65,536 bytes.
+    PageSize(u32),
+    /// The unit is not a power of two from 512 bytes to the page size.
+    Unit(u32),
+    /// The journal is not a whole number of pages from 4 pages to 1 GiB.
+    JournalLength(u64),
+    /// The chunk size is not a whole number of pages from one page to 64 MiB.
+    ChunkSize(u32),
+    /// Zones overlap or the length does not fit.
+    Inconsistent,
+}
+
+impl fmt::Display for GeometryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PageSize(n) => write!(f, "page size {n} is not a power of two from 512 to 65536"),
+            Self::Unit(n) => write!(f, "atomic unit {n} is not a power of two from 512 to the page size"),
+            Self::JournalLength(n) => {
+                write!(f, "journal length {n} is not a whole number of pages, at least 4 pages and at most 1 GiB")
+            }
+            Self::ChunkSize(n) => {
+                write!(f, "chunk size {n} is not a whole number of pages, at most 64 MiB")
+            }
+            Self::Inconsistent => f.write_str("the zones of the file do not fit together"),
+        }
+    }
+}
+
+impl core::error::Error for GeometryError {}
+
+/// The sizes that a file was created with, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    page_size: u32,
+    unit: u32,
+    journal_length: u64,
+    chunk_size: u32,
+}
+
+impl Geometry {
+    /// Checks the sizes, all in bytes.
+    ///
+    /// # Errors
+    /// The size that cannot be.
+    pub fn new(page_size: u32, unit: u32, journal_length: u64, chunk_size: u32) -> Result<Self, GeometryError> {
+        if !page_size.is_power_of_two() || !(512..=65_536).contains(&page_size) {
+            return Err(GeometryError::PageSize(page_size));
+        }
+        if !unit.is_power_of_two() || !(512..=page_size).contains(&unit) {
+            return Err(GeometryError::Unit(unit));
+        }
+        let page = u64::from(page_size);
+        if !journal_length.is_multiple_of(page) || journal_length < 4 * page || journal_length > 1 << 30 {
+            return Err(GeometryError::JournalLength(journal_length));
+        }
+        if chunk_size == 0 || !chunk_size.is_multiple_of(page_size) || chunk_size > 64 << 20 {
+            return Err(GeometryError::ChunkSize(chunk_size));
+        }
+        let geometry = Self { page_size, unit, journal_length, chunk_size };
+        // A chunk lies in one group, behind the group's map slots.
+        if geometry.pages_for(u64::from(chunk_size)) + 2 * u64::from(MAP_LEVELS + 1) > geometry.group_pages() {
+            return Err(GeometryError::ChunkSize(chunk_size));
+        }
+        Ok(geometry)
+    }
+
+    /// Page size in bytes.
+    #[must_use]
+    pub const fn page_size(&self) -> usize {
+        self.page_size as usize
+    }
+
+    /// Alignment in bytes of what follows a sync in the journal.
+    #[must_use]
+    pub const fn unit(&self) -> usize {
+        self.unit as usize
+    }
+
+    /// Bytes of a chunk of a large block.
+    #[must_use]
+    pub const fn chunk_size(&self) -> u32 {
+        self.chunk_size
+    }
+
+    /// First byte of the journal ring.
+    #[must_use]
+    pub const fn journal_offset(&self) -> u64 {
+        (SLOT_STRIDE * SLOTS as u64).next_multiple_of(self.page_size as u64)
+    }
+
+    /// Length of the journal ring in bytes.
+    #[must_use]
+    pub const fn journal_length(&self) -> u64 {
+        self.journal_length
+    }
+
+    /// First page of group 0.
+    #[must_use]
+    pub const fn first_group(&self) -> u64 {
+        (self.journal_offset() + self.journal_length) / self.page_size as u64
+    }
+
+    /// Bytes that one copy of a superblock is written with.
+    #[must_use]
+    pub const fn slot_size(&self) -> usize {
+        if self.unit > 4096 { 4096 } else { self.unit as usize }
+    }
+
+    /// Longest name in bytes: an eighth of a page, at most 1,024.
+    #[must_use]
+    pub const fn max_name(&self) -> usize {
+        let eighth = self.page_size as usize / 8;
+        if eighth > 1024 { 1024 } else { eighth }
+    }
+
+    /// Longest value in bytes that lies in its registry record.
+    #[must_use]
+    pub const fn max_inline(&self) -> usize {
+        self.page_size as usize / 4
+    }
+
+    /// Pages of a group, each with one bit in the group's map page.
+    #[must_use]
+    pub const fn group_pages(&self) -> u64 {
+        (self.page_size as u64 - MapHeader::SIZE as u64) * 8
+    }
+
+    /// Entries of a map page above the bits.
+    #[must_use]
+    pub const fn map_fanout(&self) -> u64 {
+        (self.page_size as u64 - MapHeader::SIZE as u64) / MapEntry::SIZE as u64
+    }
+
+    /// Pages that `bytes` bytes take up.
+    #[must_use]
+    pub const fn pages_for(&self, bytes: u64) -> u64 {
+        bytes.div_ceil(self.page_size as u64)
+    }
+
+    /// The most pages a file can have: what the free map can describe, below 2^48 bytes.
+    #[must_use]
+    pub fn max_pages(&self) -> u64 {
+        let by_map = self.map_fanout().saturating_pow(MAP_LEVELS).saturating_mul(self.group_pages());
+        by_map.min((1 << 48) / self.page_size as u64)
+    }
+
+    /// Byte offset of page `page`.
+    #[must_use]
+    pub const fn offset(&self, page: u64) -> u64 {
+        page.saturating_mul(self.page_size as u64)
+    }
+
+    /// Number of groups that a file of `pages` pages has.
+    pub(crate) const fn groups(&self, pages: u64) -> u64 {
+        pages.saturating_sub(self.first_group()).div_ceil(self.group_pages())
+    }
+
+    /// First page of group `group`.
+    pub(crate) const fn group_start(&self, group: u64) -> u64 {
+        self.first_group().saturating_add(group.saturating_mul(self.group_pages()))
+    }
+
+    /// The group that page `page` lies in; the page must lie behind the journal.
+    pub(crate) const fn group_of(&self, page: u64) -> u64 {
+        (page - self.first_group()) / self.group_pages()
+    }
+
+    /// Pages at the start of group `group` that hold map slots: two for its bits and two more for
+    /// each level whose page begins with this group.
+    pub(crate) fn reserved(&self, group: u64) -> u64 {
+        let mut levels = 1;
+        let mut span = self.map_fanout();
+        while levels <= u64::from(MAP_LEVELS) && group.is_multiple_of(span) {
+            levels += 1;
+            span = span.saturating_mul(self.map_fanout());
+        }
+        2 * levels
+    }
+
+    /// Page of slot `slot` (1 or 2) of the map page `index` on level `level`.
+    pub(crate) fn map_page(&self, level: u32, index: u64, slot: u32) -> u64 {
+        let group = index.saturating_mul(self.map_fanout().saturating_pow(level));
+        self.group_start(group) + u64::from(2 * level) + u64::from(slot) - 1
+    }
+}

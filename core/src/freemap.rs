@@ -1,0 +1,686 @@
+//! The free map and the allocator over it.
+//!
+//! 1. One bit a page, in map pages of two slots each (A and B); entries above them hold digest,
+//!    slot and count of set bits, the superblock those of the top page. A checkpoint writes a
+//!    changed map page into the slot that the durable generation does not use.
+//! 2. Allocation reads the *durable* map only and moves forward only, from the cursor of the last
+//!    durable checkpoint to the end of the file and from the start to that cursor again. So what was
+//!    handed out since then is never met twice, and nothing freed since then is handed out, without
+//!    a list of either. When nothing is left ahead, a checkpoint starts the next round.
+//! 3. Pages that were handed out and never committed are free again after the next checkpoint,
+//!    because no bit was set for them.
+//! 4. A map page that was never written is all free.
+
+use crate::device::BlockDevice;
+use crate::digest::Digest;
+use crate::error::{Damage, ReadError, Structure, WriteError};
+use crate::format::{Geometry, MapEntry, MapHeader, U32, U64};
+use crate::ids::{Extent, PageIndex};
+use zerocopy::IntoBytes as _;
+
+/// The most map pages that are kept in memory.
+pub(crate) const MAX_WINDOWS: usize = 128;
+
+/// The fewest that the free map can work with: a path of the durable map, a path of the next one.
+pub(crate) const MIN_WINDOWS: usize = 6;
+
+/// A pointer to a map page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MapRef {
+    pub(crate) digest: Digest,
+    pub(crate) used: u64,
+    /// 0 absent, 1 A, 2 B.
+    pub(crate) slot: u32,
+}
+
+/// The top page of a map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MapTop {
+    pub(crate) level: u32,
+    pub(crate) at: MapRef,
+}
+
+/// What allocation may still use: from the cursor up to the file's end and then, once wrapped, up
+/// to `limit`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ahead {
+    pub(crate) limit: u64,
+    pub(crate) wrapped: bool,
+    /// Free pages that the cursor has passed.
+    pub(crate) passed: u64,
+}
+
+impl Ahead {
+    /// All that is ahead of a cursor that has just come to `cursor`.
+    const fn of(cursor: u64) -> Self {
+        Self { limit: cursor, wrapped: false, passed: 0 }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    level: u32,
+    index: u64,
+    slot: u32,
+    dirty: bool,
+    touched: u64,
+}
+
+/// Memory and device that the map's functions work with.
+pub(crate) struct MapSpace<'a, D> {
+    pub(crate) device: &'a mut D,
+    pub(crate) geometry: &'a Geometry,
+    /// Pages of memory for map pages.
+    pub(crate) windows: &'a mut [u8],
+}
+
+/// The state of the map and the allocator.
+#[derive(Clone, Debug)]
+pub(crate) struct FreeMap {
+    durable: MapTop,
+    next: MapTop,
+    windows: heapless::Vec<Window, MAX_WINDOWS>,
+    clock: u64,
+    pub(crate) cursor: u64,
+    /// Limits for allocation now.
+    pub(crate) ahead: Ahead,
+    /// Limits once the checkpoint that began last is durable.
+    since: Ahead,
+    /// Where the commits that the checkpoint does not fold began.
+    mark: u64,
+    /// Free pages ahead, about.
+    pub(crate) free_ahead: u64,
+    /// Writes under way whose pages no commit refers to yet: how many, where the oldest began and
+    /// what was ahead since then. A checkpoint must not call those pages free.
+    staged: u32,
+    stage_mark: u64,
+    stage: Ahead,
+}
+
+impl FreeMap {
+    pub(crate) fn new(durable: MapTop, cursor: u64, pages: u64, geometry: &Geometry) -> Self {
+        let ahead = Ahead::of(cursor);
+        let mut map = Self {
+            durable,
+            next: durable,
+            windows: heapless::Vec::new(),
+            clock: 0,
+            cursor,
+            ahead,
+            since: ahead,
+            mark: cursor,
+            free_ahead: 0,
+            staged: 0,
+            stage_mark: 0,
+            stage: ahead,
+        };
+        map.free_ahead = map.free_in_file(pages, geometry);
+        map
+    }
+
+    /// Pages of the file that the durable map calls free, at least.
+    fn free_in_file(&self, pages: u64, geometry: &Geometry) -> u64 {
+        let map_pages = (0..=u64::from(self.durable.level)).fold(0, |sum: u64, level| {
+            let span = geometry.map_fanout().saturating_pow(level as u32);
+            sum + 2 * geometry.groups(pages).div_ceil(span) + 2
+        });
+        pages
+            .saturating_sub(geometry.first_group())
+            .saturating_sub(self.durable.at.used)
+            .saturating_sub(map_pages)
+    }
+
+    /// The durable map's top page.
+    pub(crate) const fn durable(&self) -> MapTop {
+        self.durable
+    }
+
+    /// Begins a checkpoint of all commits so far: changes go to the next map from here on.
+    pub(crate) fn begin(&mut self) {
+        self.next = self.durable;
+        (self.mark, self.since) = if self.staged > 0 {
+            (self.stage_mark, self.stage)
+        } else {
+            (self.cursor, Ahead::of(self.cursor))
+        };
+    }
+
+    /// A write begins whose pages no commit refers to yet.
+    pub(crate) fn stage(&mut self) {
+        if self.staged == 0 {
+            (self.stage_mark, self.stage) = (self.cursor, Ahead::of(self.cursor));
+        }
+        self.staged += 1;
+    }
+
+    /// Such a write was committed or given up.
+    pub(crate) fn unstage(&mut self) {
+        self.staged = self.staged.saturating_sub(1);
+    }
+
+    /// The cursor that the checkpoint's superblock records.
+    pub(crate) const fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    /// The next map has become the durable one.
+    pub(crate) fn finish(&mut self, pages: u64, geometry: &Geometry) {
+        self.durable = self.next;
+        self.ahead = self.since;
+        self.free_ahead = self.free_in_file(pages, geometry).saturating_sub(self.since.passed);
+    }
+
+    /// Gives the next map up.
+    pub(crate) fn abandon(&mut self) {
+        self.next = self.durable;
+        self.windows.clear();
+    }
+
+    /// Takes note that the file has grown.
+    pub(crate) fn grown(&mut self, old: u64, new: u64) {
+        self.free_ahead += new - old;
+        let jump = self.ahead.wrapped && self.ahead.limit != old;
+        for ahead in [&mut self.ahead, &mut self.since, &mut self.stage] {
+            if ahead.wrapped {
+                ahead.limit = new;
+            }
+        }
+        if jump {
+            self.cursor = old;
+            self.free_ahead = new - old;
+        }
+    }
+
+    fn find(&self, level: u32, index: u64, slot: u32) -> Option<usize> {
+        self.windows
+            .iter()
+            .position(|window| window.level == level && window.index == index && window.slot == slot)
+    }
+
+    fn page<'w, D>(space: &'w MapSpace<'_, D>, window: usize) -> &'w [u8] {
+        let size = space.geometry.page_size();
+        &space.windows[window * size..(window + 1) * size]
+    }
+
+    fn page_mut<'w, D>(space: &'w mut MapSpace<'_, D>, window: usize) -> &'w mut [u8] {
+        let size = space.geometry.page_size();
+        &mut space.windows[window * size..(window + 1) * size]
+    }
+
+    /// A window for a page that is not in memory; writes a changed page out if it must.
+    fn claim<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        window: Window,
+    ) -> Result<usize, WriteError<D::Error>> {
+        let capacity = (space.windows.len() / space.geometry.page_size()).min(MAX_WINDOWS);
+        if self.windows.len() < capacity && self.windows.push(window).is_ok() {
+            return Ok(self.windows.len() - 1);
+        }
+        // A changed page goes only when no changed page below it is left, so that the parent that
+        // has to take the digest is still here.
+        let lowest = |a: &(usize, &Window)| (a.1.dirty, if a.1.dirty { a.1.level } else { 0 }, a.1.touched);
+        let victim = self.windows.iter().enumerate().min_by_key(lowest).map(|(at, _)| at);
+        let victim = victim.ok_or(WriteError::WorkspaceTooSmall)?;
+        if self.windows[victim].dirty {
+            self.write_out(space, victim)?;
+        }
+        self.windows[victim] = window;
+        Ok(victim)
+    }
+
+    /// Writes a changed map page into its slot and its digest into its parent.
+    fn write_out<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        at: usize,
+    ) -> Result<(), WriteError<D::Error>> {
+        let Window { level, index, slot, .. } = self.windows[at];
+        let digest = Digest::of(Self::page(space, at));
+        let offset = space.geometry.offset(space.geometry.map_page(level, index, slot));
+        let size = space.geometry.page_size();
+        let page = &space.windows[at * size..(at + 1) * size];
+        space.device.write(offset, page).map_err(WriteError::Device)?;
+        self.windows[at].dirty = false;
+        if level == self.next.level {
+            self.next.at.digest = digest;
+            return Ok(());
+        }
+        let fanout = space.geometry.map_fanout();
+        let parent = self
+            .windows
+            .iter()
+            .position(|w| w.level == level + 1 && w.index == index / fanout && w.dirty)
+            .ok_or(WriteError::WorkspaceTooSmall)?;
+        let mut entry = entry(Self::page(space, parent), index % fanout);
+        entry.digest = digest;
+        set_entry(Self::page_mut(space, parent), index % fanout, entry);
+        Ok(())
+    }
+
+    /// The window of an existing map page, read and verified if need be.
+    fn load<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+        at: MapRef,
+    ) -> Result<usize, WriteError<D::Error>> {
+        self.clock += 1;
+        if let Some(found) = self.find(level, index, at.slot) {
+            self.windows[found].touched = self.clock;
+            return Ok(found);
+        }
+        let window = Window { level, index, slot: at.slot, dirty: false, touched: self.clock };
+        let found = self.claim(space, window)?;
+        let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
+        let size = space.geometry.page_size();
+        let page = &mut space.windows[found * size..(found + 1) * size];
+        let read = space.device.read(offset, page).map_err(ReadError::Device);
+        let header = MapHeader::read(page);
+        let belongs = header.is_some_and(|header| {
+            header.magic == MapHeader::MAGIC && header.level.get() == level && header.index.get() == index
+        });
+        if read.is_err() || !belongs || Digest::of(page) != at.digest {
+            // The window holds nothing that may be found again.
+            self.windows[found].slot = u32::MAX;
+            read?;
+            return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
+        }
+        Ok(found)
+    }
+
+    /// What `top`'s map knows of a map page.
+    fn entry_of<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        top: MapTop,
+        level: u32,
+        index: u64,
+    ) -> Result<MapRef, WriteError<D::Error>> {
+        let fanout = space.geometry.map_fanout();
+        if level > top.level || index / fanout.saturating_pow(top.level - level) != 0 {
+            return Ok(MapRef::default());
+        }
+        let mut at = top.at;
+        for l in (level + 1..=top.level).rev() {
+            if at.slot == 0 {
+                return Ok(MapRef::default());
+            }
+            let window = self.load(space, l, index / fanout.saturating_pow(l - level), at)?;
+            at = entry(Self::page(space, window), index / fanout.saturating_pow(l - level - 1) % fanout);
+        }
+        if at.slot > 2 { Ok(MapRef::default()) } else { Ok(at) }
+    }
+
+    /// The window of a map page that may be changed, as part of the next map.
+    fn change<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+    ) -> Result<usize, WriteError<D::Error>> {
+        let fanout = space.geometry.map_fanout();
+        while level > self.next.level || index >= fanout.saturating_pow(self.next.level - level) {
+            self.raise(space)?;
+        }
+        if level < self.next.level {
+            self.change(space, level + 1, index / fanout)?;
+        }
+        let durable = self.entry_of(space, self.durable, level, index)?;
+        let next = self.entry_of(space, self.next, level, index)?;
+        if next.slot == 0 || next.slot == durable.slot {
+            self.copy_page(space, level, index, durable)?;
+        }
+        let next = self.entry_of(space, self.next, level, index)?;
+        let window = self.load(space, level, index, next)?;
+        self.windows[window].dirty = true;
+        Ok(window)
+    }
+
+    /// Makes the next map's version of a page, in the slot that the durable map does not use.
+    fn copy_page<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+        durable: MapRef,
+    ) -> Result<(), WriteError<D::Error>> {
+        let slot = if durable.slot == 1 { 2 } else { 1 };
+        if let Some(stale) = self.find(level, index, slot) {
+            self.windows[stale].slot = u32::MAX;
+        }
+        let size = space.geometry.page_size();
+        let old = if durable.slot == 0 { None } else { Some(self.load(space, level, index, durable)?) };
+        self.clock += 1;
+        if let Some(old) = old {
+            self.windows[old].touched = self.clock;
+        }
+        let window = self.claim(space, Window { level, index, slot, dirty: true, touched: self.clock })?;
+        let mut added = 0;
+        match old {
+            Some(old) if old == window => return Err(WriteError::WorkspaceTooSmall),
+            Some(old) => space.windows.copy_within(old * size..(old + 1) * size, window * size),
+            None => added = self.blank(space, window),
+        }
+        self.set_slot(space, level, index, slot)?;
+        self.add_used(space, level, index, added as i64)
+    }
+
+    /// Makes a new, empty map page in `window` and returns the number of its set bits.
+    fn blank<D>(&mut self, space: &mut MapSpace<'_, D>, window: usize) -> u64 {
+        let Window { level, index, .. } = self.windows[window];
+        let reserved = space.geometry.reserved(index);
+        let page = Self::page_mut(space, window);
+        page.fill(0);
+        let header = MapHeader {
+            magic: MapHeader::MAGIC,
+            level: U32::new(level),
+            index: U64::new(index),
+            reserved: [0; 16],
+        };
+        page[..MapHeader::SIZE].copy_from_slice(header.as_bytes());
+        if level > 0 {
+            return 0;
+        }
+        set_bits(page, 0, reserved, true);
+        reserved
+    }
+
+    /// Adds a level above the next map's top page.
+    fn raise<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<(), WriteError<D::Error>> {
+        let old = self.next;
+        self.clock += 1;
+        let level = old.level + 1;
+        let slot = 1;
+        let window = self.claim(space, Window { level, index: 0, slot, dirty: true, touched: self.clock })?;
+        self.blank(space, window);
+        set_entry(Self::page_mut(space, window), 0, old.at);
+        self.next = MapTop { level, at: MapRef { digest: Digest::default(), used: old.at.used, slot } };
+        Ok(())
+    }
+
+    /// Points the parent of a next map page to `slot`.
+    fn set_slot<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+        slot: u32,
+    ) -> Result<(), WriteError<D::Error>> {
+        if level == self.next.level {
+            self.next.at.slot = slot;
+            return Ok(());
+        }
+        let fanout = space.geometry.map_fanout();
+        let parent = self.change(space, level + 1, index / fanout)?;
+        let mut child = entry(Self::page(space, parent), index % fanout);
+        child.slot = slot;
+        set_entry(Self::page_mut(space, parent), index % fanout, child);
+        Ok(())
+    }
+
+    /// Adds to the counts of set bits above a next map page.
+    fn add_used<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+        delta: i64,
+    ) -> Result<(), WriteError<D::Error>> {
+        let fanout = space.geometry.map_fanout();
+        let mut child = index;
+        for above in level + 1..=self.next.level {
+            let parent = child / fanout;
+            let window = self.change(space, above, parent)?;
+            let mut known = entry(Self::page(space, window), child % fanout);
+            known.used = known.used.saturating_add_signed(delta);
+            set_entry(Self::page_mut(space, window), child % fanout, known);
+            child = parent;
+        }
+        self.next.at.used = self.next.at.used.saturating_add_signed(delta);
+        Ok(())
+    }
+
+    /// Sets or clears the bits of `extent` in the next map.
+    pub(crate) fn mark_extent<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        extent: Extent,
+        used: bool,
+    ) -> Result<(), WriteError<D::Error>> {
+        let geometry = *space.geometry;
+        let mut page = extent.start.0;
+        while page < extent.end() {
+            let group = geometry.group_of(page);
+            let start = geometry.group_start(group);
+            let end = extent.end().min(start + geometry.group_pages());
+            let window = self.change(space, 0, group)?;
+            let changed = set_bits(Self::page_mut(space, window), page - start, end - page, used);
+            let delta = if used { changed as i64 } else { -(changed as i64) };
+            self.add_used(space, 0, group, delta)?;
+            page = end;
+        }
+        Ok(())
+    }
+
+    /// Writes every changed map page and returns the next map's top page, for the superblock.
+    pub(crate) fn flush<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+    ) -> Result<MapTop, WriteError<D::Error>> {
+        for level in 0..=self.next.level {
+            while let Some(at) = self.windows.iter().position(|w| w.dirty && w.level == level) {
+                self.write_out(space, at)?;
+            }
+        }
+        Ok(self.next)
+    }
+
+    /// Hands out the next run of at least `min` and at most `want` pages, if there is one ahead.
+    /// `pinned` names the first part of a run that may not be used.
+    pub(crate) fn allocate<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        (min, want): (u64, u64),
+        pages: u64,
+        pinned: impl Fn(Extent) -> Option<Extent>,
+    ) -> Result<Option<Extent>, WriteError<D::Error>> {
+        let geometry = *space.geometry;
+        let (mut at, mut wrapped, mut passed) = (self.cursor.max(geometry.first_group()), self.ahead.wrapped, 0);
+        loop {
+            let end = if wrapped { self.ahead.limit.min(pages) } else { pages };
+            if at >= end {
+                if wrapped {
+                    return Ok(None);
+                }
+                (wrapped, at) = (true, geometry.first_group());
+                continue;
+            }
+            let group = geometry.group_of(at);
+            let start = geometry.group_start(group);
+            let stop = end.min(start.saturating_add(geometry.group_pages()));
+            let run = self.free_run(space, group, at, stop, want)?;
+            let Some(run) = run else {
+                at = stop;
+                continue;
+            };
+            let free = match pinned(run) {
+                None => run,
+                Some(held) if held.start > run.start => Extent::new(run.start, held.start.0 - run.start.0),
+                Some(held) => {
+                    at = held.end().max(run.start.0 + 1);
+                    continue;
+                }
+            };
+            passed += free.pages;
+            at = free.end();
+            if free.pages >= min {
+                let wraps = wrapped && !self.ahead.wrapped;
+                for ahead in [&mut self.ahead, &mut self.since, &mut self.stage] {
+                    ahead.wrapped |= wraps;
+                    ahead.passed += passed;
+                }
+                self.cursor = at;
+                self.free_ahead = self.free_ahead.saturating_sub(passed);
+                return Ok(Some(free));
+            }
+        }
+    }
+
+    /// The first free run of the durable map in `at..stop`, which lies in `group`, cut at `want`.
+    fn free_run<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        group: u64,
+        at: u64,
+        stop: u64,
+        want: u64,
+    ) -> Result<Option<Extent>, WriteError<D::Error>> {
+        let geometry = *space.geometry;
+        let start = geometry.group_start(group);
+        let known = self.entry_of(space, self.durable, 0, group)?;
+        let first = at.max(start + geometry.reserved(group));
+        if first >= stop || known.used >= geometry.group_pages() {
+            return Ok(None);
+        }
+        if known.slot == 0 {
+            return Ok(Some(Extent::new(PageIndex(first), want.min(stop - first))));
+        }
+        let window = self.load(space, 0, group, known)?;
+        let page = Self::page(space, window);
+        let Some(free) = next_bit(page, first - start, stop - start, false) else { return Ok(None) };
+        let limit = (free + want).min(stop - start);
+        let end = next_bit(page, free, limit, true).unwrap_or(limit);
+        Ok(Some(Extent::new(PageIndex(start + free), end - free)))
+    }
+
+    /// Takes the last `pages` pages of the extent that was handed out last back.
+    pub(crate) fn give_back(&mut self, pages: u64) {
+        self.cursor -= pages;
+        self.free_ahead += pages;
+        for ahead in [&mut self.ahead, &mut self.since, &mut self.stage] {
+            ahead.passed = ahead.passed.saturating_sub(pages);
+        }
+    }
+
+    /// Goes on where the last record of a journal says allocation stood.
+    pub(crate) fn resume(&mut self, cursor: u64, limit: u64, wrapped: bool, pages: u64) {
+        let ahead = if wrapped { limit.saturating_sub(cursor) } else { pages.saturating_sub(cursor) + limit };
+        self.free_ahead = self.free_ahead.min(ahead);
+        self.cursor = cursor;
+        self.ahead = Ahead { limit, wrapped, passed: 0 };
+    }
+
+    /// Whether all pages of `extent` are marked used in the durable map.
+    pub(crate) fn is_used<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        extent: Extent,
+    ) -> Result<bool, WriteError<D::Error>> {
+        let geometry = *space.geometry;
+        let mut page = extent.start.0;
+        while page < extent.end() {
+            let group = geometry.group_of(page);
+            let start = geometry.group_start(group);
+            let end = extent.end().min(start + geometry.group_pages());
+            let known = self.entry_of(space, self.durable, 0, group)?;
+            if known.slot == 0 {
+                return Ok(false);
+            }
+            let window = self.load(space, 0, group, known)?;
+            if next_bit(Self::page(space, window), page - start, end - start, false).is_some() {
+                return Ok(false);
+            }
+            page = end;
+        }
+        Ok(true)
+    }
+
+    /// Reads and verifies the map page of `group` and calls `each` with every run of set bits behind
+    /// the group's own map slots. Returns the number of set bits.
+    pub(crate) fn scan_group<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        group: u64,
+        mut each: impl FnMut(Extent),
+    ) -> Result<u64, WriteError<D::Error>> {
+        let geometry = *space.geometry;
+        let known = self.entry_of(space, self.durable, 0, group)?;
+        if known.slot == 0 {
+            return Ok(0);
+        }
+        let window = self.load(space, 0, group, known)?;
+        let page = Self::page(space, window);
+        let (mut at, stop) = (geometry.reserved(group), geometry.group_pages());
+        let mut used = at;
+        while let Some(first) = next_bit(page, at, stop, true) {
+            let end = next_bit(page, first, stop, false).unwrap_or(stop);
+            each(Extent::new(PageIndex(geometry.group_start(group) + first), end - first));
+            used += end - first;
+            at = end;
+        }
+        Ok(used)
+    }
+}
+
+fn entry(page: &[u8], index: u64) -> MapRef {
+    let at = MapHeader::SIZE + index as usize * MapEntry::SIZE;
+    page.get(at..).and_then(MapEntry::read).map_or_else(MapRef::default, |entry| MapRef {
+        digest: Digest(entry.digest),
+        used: entry.used.get(),
+        slot: entry.slot.get(),
+    })
+}
+
+fn set_entry(page: &mut [u8], index: u64, at: MapRef) {
+    let start = MapHeader::SIZE + index as usize * MapEntry::SIZE;
+    let entry = MapEntry {
+        digest: at.digest.0,
+        used: U64::new(at.used),
+        slot: U32::new(at.slot),
+        reserved: U32::new(0),
+    };
+    page[start..start + MapEntry::SIZE].copy_from_slice(entry.as_bytes());
+}
+
+/// The 64 bits of a map page that start at bit `64 * word`.
+fn word(page: &[u8], word: u64) -> u64 {
+    let at = MapHeader::SIZE + word as usize * 8;
+    let mut bytes = [0; 8];
+    if let Some(found) = page.get(at..at + 8) {
+        bytes.copy_from_slice(found);
+    }
+    u64::from_le_bytes(bytes)
+}
+
+/// The first bit in `from..to` that is set (or clear).
+fn next_bit(page: &[u8], from: u64, to: u64, set: bool) -> Option<u64> {
+    let mut at = from;
+    while at < to {
+        let bits = if set { word(page, at / 64) } else { !word(page, at / 64) };
+        let bits = bits >> (at % 64);
+        if bits != 0 {
+            let found = at + u64::from(bits.trailing_zeros());
+            return (found < to).then_some(found);
+        }
+        at = (at / 64 + 1) * 64;
+    }
+    None
+}
+
+/// Sets or clears `count` bits from `from` on; returns how many changed.
+fn set_bits(page: &mut [u8], from: u64, count: u64, set: bool) -> u64 {
+    let mut changed = 0;
+    let (mut at, end) = (from, from + count);
+    while at < end {
+        let stop = end.min((at / 8 + 1) * 8);
+        let mask = (((1_u16 << (stop - at)) - 1) << (at % 8)) as u8;
+        let byte = &mut page[MapHeader::SIZE + (at / 8) as usize];
+        let new = if set { *byte | mask } else { *byte & !mask };
+        changed += u64::from((*byte ^ new).count_ones());
+        *byte = new;
+        at = stop;
+    }
+    changed
+}

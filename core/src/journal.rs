@@ -1,0 +1,174 @@
+//! The journal ring: appending records, and reading them back.
+//!
+//! 1. Positions are logical: they only grow, and `position % length` is the place in the ring.
+//! 2. A record begins at the first multiple of 8 behind its predecessor, or, if a sync came
+//!    between, at the next multiple of the unit: no unit that holds a durable record is written
+//!    again. A reader tries both places; the chain of digests tells which one it is.
+//! 3. The device sees whole units only. The last, unfinished unit is kept in `staging` and written
+//!    again with what follows, which is allowed because nothing in it is durable yet.
+//! 4. The ring never overtakes the position at which recovery would begin.
+
+use crate::device::BlockDevice;
+use crate::digest::{Digest, Hasher};
+use crate::format::{Geometry, RecordHeader};
+
+/// The writing end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Journal {
+    /// Where the next record begins.
+    pub(crate) head: u64,
+    /// Digest of the last record.
+    pub(crate) chain: Digest,
+    /// Where recovery begins: nothing from here on may be overwritten.
+    pub(crate) tail: u64,
+    /// Logical position of the first byte in the staging buffer; a multiple of the unit.
+    staged_at: u64,
+}
+
+const fn floor(position: u64, unit: usize) -> u64 {
+    position - position % unit as u64
+}
+
+impl Journal {
+    /// A journal whose next record begins at or behind `head`, in a unit of its own.
+    pub(crate) fn new(head: u64, chain: Digest, tail: u64, geometry: &Geometry) -> Self {
+        let head = head.next_multiple_of(geometry.unit() as u64);
+        Self { head, chain, tail, staged_at: head }
+    }
+
+    /// Bytes that a record may have without overtaking the tail.
+    pub(crate) fn room(&self, geometry: &Geometry) -> u64 {
+        let unit = geometry.unit();
+        let used = self.head.next_multiple_of(unit as u64) - floor(self.tail, unit);
+        geometry.journal_length().saturating_sub(used).saturating_sub(unit as u64)
+    }
+
+    /// Bytes in use.
+    pub(crate) const fn used(&self) -> u64 {
+        self.head - self.tail
+    }
+
+    /// A sync has covered everything: the next record begins in a fresh unit.
+    pub(crate) fn seal_unit(&mut self, geometry: &Geometry) {
+        self.head = self.head.next_multiple_of(geometry.unit() as u64);
+        self.staged_at = self.head;
+    }
+
+    /// Writes one record, given in parts, through `staging`; returns without a sync.
+    pub(crate) fn append<'p, D: BlockDevice>(
+        &mut self,
+        device: &mut D,
+        geometry: &Geometry,
+        staging: &mut [u8],
+        parts: impl Iterator<Item = &'p [u8]>,
+    ) -> Result<(), D::Error> {
+        let unit = geometry.unit();
+        let space = staging.len() - staging.len() % unit;
+        let mut filled = (self.head - self.staged_at) as usize;
+        for mut part in parts {
+            while !part.is_empty() {
+                let now = part.len().min(space - filled);
+                staging[filled..filled + now].copy_from_slice(&part[..now]);
+                filled += now;
+                part = &part[now..];
+                if filled == space {
+                    write_ring(device, geometry, self.staged_at, &staging[..space])?;
+                    self.staged_at += space as u64;
+                    filled = 0;
+                }
+            }
+        }
+        let aligned = filled.next_multiple_of(8);
+        let whole = filled.next_multiple_of(unit);
+        staging[filled..whole].fill(0);
+        write_ring(device, geometry, self.staged_at, &staging[..whole])?;
+        self.head = self.staged_at + aligned as u64;
+        let kept = aligned - aligned % unit;
+        staging.copy_within(kept..whole, 0);
+        self.staged_at += kept as u64;
+        Ok(())
+    }
+}
+
+/// Writes whole units into the ring, in two parts if they pass its end.
+fn write_ring<D: BlockDevice>(
+    device: &mut D,
+    geometry: &Geometry,
+    position: u64,
+    bytes: &[u8],
+) -> Result<(), D::Error> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let at = position % geometry.journal_length();
+    let first = (geometry.journal_length() - at).min(bytes.len() as u64) as usize;
+    device.write(geometry.journal_offset() + at, &bytes[..first])?;
+    if first < bytes.len() {
+        device.write(geometry.journal_offset(), &bytes[first..])?;
+    }
+    Ok(())
+}
+
+/// Reads the ring through a buffer of whole units.
+pub(crate) struct RingReader<'a, D> {
+    pub(crate) device: &'a mut D,
+    pub(crate) geometry: &'a Geometry,
+    /// Whole units, at least one.
+    buffer: &'a mut [u8],
+    /// Place in the ring of the first buffered byte, and how many are buffered.
+    at: u64,
+    filled: usize,
+}
+
+impl<'a, D: BlockDevice> RingReader<'a, D> {
+    pub(crate) fn new(device: &'a mut D, geometry: &'a Geometry, buffer: &'a mut [u8]) -> Self {
+        let length = buffer.len() - buffer.len() % geometry.unit();
+        Self { device, geometry, buffer: &mut buffer[..length], at: 0, filled: 0 }
+    }
+
+    /// The bytes at a logical position: at least one, at most `most`.
+    pub(crate) fn peek(&mut self, position: u64, most: usize) -> Result<&[u8], D::Error> {
+        let place = position % self.geometry.journal_length();
+        if place < self.at || place >= self.at + self.filled as u64 {
+            let start = floor(place, self.geometry.unit());
+            let length = (self.geometry.journal_length() - start).min(self.buffer.len() as u64) as usize;
+            self.filled = 0;
+            self.device.read(self.geometry.journal_offset() + start, &mut self.buffer[..length])?;
+            (self.at, self.filled) = (start, length);
+        }
+        let from = (place - self.at) as usize;
+        Ok(&self.buffer[from..self.filled.min(from + most)])
+    }
+
+    /// Fills `into` from a logical position on.
+    pub(crate) fn read(&mut self, mut position: u64, into: &mut [u8]) -> Result<(), D::Error> {
+        let mut filled = 0;
+        while filled < into.len() {
+            let bytes = self.peek(position, into.len() - filled)?;
+            into[filled..filled + bytes.len()].copy_from_slice(bytes);
+            filled += bytes.len();
+            position += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Digest of `length` bytes from a logical position on.
+    pub(crate) fn digest(&mut self, mut position: u64, mut length: u64) -> Result<Digest, D::Error> {
+        let mut hasher = Hasher::new();
+        while length > 0 {
+            let bytes = self.peek(position, usize::try_from(length).unwrap_or(usize::MAX))?;
+            hasher.update(bytes);
+            position += bytes.len() as u64;
+            length -= bytes.len() as u64;
+        }
+        Ok(hasher.finish())
+    }
+
+    /// The header at a logical position, if it is whole and was written for that position.
+    pub(crate) fn header(&mut self, position: u64) -> Result<Option<RecordHeader>, D::Error> {
+        let mut bytes = [0; RecordHeader::SIZE];
+        self.read(position, &mut bytes)?;
+        let header = RecordHeader::read(&bytes);
+        Ok(header.filter(|header| header.is_valid() && header.position.get() == position))
+    }
+}

@@ -1,0 +1,249 @@
+//! The overlay: changes that are committed but not yet folded into the registry.
+//!
+//! The engine asks for little, so that a microcontroller can keep [`FixedOverlay`] in a few
+//! kilobytes and the std shell a versioned, concurrently readable table behind the same trait.
+//!
+//! 1. Entries go into the *active* layer. [`Overlay::freeze`] turns it into the *frozen* layer,
+//!    which a checkpoint folds into the tree while new entries fill a new active layer.
+//! 2. A name's newest entry is the active layer's, else the frozen layer's, else the tree's.
+//! 3. Entries are inserted only after their journal record was written, and for a durable commit
+//!    only after the sync that covers it.
+
+use crate::digest::Digest;
+use crate::ids::{Extent, PageIndex, Sequence};
+
+/// The newest change of one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The commit that made it.
+    pub sequence: Sequence,
+    /// The user's tag.
+    pub tag: u64,
+    /// Length of the block in bytes.
+    pub length: u64,
+    /// SHA-256 of the block (of a block of chunks: of its chunks' digests); zero for an inline
+    /// block and a deletion.
+    pub digest: Digest,
+    /// SHA-256 of the body, if the overlay does not keep bodies; zero otherwise.
+    pub body_digest: Digest,
+    /// Where the block is.
+    pub value: Value,
+    /// The pages of the name's record in the layers below now belong to another name, so folding
+    /// this entry must not free them.
+    pub base_moved: bool,
+}
+
+/// Where the bytes of a block are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// The name was deleted.
+    Deleted,
+    /// Among the operations of a journal record; a checkpoint puts them into the registry.
+    Inline {
+        /// Logical journal position of the bytes.
+        at: u64,
+    },
+    /// In the data section of a journal record; a checkpoint gives them pages.
+    Carried {
+        /// Logical journal position of the bytes.
+        at: u64,
+    },
+    /// In one extent.
+    Extent {
+        /// First page.
+        page: PageIndex,
+    },
+    /// In several chunks, listed in the journal as [`ChunkRef`](crate::format::ChunkRef)s.
+    Chunks {
+        /// Logical journal position of the list.
+        at: u64,
+        /// Bytes of each chunk but the last.
+        chunk_size: u32,
+    },
+}
+
+/// Root of a registry tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TreeRoot {
+    /// The last commit in this tree.
+    pub sequence: Sequence,
+    /// Page of the root node.
+    pub page: PageIndex,
+    /// Digest of the root node's page.
+    pub digest: Digest,
+    /// Levels; 0 when the tree is empty.
+    pub height: u32,
+}
+
+/// The overlay cannot take another entry: a checkpoint makes room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverlayFull;
+
+/// Storage of committed changes that are not yet folded in.
+pub trait Overlay {
+    /// Whether [`with_body`](Self::with_body) gives back what [`insert`](Self::insert) was given.
+    const KEEPS_BODIES: bool;
+
+    /// Whether `entries` more entries certainly fit into the active layer.
+    fn has_room(&self, entries: usize) -> bool;
+
+    /// Puts the newest entry of `name` into the active layer. `body` holds the bytes of an inline
+    /// or carried block, or the chunk list; an overlay that keeps them spares reads of the journal.
+    ///
+    /// # Errors
+    /// [`OverlayFull`]; nothing was changed.
+    fn insert(&mut self, name: &[u8], entry: &Entry, body: &[u8]) -> Result<(), OverlayFull>;
+
+    /// The newest entry of `name` in the active layer.
+    fn active(&self, name: &[u8]) -> Option<Entry>;
+
+    /// The newest entry of `name` in the frozen layer.
+    fn frozen(&self, name: &[u8]) -> Option<Entry>;
+
+    /// Turns the active layer into the frozen one, which must be empty.
+    fn freeze(&mut self);
+
+    /// Copies the least frozen name above `after` (all names when None) into `name` and returns
+    /// its length and newest entry.
+    fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)>;
+
+    /// The least name above `after` in either layer, with its newest entry.
+    fn next(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)>;
+
+    /// Number of frozen names.
+    fn frozen_len(&self) -> usize;
+
+    /// Calls `use_body` with the body that `insert` was given for this entry of `name`, if it was
+    /// kept, and returns whether it was. Looks in both layers.
+    fn with_body(&self, name: &[u8], entry: &Entry, use_body: &mut dyn FnMut(&[u8])) -> bool;
+
+    /// The frozen layer is folded into the tree `root`, durably: it may go.
+    fn folded(&mut self, root: TreeRoot);
+
+    /// Forgets the frozen layer, of whose entries no reader was told.
+    fn discard_frozen(&mut self);
+
+    /// No view newer than the current one refers to `extent`: it may be reused once no reader is
+    /// left that sees an older one and the next checkpoint is durable.
+    fn retire(&mut self, extent: Extent) {
+        let _ = extent;
+    }
+
+    /// The first part of `run` that a reader may still see although the free map calls it free.
+    fn pinned(&self, run: Extent) -> Option<Extent> {
+        let _ = run;
+        None
+    }
+}
+
+/// An overlay of at most `N` changes with names of at most `NAME` bytes in fixed memory. Bodies are
+/// not kept: they are read back from the journal, verified. Its `N * (NAME + 136)` bytes hold both
+/// layers.
+#[derive(Clone, Debug)]
+pub struct FixedOverlay<const N: usize, const NAME: usize> {
+    slots: heapless::Vec<FixedSlot<NAME>, N>,
+}
+
+#[derive(Clone, Debug)]
+struct FixedSlot<const NAME: usize> {
+    name: heapless::Vec<u8, NAME>,
+    frozen: bool,
+    entry: Entry,
+}
+
+impl<const N: usize, const NAME: usize> Default for FixedOverlay<N, NAME> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize, const NAME: usize> FixedOverlay<N, NAME> {
+    /// An empty overlay.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { slots: heapless::Vec::new() }
+    }
+
+    /// Position of (name, layer) in the slots, which are sorted by name, the active layer first.
+    fn find(&self, name: &[u8], frozen: bool) -> Result<usize, usize> {
+        self.slots.binary_search_by(|slot| {
+            slot.name.as_slice().cmp(name).then_with(|| slot.frozen.cmp(&frozen))
+        })
+    }
+
+    fn next_where(
+        &self,
+        after: Option<&[u8]>,
+        name: &mut [u8],
+        wanted: impl Fn(&FixedSlot<NAME>) -> bool,
+    ) -> Option<(usize, Entry)> {
+        let start = match after {
+            Some(after) => self.slots.partition_point(|slot| slot.name.as_slice() <= after),
+            None => 0,
+        };
+        let slot = self.slots.get(start..)?.iter().find(|slot| wanted(slot))?;
+        name.get_mut(..slot.name.len())?.copy_from_slice(&slot.name);
+        Some((slot.name.len(), slot.entry))
+    }
+}
+
+impl<const N: usize, const NAME: usize> Overlay for FixedOverlay<N, NAME> {
+    const KEEPS_BODIES: bool = false;
+
+    fn has_room(&self, entries: usize) -> bool {
+        N - self.slots.len() >= entries
+    }
+
+    fn insert(&mut self, name: &[u8], entry: &Entry, _body: &[u8]) -> Result<(), OverlayFull> {
+        match self.find(name, false) {
+            Ok(at) => {
+                if let Some(slot) = self.slots.get_mut(at) {
+                    slot.entry = *entry;
+                }
+                Ok(())
+            }
+            Err(at) => {
+                let name = heapless::Vec::from_slice(name).map_err(|_| OverlayFull)?;
+                let slot = FixedSlot { name, frozen: false, entry: *entry };
+                self.slots.insert(at, slot).map_err(|_| OverlayFull)
+            }
+        }
+    }
+
+    fn active(&self, name: &[u8]) -> Option<Entry> {
+        self.find(name, false).ok().and_then(|at| self.slots.get(at)).map(|slot| slot.entry)
+    }
+
+    fn frozen(&self, name: &[u8]) -> Option<Entry> {
+        self.find(name, true).ok().and_then(|at| self.slots.get(at)).map(|slot| slot.entry)
+    }
+
+    fn freeze(&mut self) {
+        debug_assert!(self.slots.iter().all(|slot| !slot.frozen), "the frozen layer must be empty");
+        self.slots.iter_mut().for_each(|slot| slot.frozen = true);
+    }
+
+    fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
+        self.next_where(after, name, |slot| slot.frozen)
+    }
+
+    fn next(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
+        self.next_where(after, name, |_| true)
+    }
+
+    fn frozen_len(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.frozen).count()
+    }
+
+    fn with_body(&self, _name: &[u8], _entry: &Entry, _use_body: &mut dyn FnMut(&[u8])) -> bool {
+        false
+    }
+
+    fn folded(&mut self, _root: TreeRoot) {
+        self.discard_frozen();
+    }
+
+    fn discard_frozen(&mut self) {
+        self.slots.retain(|slot| !slot.frozen);
+    }
+}

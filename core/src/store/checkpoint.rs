@@ -1,0 +1,179 @@
+//! Checkpoints: folding the overlay into the registry and moving the superblock on.
+
+use super::host::Host;
+use super::{Checkpoint, Pending, Store, space};
+use crate::device::BlockDevice;
+use crate::digest::Digest;
+use crate::error::WriteError;
+use crate::format::{SLOT_STRIDE, Superblock, U32, U64};
+use crate::freemap::MapSpace;
+use crate::ids::Sequence;
+use crate::overlay::{Overlay, TreeRoot};
+use crate::tree::{BuildSpace, Child, Fold, FoldSpace};
+
+/// How far a checkpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is nothing to fold in.
+    Idle,
+    /// More steps are needed.
+    Working,
+    /// The checkpoint is durable.
+    Done,
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    /// Folds everything committed so far into the registry; afterwards it is durable and the journal
+    /// is empty.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`] and [`WriteError::Corrupted`] leave the store as it was;
+    /// [`WriteError::Device`] after a failed write or sync poisons it.
+    pub fn checkpoint(&mut self) -> Result<(), WriteError<D::Error>> {
+        self.ready()?;
+        while self.checkpoint_step()? != Progress::Idle {}
+        Ok(())
+    }
+
+    /// Whether a checkpoint is under way or has become advisable: the journal is half full or has
+    /// no room for a large record.
+    pub fn wants_checkpoint(&self) -> bool {
+        self.checkpoint.is_some() || 2 * self.journal.used() > self.geometry.journal_length()
+    }
+
+    /// Advances a checkpoint by one step, beginning one if there is something to fold in. A step
+    /// reads and merges one leaf of the registry (plus a neighbour if it is nearly empty), or
+    /// finishes: the changed map pages, a sync, two superblock copies, a sync. Commits may come
+    /// between steps; they go into the next checkpoint.
+    ///
+    /// # Errors
+    /// As [`checkpoint`](Self::checkpoint). After [`WriteError::Full`] the next call starts over.
+    pub fn checkpoint_step(&mut self) -> Result<Progress, WriteError<D::Error>> {
+        self.ready()?;
+        if self.checkpoint.is_none() {
+            if self.active.entries == 0 {
+                return Ok(Progress::Idle);
+            }
+            self.begin_checkpoint(None);
+        }
+        match self.fold_step() {
+            Ok(None) => Ok(Progress::Working),
+            Ok(Some(root)) => self.finish_checkpoint(root).map(|()| Progress::Done),
+            Err(error) => {
+                let root = self.root();
+                if let Some(checkpoint) = &mut self.checkpoint {
+                    checkpoint.fold = Fold::new(root);
+                    checkpoint.tree_pages = 0;
+                }
+                self.map.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    /// Freezes the active layer.
+    pub(super) fn begin_checkpoint(&mut self, relocate_above: Option<Sequence>) {
+        self.overlay.freeze();
+        self.frozen = core::mem::take(&mut self.active);
+        self.map.begin();
+        self.checkpoint = Some(Checkpoint {
+            fold: Fold::new(self.root()),
+            head: self.journal.head,
+            chain: self.journal.chain,
+            sequence: self.sequence,
+            tree_pages: 0,
+            relocate_above,
+        });
+    }
+
+    fn fold_step(&mut self) -> Result<Option<(Child, u32)>, WriteError<D::Error>> {
+        let Some(checkpoint) = &mut self.checkpoint else { return Ok(None) };
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let space = space.ok_or(WriteError::WorkspaceTooSmall)?;
+        let [last, next, bound, _] = space.names;
+        let mut host = Host {
+            io: &mut self.io,
+            overlay: &mut self.overlay,
+            map: &mut self.map,
+            geometry: &self.geometry,
+            windows: space.windows,
+            transfer: space.transfer,
+            pages: &mut self.pages,
+            growth: self.growth,
+            tree_pages: checkpoint.tree_pages,
+            relocate_above: checkpoint.relocate_above,
+        };
+        let build = BuildSpace { levels: space.levels, output: space.page };
+        let mut fold_space = FoldSpace { build, inputs: space.inputs, body: space.body, last, next, bound };
+        let result = checkpoint.fold.step(&mut host, &mut fold_space);
+        checkpoint.tree_pages = host.tree_pages;
+        result
+    }
+
+    /// Makes the folded tree the durable one.
+    fn finish_checkpoint(&mut self, (root, height): (Child, u32)) -> Result<(), WriteError<D::Error>> {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let space = space.ok_or(WriteError::WorkspaceTooSmall)?;
+        let mut maps = MapSpace { device: &mut self.io, geometry: &self.geometry, windows: space.windows };
+        let top = self.map.flush(&mut maps)?;
+        // Everything that the superblock will refer to is on the medium before it is written.
+        self.barrier()?;
+        let Some(checkpoint) = self.checkpoint.take() else { return Ok(()) };
+        let mut next = self.superblock;
+        next.generation = U64::new(next.generation.get() + 1);
+        next.sequence = U64::new(checkpoint.sequence.0);
+        next.pages = U64::new(self.pages);
+        next.journal_position = U64::new(checkpoint.head);
+        next.chain = checkpoint.chain.0;
+        next.root_page = U64::new(root.page.0);
+        next.root_digest = root.digest.0;
+        next.height = U32::new(height);
+        next.map_level = U32::new(top.level);
+        next.map_digest = top.at.digest.0;
+        next.map_slot = U32::new(top.at.slot);
+        next.used_pages = U64::new(top.at.used);
+        next.cursor = U64::new(self.map.mark());
+        let balance = checkpoint.fold.balance;
+        next.blocks = U64::new(next.blocks.get().saturating_add_signed(balance.blocks));
+        next.bytes = U64::new(next.bytes.get().saturating_add_signed(balance.bytes));
+        next.tree_pages = U64::new(next.tree_pages.get().saturating_add_signed(checkpoint.tree_pages));
+        if checkpoint.relocate_above.is_some() {
+            next.epoch = U64::new(next.epoch.get() + 1);
+        }
+        self.write_superblock(&next, &[0, 1])?;
+        self.io.sync().map_err(WriteError::Device)?;
+        self.superblock = next;
+        self.map.finish(self.pages, &self.geometry);
+        self.journal.tail = checkpoint.head;
+        self.frozen = Pending::default();
+        self.unsealed &= self.durable > checkpoint.sequence;
+        self.io.counters.checkpoints += 1;
+        let root = TreeRoot { sequence: checkpoint.sequence, page: root.page, digest: root.digest, height };
+        self.overlay.folded(root);
+        Ok(())
+    }
+
+    /// Writes copies of a superblock into the slots of its generation.
+    pub(super) fn write_superblock(
+        &mut self,
+        superblock: &Superblock,
+        copies: &[u32],
+    ) -> Result<(), WriteError<D::Error>> {
+        let size = self.geometry.slot_size();
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let page = space.ok_or(WriteError::WorkspaceTooSmall)?.page;
+        for &copy in copies {
+            let slot = superblock.slot_of(copy);
+            page[..size].fill(0);
+            page[..Superblock::SIZE].copy_from_slice(superblock.sealed(slot).bytes());
+            let offset = u64::from(slot) * SLOT_STRIDE;
+            self.io.write(offset, &page[..size]).map_err(WriteError::Device)?;
+        }
+        Ok(())
+    }
+
+    /// The start of a file's chain of records.
+    pub(super) fn first_chain(file_id: &[u8; 16]) -> Digest {
+        Digest::of(file_id)
+    }
+}

@@ -1,0 +1,572 @@
+//! Committing batches.
+
+use super::host::Host;
+use super::{Durability, Pending, Store, space};
+use crate::batch::{Batch, BatchError, GrowBytes};
+use crate::device::BlockDevice;
+use crate::digest::{Digest, Hasher};
+use crate::error::WriteError;
+use crate::format::{ChunkRef, Geometry, OpHeader, RecordHeader, U32, U64, op_kind, record_kind};
+use crate::ids::{Extent, PageIndex, Sequence};
+use crate::overlay::{Entry, Overlay, Value};
+use zerocopy::IntoBytes as _;
+
+/// What a group of batches will take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Demand {
+    operations: usize,
+    meta: u64,
+    carried: u64,
+    pages: u64,
+    /// The group only deletes.
+    deletes_only: bool,
+    /// An operation is too long to be read back by a recovery with this much memory.
+    oversize: bool,
+}
+
+/// How a group goes into the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    Journal,
+    Checkpoint,
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    /// Commits `batches` in order, each under its own sequence number, all in one journal record:
+    /// after a crash either all of them are there or none. Returns the last one's number.
+    ///
+    /// With [`Durability::Durable`] the group survives a power cut when this returns; it costs one
+    /// sync, and up to [`CreateOptions::carry_max`](super::OpenOptions::carry_max) bytes of values
+    /// one contiguous write. The batches keep their changes, in the form in which they were
+    /// recorded; clear them before they are used again.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`], [`WriteError::BatchTooLarge`] and [`WriteError::Corrupted`] leave the
+    /// store as it was. [`WriteError::Device`] after a failed write or sync poisons it: whether the
+    /// group survived shows when the store is opened again.
+    pub fn commit<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        batches: &mut [Batch<M, V>],
+        durability: Durability,
+    ) -> Result<Sequence, WriteError<D::Error>> {
+        self.ready()?;
+        let demand = self.demand(batches);
+        if demand.operations > 0 {
+            let carry = demand.carried <= self.carry_max;
+            let path = self.admit(&demand, carry)?;
+            if !carry || path == Path::Checkpoint {
+                for batch in batches.iter_mut() {
+                    self.place(batch)?;
+                }
+            }
+            let last = self.number(batches);
+            if path == Path::Checkpoint {
+                return self.commit_by_checkpoint(batches, last);
+            }
+            let meta_at = self.record(batches, last)?;
+            self.sequence = last;
+            if durability == Durability::Durable {
+                self.barrier()?;
+            }
+            self.show(batches, meta_at);
+        } else if durability == Durability::Durable {
+            self.sync()?;
+        }
+        Ok(self.sequence)
+    }
+
+    /// Makes everything committed so far durable. Costs nothing if it is.
+    ///
+    /// # Errors
+    /// [`WriteError::Device`] poisons the store.
+    pub fn sync(&mut self) -> Result<Sequence, WriteError<D::Error>> {
+        self.ready()?;
+        if self.durable < self.sequence {
+            self.barrier()?;
+        }
+        Ok(self.durable)
+    }
+
+    /// Writes down, without a sync, that the last commit is durable, so that damage to it can be
+    /// told from a torn tail. For idle moments; the next commit says so anyway.
+    ///
+    /// # Errors
+    /// [`WriteError::Device`] poisons the store.
+    pub fn seal(&mut self) -> Result<(), WriteError<D::Error>> {
+        self.ready()?;
+        let room = self.journal.room(&self.geometry);
+        if !self.unsealed || self.durable < self.sequence || room < 4 * self.geometry.page_size() as u64 {
+            return Ok(());
+        }
+        let header = self.header(record_kind::SEAL, self.sequence, self.sequence, [0; 3], Digest::of(&[]));
+        self.append(&header, core::iter::empty())
+    }
+
+    fn demand<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> Demand {
+        let staging = self.memory.bytes_of_staging(self.geometry.page_size()) as u64;
+        let page = self.geometry.page_size() as u64;
+        let mut demand = Demand { deletes_only: true, ..Demand::default() };
+        for batch in batches {
+            demand.operations += batch.len();
+            demand.meta += batch.meta.as_ref().len() as u64;
+            demand.carried += batch.carried;
+            demand.pages += (batch.data.as_ref().len() as u64).div_ceil(page);
+        }
+        for operation in batches.iter().flat_map(Batch::operations) {
+            demand.deletes_only &= operation.head.kind == op_kind::DELETE;
+            demand.oversize |= operation.body.len() as u64 > staging;
+        }
+        demand.oversize |= demand.meta > u64::from(u32::MAX) / 2;
+        demand
+    }
+
+    /// Makes room in the overlay, the journal and the file, by checkpoints and growth, or refuses.
+    fn admit(&mut self, demand: &Demand, carry: bool) -> Result<Path, WriteError<D::Error>> {
+        if !self.overlay.has_room(demand.operations) {
+            self.checkpoint()?;
+            if !self.overlay.has_room(demand.operations) {
+                return Err(WriteError::BatchTooLarge);
+            }
+        }
+        let record = RecordHeader::SIZE as u64 + demand.meta + if carry { demand.carried } else { 0 };
+        let mut path = Path::Journal;
+        if demand.oversize || record > self.journal.room(&self.geometry) {
+            self.checkpoint()?;
+            if demand.oversize || record > self.journal.room(&self.geometry) {
+                path = Path::Checkpoint;
+            }
+        }
+        if path == Path::Checkpoint && !O::KEEPS_BODIES {
+            return Err(WriteError::BatchTooLarge);
+        }
+        self.make_space(demand)?;
+        Ok(path)
+    }
+
+    /// Sees to it that after this group a checkpoint still finds the pages it needs.
+    fn make_space(&mut self, demand: &Demand) -> Result<(), WriteError<D::Error>> {
+        let spare = if demand.deletes_only { 0 } else { (self.pages / 64).clamp(4, 32) };
+        let mut checkpointed = false;
+        for _ in 0..4 {
+            let need = demand.pages + spare + self.reserve(demand);
+            if self.map.free_ahead >= need {
+                return Ok(());
+            }
+            // What a checkpoint gives back is worth it before the file grows by a step.
+            let stale = self.map.ahead.passed >= self.growth.min(self.pages / 4);
+            if stale && !checkpointed && self.pending() > 0 {
+                checkpointed = true;
+                self.checkpoint()?;
+                continue;
+            }
+            match self.with_host(None, |host| host.grow(need)) {
+                Err(WriteError::Full) if !checkpointed && self.pending() > 0 => {
+                    checkpointed = true;
+                    self.checkpoint()?;
+                }
+                result => result?,
+            }
+        }
+        Err(WriteError::Full)
+    }
+
+    /// Sees to it that `pages` pages can be written and a checkpoint still succeeds.
+    pub(super) fn make_space_for(&mut self, pages: u64) -> Result<(), WriteError<D::Error>> {
+        self.make_space(&Demand { pages, ..Demand::default() })
+    }
+
+    /// Pages that folding everything pending and `demand` in takes at most, or nearly so.
+    fn reserve(&self, demand: &Demand) -> u64 {
+        let height = u64::from(self.superblock.height.get());
+        let entries = self.pending() + demand.operations as u64;
+        let touched = (entries * (2 * height + 1)).min(self.superblock.tree_pages.get() * 3 / 2);
+        let meta = self.active.meta + self.frozen.meta + demand.meta;
+        let fresh = meta.div_ceil(self.geometry.page_size() as u64) * 2;
+        touched + fresh + self.active.carried_pages + self.frozen.carried_pages + height + 2
+    }
+
+    /// Gives the values of a batch pages of their own, in as few runs as the file allows, and writes
+    /// each run at once.
+    fn place<M: GrowBytes, V: GrowBytes>(&mut self, batch: &mut Batch<M, V>) -> Result<(), WriteError<D::Error>> {
+        let page = self.geometry.page_size();
+        let padded = batch.data.as_ref().len().next_multiple_of(page);
+        if !batch.data.set_length(padded) {
+            return Err(WriteError::BatchTooLarge);
+        }
+        let geometry = self.geometry;
+        let (meta, data) = (batch.meta.as_mut(), batch.data.as_ref());
+        let (mut at, mut placed) = (0, 0);
+        while placed < data.len() {
+            let Some((_, first)) = next_carried(meta, at) else { break };
+            let least = geometry.pages_for(first);
+            let want = ((data.len() - placed) / page) as u64;
+            let run = self.with_host(None, |host| host.allocate(least, want))?;
+            // As many values as fit into the run.
+            let (start, from) = (run.start.0, placed);
+            let mut used = 0;
+            while let Some((op, length)) = next_carried(meta, at) {
+                let pages = geometry.pages_for(length);
+                if used + pages > run.pages {
+                    break;
+                }
+                set_location(meta, op, op_kind::EXTENT, start + used);
+                used += pages;
+                at = op;
+            }
+            if used < run.pages {
+                self.map.give_back(run.pages - used);
+            }
+            placed += used as usize * page;
+            let offset = geometry.offset(start);
+            crate::device::BlockDevice::write(&mut self.io, offset, &data[from..placed])
+                .map_err(WriteError::Device)?;
+        }
+        batch.carried = 0;
+        Ok(())
+    }
+
+    /// Gives each batch its sequence number and each carried value its place in the record.
+    fn number<M: GrowBytes, V: GrowBytes>(&self, batches: &mut [Batch<M, V>]) -> Sequence {
+        let (mut sequence, mut carried) = (self.sequence.0, 0);
+        for batch in batches.iter_mut() {
+            sequence += 1;
+            let meta = batch.meta.as_mut();
+            let mut at = 0;
+            while let Some((head, name, end)) = operation_at(meta, at) {
+                let mut head = head;
+                head.sequence = U64::new(sequence);
+                meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
+                if head.kind == op_kind::CARRIED {
+                    meta[name.end..name.end + 8].copy_from_slice(&u64::to_le_bytes(carried));
+                    carried += head.length.get();
+                }
+                at = end;
+            }
+        }
+        Sequence(sequence)
+    }
+
+    fn header(
+        &self,
+        kind: u32,
+        first: Sequence,
+        last: Sequence,
+        [operations, meta, data]: [u32; 3],
+        meta_digest: Digest,
+    ) -> RecordHeader {
+        RecordHeader {
+            magic: RecordHeader::MAGIC,
+            kind: U32::new(kind),
+            file_id: self.superblock.file_id,
+            epoch: self.superblock.epoch,
+            sequence: U64::new(last.0),
+            first_sequence: U64::new(first.0),
+            watermark: U64::new(self.durable.0),
+            position: U64::new(self.journal.head),
+            pages: U64::new(self.pages),
+            cursor: U64::new(self.map.cursor),
+            limit: U64::new(self.map.ahead.limit),
+            wrapped: U32::new(u32::from(self.map.ahead.wrapped)),
+            operations: U32::new(operations),
+            meta_length: U32::new(meta),
+            data_length: U32::new(data),
+            reserved: [0; 24],
+            previous: self.journal.chain.0,
+            meta_digest: meta_digest.0,
+            digest: [0; 32],
+        }
+        .sealed()
+    }
+
+    /// Writes the group's record and returns the journal position of its operations.
+    fn record<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        batches: &[Batch<M, V>],
+        last: Sequence,
+    ) -> Result<u64, WriteError<D::Error>> {
+        let mut hasher = Hasher::new();
+        batches.iter().for_each(|batch| hasher.update(batch.meta.as_ref()));
+        let meta: usize = batches.iter().map(|batch| batch.meta.as_ref().len()).sum();
+        let operations: u32 = batches.iter().map(|batch| batch.operations).sum();
+        let data: u64 = batches.iter().map(|batch| batch.carried).sum();
+        let first = Sequence(self.sequence.0 + 1);
+        let sizes = [operations, meta as u32, data as u32];
+        let header = self.header(record_kind::COMMIT, first, last, sizes, hasher.finish());
+        let at = self.journal.head + RecordHeader::SIZE as u64;
+        let metas = batches.iter().map(|batch| batch.meta.as_ref());
+        let page = self.geometry.page_size();
+        let values = batches.iter().flat_map(|batch| carried_values(batch, page));
+        self.append(&header, metas.chain(values))?;
+        Ok(at)
+    }
+
+    fn append<'p>(
+        &mut self,
+        header: &'p RecordHeader,
+        parts: impl Iterator<Item = &'p [u8]>,
+    ) -> Result<(), WriteError<D::Error>> {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let staging = space.ok_or(WriteError::WorkspaceTooSmall)?.staging;
+        let parts = core::iter::once(header.as_bytes()).chain(parts);
+        self.journal.append(&mut self.io, &self.geometry, staging, parts).map_err(WriteError::Device)?;
+        self.journal.chain = Digest(header.digest);
+        self.unsealed = false;
+        Ok(())
+    }
+
+    /// Puts the group into the overlay's active layer.
+    fn show<M: GrowBytes, V: GrowBytes>(&mut self, batches: &[Batch<M, V>], meta_at: u64) {
+        let meta: u64 = batches.iter().map(|batch| batch.meta.as_ref().len() as u64).sum();
+        let (mut at, data_at) = (meta_at, meta_at + meta);
+        let page = self.geometry.page_size();
+        for batch in batches {
+            let mut values = carried_values(batch, page);
+            for operation in batch.operations() {
+                let head = &operation.head;
+                at += OpHeader::SIZE as u64 + operation.name.len() as u64;
+                let body = if head.kind == op_kind::CARRIED {
+                    values.next().unwrap_or(&[])
+                } else {
+                    operation.body
+                };
+                let location = match head.kind {
+                    op_kind::CARRIED => data_at + operation.location(),
+                    op_kind::EXTENT => operation.location(),
+                    _ => at,
+                };
+                let body_digest = if !O::KEEPS_BODIES && matches!(head.kind, op_kind::INLINE | op_kind::CHUNKS) {
+                    Digest::of(body)
+                } else {
+                    Digest::default()
+                };
+                self.insert(operation.name, head, location, body, body_digest);
+                at += operation.body.len() as u64;
+            }
+        }
+    }
+
+    /// Puts one operation into the overlay; there is room.
+    pub(super) fn insert(&mut self, name: &[u8], head: &OpHeader, location: u64, body: &[u8], digest: Digest) {
+        let (overlay, active) = (&mut self.overlay, &mut self.active);
+        insert_entry(overlay, active, &self.geometry, name, head, location, body, digest);
+    }
+
+    /// Commits a group that the journal cannot take: it is folded in at once, and the superblock
+    /// makes it durable, whatever was asked for.
+    fn commit_by_checkpoint<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        batches: &[Batch<M, V>],
+        last: Sequence,
+    ) -> Result<Sequence, WriteError<D::Error>> {
+        self.checkpoint()?;
+        let before = (self.sequence, self.active);
+        self.sequence = last;
+        self.show(batches, 0);
+        let result = self.checkpoint();
+        if let Err(error) = result {
+            self.forget_checkpoint();
+            (self.sequence, self.active) = before;
+            return Err(error);
+        }
+        Ok(last)
+    }
+
+    /// Renames a block, replacing what `to` named, without moving its bytes.
+    ///
+    /// # Errors
+    /// [`WriteError::NotFound`] if `from` does not exist; else as [`commit`](Self::commit).
+    /// `scratch` is an empty batch of this store that can hold the record.
+    pub fn rename<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        from: &[u8],
+        to: &[u8],
+        scratch: &mut Batch<M, V>,
+        durability: Durability,
+    ) -> Result<Sequence, WriteError<D::Error>> {
+        self.ready()?;
+        scratch.clear();
+        let info = self.info(from)?.ok_or(WriteError::NotFound)?;
+        let same = from == to;
+        match &info.location {
+            super::BlockLocation::Memory => self.copy_small(from, to, &info, scratch)?,
+            super::BlockLocation::Extent { page } => scratch
+                .put_extent(to, info.length, info.tag, info.digest, *page)
+                .map_err(batch_error)?,
+            super::BlockLocation::Chunks { .. } => self.copy_chunk_list(from, to, &info, scratch)?,
+        }
+        if same {
+            scratch.clear();
+        } else if matches!(info.location, super::BlockLocation::Memory) {
+            scratch.delete(from).map_err(batch_error)?;
+        } else {
+            scratch.move_away(from).map_err(batch_error)?;
+        }
+        self.commit(core::slice::from_mut(scratch), durability)
+    }
+
+    /// Calls `work` with the parts of the store that allocate and move values.
+    pub(super) fn with_host<R>(
+        &mut self,
+        relocate_above: Option<Sequence>,
+        work: impl FnOnce(&mut Host<'_, D, O>) -> Result<R, WriteError<D::Error>>,
+    ) -> Result<R, WriteError<D::Error>> {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let space = space.ok_or(WriteError::WorkspaceTooSmall)?;
+        let mut host = Host {
+            io: &mut self.io,
+            overlay: &mut self.overlay,
+            map: &mut self.map,
+            geometry: &self.geometry,
+            windows: space.windows,
+            transfer: space.transfer,
+            pages: &mut self.pages,
+            growth: self.growth,
+            tree_pages: 0,
+            relocate_above,
+        };
+        work(&mut host)
+    }
+
+    /// Drops what a failed checkpoint left frozen, of which nobody was told.
+    fn forget_checkpoint(&mut self) {
+        if self.checkpoint.take().is_some() {
+            self.map.abandon();
+            self.overlay.discard_frozen();
+            self.frozen = Pending::default();
+        }
+    }
+}
+
+/// Puts one operation into an overlay that has room for it.
+#[expect(clippy::too_many_arguments, reason = "the parts of a store that are borrowed apart from its buffer")]
+pub(super) fn insert_entry<O: Overlay>(
+    overlay: &mut O,
+    active: &mut Pending,
+    geometry: &Geometry,
+    name: &[u8],
+    head: &OpHeader,
+    location: u64,
+    body: &[u8],
+    body_digest: Digest,
+) {
+    let value = match head.kind {
+        op_kind::INLINE => Value::Inline { at: location },
+        op_kind::CARRIED => Value::Carried { at: location },
+        op_kind::EXTENT => Value::Extent { page: PageIndex(location) },
+        op_kind::CHUNKS => Value::Chunks { at: location, chunk_size: head.chunk_size.get() },
+        _ => Value::Deleted,
+    };
+    let moves = head.kind == op_kind::MOVE;
+    let before = overlay.active(name);
+    if let Some(before) = before
+        && !moves
+    {
+        retire(overlay, geometry, name, &before);
+    }
+    let entry = Entry {
+        sequence: Sequence(head.sequence.get()),
+        tag: head.tag.get(),
+        length: head.length.get(),
+        digest: Digest(head.digest),
+        body_digest,
+        value,
+        base_moved: before.map_or(moves, |before| before.base_moved),
+    };
+    active.add(name.len(), &entry, geometry);
+    let inserted = overlay.insert(name, &entry, body);
+    debug_assert!(inserted.is_ok(), "room was made before the commit was recorded");
+}
+
+/// Tells the overlay that an entry's pages are needed by older readers only.
+fn retire<O: Overlay>(overlay: &mut O, geometry: &Geometry, name: &[u8], entry: &Entry) {
+    match entry.value {
+        Value::Extent { page } => overlay.retire(Extent::new(page, geometry.pages_for(entry.length))),
+        Value::Chunks { chunk_size, .. } => {
+            for index in 0..entry.length.div_ceil(u64::from(chunk_size)) {
+                let mut found = None;
+                overlay.with_body(name, entry, &mut |body| {
+                    found = body.get(index as usize * ChunkRef::SIZE..).and_then(ChunkRef::read);
+                });
+                let rest = entry.length - index * u64::from(chunk_size);
+                let Some(chunk) = found else { return };
+                let pages = geometry.pages_for(rest.min(u64::from(chunk_size)));
+                overlay.retire(Extent::new(PageIndex(chunk.page.get()), pages));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The error of a batch as an error of the store.
+pub(super) const fn batch_error<E>(error: BatchError) -> WriteError<E> {
+    match error {
+        BatchError::NameEmpty => WriteError::NameEmpty,
+        BatchError::NameTooLong { length, max } => WriteError::NameTooLong { length, max },
+        BatchError::ValueTooLarge { .. } | BatchError::Full => WriteError::BatchTooLarge,
+    }
+}
+
+/// The head of the operation at `at`, where its name is and where the next operation starts.
+fn operation_at(meta: &[u8], at: usize) -> Option<(OpHeader, core::ops::Range<usize>, usize)> {
+    let head = OpHeader::read(meta.get(at..)?)?;
+    let name = at + OpHeader::SIZE..at + OpHeader::SIZE + usize::from(head.name_length.get());
+    let end = name.end + usize::try_from(crate::batch::body_length(&head)?).ok()?;
+    (end <= meta.len()).then_some((head, name, end))
+}
+
+/// The first carried value at or behind the operation that starts at `at`: its start and length.
+fn next_carried(meta: &[u8], mut at: usize) -> Option<(usize, u64)> {
+    while let Some((head, _, end)) = operation_at(meta, at) {
+        if head.kind == op_kind::CARRIED {
+            return Some((at, head.length.get()));
+        }
+        at = end;
+    }
+    None
+}
+
+/// Gives the operation at `at` another kind and location.
+fn set_location(meta: &mut [u8], at: usize, kind: u8, location: u64) {
+    if let Some((mut head, name, _)) = operation_at(meta, at) {
+        head.kind = kind;
+        meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
+        meta[name.end..name.end + 8].copy_from_slice(&location.to_le_bytes());
+    }
+}
+
+/// The values that a batch carries, in order, without the padding between them.
+fn carried_values<M: GrowBytes, V: GrowBytes>(
+    batch: &Batch<M, V>,
+    page: usize,
+) -> impl Iterator<Item = &[u8]> + Clone {
+    let data = batch.data.as_ref();
+    let lengths = batch
+        .operations()
+        .filter(|operation| operation.head.kind == op_kind::CARRIED)
+        .map(|operation| operation.head.length.get() as usize);
+    lengths.scan(0_usize, move |at, length| {
+        let start = at.next_multiple_of(page);
+        *at = start + length;
+        data.get(start..start + length)
+    })
+}
+
+impl super::Memory {
+    pub(super) const fn bytes_of_staging(&self, page_size: usize) -> usize {
+        let pages = self.staging / page_size;
+        if pages < 2 { 2 * page_size } else { pages * page_size }
+    }
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    /// Adds the geometry's checks to a name.
+    pub(super) fn check_name(geometry: &Geometry, name: &[u8]) -> Result<(), WriteError<D::Error>> {
+        match name.len() {
+            0 => Err(WriteError::NameEmpty),
+            length if length > geometry.max_name() => {
+                Err(WriteError::NameTooLong { length, max: geometry.max_name() })
+            }
+            _ => Ok(()),
+        }
+    }
+}

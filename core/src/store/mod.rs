@@ -1,0 +1,215 @@
+//! The store: commits, checkpoints, recovery and reads over one device.
+//!
+//! 1. A page reachable from the newest durable superblock, or from a journal record behind it, is
+//!    never written.
+//! 2. Durable is answered only after a sync that began after the commit's last byte was written.
+//! 3. A commit is all or nothing; after recovery the store equals commits 1 to S for some S not
+//!    below the last one answered durable.
+//! 4. Nothing refers to a length of the device that a sync has not made durable.
+//! 5. After a failed write, grow or sync nothing is written any more.
+//!
+//! The life of a durable commit:
+//!
+//! | step | memory | file |
+//! |---|---|---|
+//! | batch filled | names, values, digests | – |
+//! | placed | values of a big batch have pages | those pages, free in every durable map |
+//! | recorded | sequence assigned, chain moved on | one record in the journal |
+//! | **synced** | durable sequence moved on | **the commit is durable** (`Store::barrier`) |
+//! | shown | entries in the overlay's active layer | – |
+//! | checkpoint begun | the layer is frozen | – |
+//! | folded, a leaf a step | new root, next free map | fresh registry pages, home pages of carried values, map slots |
+//! | synced, superblock, synced | frozen layer dropped, pages released | superblock refers to the new root; the record is past |
+
+mod checkpoint;
+mod commit;
+mod host;
+mod io;
+mod open;
+mod read;
+mod space;
+mod stream;
+mod verify;
+
+pub use checkpoint::Progress;
+pub use io::Counters;
+pub use open::{CreateOptions, OpenOptions, Recovery};
+pub use read::{BlockInfo, BlockLocation, BlockReader, StreamError, record_info};
+pub use space::Memory;
+pub use stream::{BlockWriter, StagedChunk};
+pub use verify::{Problem, VerifyReport, VerifySink};
+
+use crate::device::BlockDevice;
+use crate::error::WriteError;
+use crate::format::{Geometry, Superblock};
+use crate::freemap::FreeMap;
+use crate::ids::Sequence;
+use crate::journal::Journal;
+use crate::overlay::{Overlay, TreeRoot};
+use crate::tree::Fold;
+use io::Io;
+
+/// What a commit survives once it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// A crash of the process: the device was told to write it. A later sync, checkpoint or durable
+    /// commit makes it durable.
+    Buffered,
+    /// A power cut: a sync that began after its last byte was written has returned.
+    Durable,
+}
+
+/// What a checkpoint under way folds in.
+#[derive(Clone, Debug)]
+struct Checkpoint {
+    fold: Fold,
+    /// The journal's head and chain, and the sequence, when the layer was frozen.
+    head: u64,
+    chain: crate::Digest,
+    sequence: Sequence,
+    /// Pages of the registry written less those freed.
+    tree_pages: i64,
+    /// Blocks of commits above this are copied to fresh pages (recovery only).
+    relocate_above: Option<Sequence>,
+}
+
+/// What is committed and not yet folded in.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pending {
+    entries: u64,
+    /// Bytes of names and small values.
+    meta: u64,
+    /// Pages that carried values will need.
+    carried_pages: u64,
+}
+
+/// A store over device `D`, with changes not yet folded in kept by `O`, working in the memory `B`.
+///
+/// All methods take `&mut self`: what may run beside a commit is the business of the shell, which
+/// reads through [`crate::tree`] and its own view of the overlay.
+#[derive(Debug)]
+pub struct Store<D, O, B> {
+    io: Io<D>,
+    overlay: O,
+    buffer: B,
+    memory: Memory,
+    geometry: Geometry,
+    /// The newest durable superblock.
+    superblock: Superblock,
+    /// Durable length of the device in pages.
+    pages: u64,
+    /// Pages by which the device grows.
+    growth: u64,
+    /// Batches with at most so many bytes of values carry them in the journal.
+    carry_max: u64,
+    map: FreeMap,
+    journal: Journal,
+    sequence: Sequence,
+    durable: Sequence,
+    checkpoint: Option<Checkpoint>,
+    active: Pending,
+    frozen: Pending,
+    read_only: bool,
+    /// The journal ends in a commit that a sync covers and no record says so.
+    unsealed: bool,
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    /// The sizes that the file was created with.
+    pub const fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Random identity of the file.
+    pub const fn file_id(&self) -> [u8; 16] {
+        self.superblock.file_id
+    }
+
+    /// The last commit.
+    pub const fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
+    /// The last commit known to be durable.
+    pub const fn durable_sequence(&self) -> Sequence {
+        self.durable
+    }
+
+    /// What was asked of the device since the store was opened.
+    pub const fn counters(&self) -> Counters {
+        self.io.counters
+    }
+
+    /// Whether an earlier write, grow or sync failed.
+    pub const fn is_poisoned(&self) -> bool {
+        self.io.poisoned
+    }
+
+    /// The overlay.
+    pub const fn overlay(&self) -> &O {
+        &self.overlay
+    }
+
+    /// The device underneath.
+    pub const fn device(&self) -> &D {
+        &self.io.device
+    }
+
+    /// The newest durable superblock.
+    pub const fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// Root of the registry as of the last checkpoint.
+    pub fn root(&self) -> TreeRoot {
+        TreeRoot {
+            sequence: Sequence(self.superblock.sequence.get()),
+            page: crate::PageIndex(self.superblock.root_page.get()),
+            digest: crate::Digest(self.superblock.root_digest),
+            height: self.superblock.height.get(),
+        }
+    }
+
+    /// Durable length of the file in pages.
+    pub const fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Bytes of the journal that commits since the last checkpoint take up.
+    pub const fn journal_used(&self) -> u64 {
+        self.journal.used()
+    }
+
+    /// Changes that are committed and not yet folded in.
+    pub const fn pending(&self) -> u64 {
+        self.active.entries + self.frozen.entries
+    }
+
+    /// Gives the device back, without writing anything.
+    pub fn into_device(self) -> D {
+        self.io.device
+    }
+
+    /// Takes the store apart without writing anything.
+    pub fn into_parts(self) -> (D, O, B) {
+        (self.io.device, self.overlay, self.buffer)
+    }
+
+    /// Whether the store can be written.
+    fn ready(&self) -> Result<(), WriteError<D::Error>> {
+        if self.read_only {
+            return Err(WriteError::ReadOnly);
+        }
+        if self.io.poisoned { Err(WriteError::Poisoned) } else { Ok(()) }
+    }
+
+    /// The sync that makes commits durable: everything written so far survives a power cut when
+    /// this returns Ok. **This is the line where a commit becomes durable.**
+    fn barrier(&mut self) -> Result<(), WriteError<D::Error>> {
+        self.io.sync().map_err(WriteError::Device)?;
+        self.unsealed |= self.durable < self.sequence;
+        self.durable = self.sequence;
+        self.journal.seal_unit(&self.geometry);
+        Ok(())
+    }
+}

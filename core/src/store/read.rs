@@ -1,0 +1,606 @@
+//! Reading blocks.
+
+use super::commit::batch_error;
+use super::host::read_rounded;
+use super::io::Io;
+use super::{Store, space};
+use crate::batch::{Batch, GrowBytes};
+use crate::device::BlockDevice;
+use crate::digest::Digest;
+use crate::error::{Damage, ReadError, Structure, WriteError};
+use crate::format::{ChunkRef, Geometry};
+use crate::ids::{PageIndex, Sequence};
+use crate::journal::RingReader;
+use crate::overlay::{Entry, Overlay, Value};
+use crate::tree::{self, Child, Cursor, Key, NodeSource, NodeView, Place, Record};
+use zerocopy::IntoBytes as _;
+
+/// What is known of a block without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockInfo {
+    /// Length in bytes.
+    pub length: u64,
+    /// The user's tag.
+    pub tag: u64,
+    /// The commit that wrote it.
+    pub sequence: Sequence,
+    /// SHA-256 of its bytes; of a block of chunks: of its chunks' digests.
+    pub digest: Digest,
+    /// Where its bytes are.
+    pub location: BlockLocation,
+}
+
+/// Where the bytes of a block are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockLocation {
+    /// In the registry or in the journal.
+    Memory,
+    /// In one extent.
+    Extent {
+        /// First page.
+        page: PageIndex,
+    },
+    /// In chunks.
+    Chunks {
+        /// Bytes of each chunk but the last.
+        chunk_size: u32,
+        /// Number of chunks.
+        count: u32,
+    },
+}
+
+/// The tree's pages, read from the device through one page of memory.
+pub(super) struct TreePages<'a, D> {
+    pub(super) io: &'a mut Io<D>,
+    pub(super) geometry: &'a Geometry,
+    pub(super) page: &'a mut [u8],
+    pub(super) pages: u64,
+}
+
+impl<D: BlockDevice> NodeSource for TreePages<'_, D> {
+    type Error = D::Error;
+    type Page<'p>
+        = &'p [u8]
+    where
+        Self: 'p;
+
+    fn node(&mut self, child: Child, level: u32) -> Result<&[u8], ReadError<D::Error>> {
+        let offset = self.offset(child.page);
+        let damage = ReadError::Corrupted(Damage { what: Structure::Registry, offset });
+        if child.page.0 >= self.pages {
+            return Err(damage);
+        }
+        self.io.read(offset, self.page).map_err(ReadError::Device)?;
+        if NodeView::verified(self.page, &child.digest, level).is_none() {
+            return Err(damage);
+        }
+        Ok(self.page)
+    }
+
+    fn offset(&self, page: PageIndex) -> u64 {
+        self.geometry.offset(page.0)
+    }
+}
+
+/// A record as it is kept while its page is not.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    Inline { sequence: Sequence, tag: u64, length: usize },
+    Extent { info: BlockInfo },
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    /// The newest entry of `name` that is not folded in yet.
+    fn pending_entry(&self, name: &[u8]) -> Option<Entry> {
+        self.overlay.active(name).or_else(|| self.overlay.frozen(name))
+    }
+
+    pub(super) fn tree_pages(&mut self) -> Option<(TreePages<'_, D>, &mut [u8], &mut [u8])> {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry)?;
+        // A fold under way keeps nothing in `page` and `body` between its steps.
+        let pages =
+            TreePages { io: &mut self.io, geometry: &self.geometry, page: space.page, pages: self.pages };
+        Some((pages, space.body, space.transfer))
+    }
+
+    /// Looks a block up. Reads one page a level of the tree, or none if the block is pending.
+    ///
+    /// # Errors
+    /// [`ReadError::Device`], or [`ReadError::Corrupted`] for a damaged registry page.
+    pub fn info(&mut self, name: &[u8]) -> Result<Option<BlockInfo>, ReadError<D::Error>> {
+        if let Some(entry) = self.pending_entry(name) {
+            return self.entry_info(name, &entry);
+        }
+        Ok(self.tree_record(name)?.map(|found| match found {
+            Found::Inline { sequence, tag, length } => {
+                let body = self.body_page(length);
+                let digest = Digest::of(body);
+                BlockInfo { length: length as u64, tag, sequence, digest, location: BlockLocation::Memory }
+            }
+            Found::Extent { info } => info,
+        }))
+    }
+
+    fn body_page(&mut self, length: usize) -> &[u8] {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        space.map_or(&[], |space| &space.body[..length])
+    }
+
+    /// Finds a name's record; the bytes of an inline block are copied to the body page.
+    fn tree_record(&mut self, name: &[u8]) -> Result<Option<Found>, ReadError<D::Error>> {
+        let root = self.root();
+        let Some((mut pages, body, _)) = self.tree_pages() else {
+            return Err(ReadError::BufferTooSmall { needed: 0 });
+        };
+        tree::lookup(&mut pages, &root, name, |record| {
+            let record = record?;
+            if let Place::Inline(bytes) = record.place {
+                body.get_mut(..bytes.len())?.copy_from_slice(bytes);
+                let (sequence, tag, length) = (record.sequence, record.tag, bytes.len());
+                return Some(Found::Inline { sequence, tag, length });
+            }
+            record_info(&record).map(|info| Found::Extent { info })
+        })
+    }
+
+    fn entry_info(&mut self, name: &[u8], entry: &Entry) -> Result<Option<BlockInfo>, ReadError<D::Error>> {
+        let (location, digest) = match entry.value {
+            Value::Deleted => return Ok(None),
+            Value::Inline { .. } => {
+                let length = entry.length as usize;
+                let mut bytes = [0; 256];
+                // Small blocks are digested when asked for; the body page holds any inline block.
+                let digest = if O::KEEPS_BODIES {
+                    let mut digest = Digest::default();
+                    self.overlay.with_body(name, entry, &mut |body| digest = Digest::of(body));
+                    digest
+                } else if length <= bytes.len() {
+                    self.pending_bytes(name, entry, &mut bytes[..length])?;
+                    Digest::of(&bytes[..length])
+                } else {
+                    entry.body_digest
+                };
+                (BlockLocation::Memory, digest)
+            }
+            Value::Carried { .. } => (BlockLocation::Memory, entry.digest),
+            Value::Extent { page } => (BlockLocation::Extent { page }, entry.digest),
+            Value::Chunks { chunk_size, .. } => {
+                let count = entry.length.div_ceil(u64::from(chunk_size)) as u32;
+                (BlockLocation::Chunks { chunk_size, count }, entry.digest)
+            }
+        };
+        let (length, tag, sequence) = (entry.length, entry.tag, entry.sequence);
+        Ok(Some(BlockInfo { length, tag, sequence, digest, location }))
+    }
+
+    /// Reads the bytes of a pending inline or carried block.
+    fn pending_bytes(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        into: &mut [u8],
+    ) -> Result<(), ReadError<D::Error>> {
+        if self.overlay.with_body(name, entry, &mut |body| into.copy_from_slice(body)) {
+            return Ok(());
+        }
+        let (at, digest) = match entry.value {
+            Value::Inline { at } => (at, entry.body_digest),
+            Value::Carried { at } => (at, entry.digest),
+            _ => return Ok(()),
+        };
+        self.journal_bytes(at, into)?;
+        if Digest::of(into) == digest {
+            return Ok(());
+        }
+        let offset = self.geometry.journal_offset() + at % self.geometry.journal_length();
+        Err(ReadError::Corrupted(Damage { what: Structure::Journal, offset }))
+    }
+
+    fn journal_bytes(&mut self, at: u64, into: &mut [u8]) -> Result<(), ReadError<D::Error>> {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;
+        RingReader::new(&mut self.io, &self.geometry, transfer).read(at, into).map_err(ReadError::Device)
+    }
+
+    /// Whether a block exists.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info).
+    pub fn exists(&mut self, name: &[u8]) -> Result<bool, ReadError<D::Error>> {
+        match self.pending_entry(name) {
+            Some(entry) => Ok(entry.value != Value::Deleted),
+            None => Ok(self.tree_record(name)?.is_some()),
+        }
+    }
+
+    /// Reads a whole block into `buf`, verified, and returns its length.
+    ///
+    /// # Errors
+    /// [`ReadError::BufferTooSmall`] with the length needed; [`ReadError::Corrupted`] if the bytes
+    /// are not those that were written: `buf` then holds nothing to be believed.
+    pub fn get(&mut self, name: &[u8], buf: &mut [u8]) -> Result<Option<usize>, ReadError<D::Error>> {
+        let entry = self.pending_entry(name);
+        let Some(info) = self.info(name)? else { return Ok(None) };
+        let length = usize::try_from(info.length).ok().filter(|&length| length <= buf.len());
+        let length = length.ok_or(ReadError::BufferTooSmall { needed: info.length })?;
+        let buf = &mut buf[..length];
+        match info.location {
+            BlockLocation::Memory => match entry {
+                Some(entry) => self.pending_bytes(name, &entry, buf)?,
+                // `info` has left the bytes in the body page.
+                None => buf.copy_from_slice(self.body_page(length)),
+            },
+            BlockLocation::Extent { page } => self.read_extent(page, &info.digest, buf)?,
+            BlockLocation::Chunks { chunk_size, count } => {
+                for (index, piece) in (0..count).zip(buf.chunks_mut(chunk_size as usize)) {
+                    let (page, digest) = self.chunk(name, &info, index)?;
+                    self.read_extent(page, &digest, piece)?;
+                }
+            }
+        }
+        Ok(Some(length))
+    }
+
+    /// Reads an extent and compares its digest.
+    pub(super) fn read_extent(
+        &mut self,
+        page: PageIndex,
+        digest: &Digest,
+        into: &mut [u8],
+    ) -> Result<(), ReadError<D::Error>> {
+        let offset = self.geometry.offset(page.0);
+        let damage = ReadError::Corrupted(Damage { what: Structure::Block, offset });
+        let end = page.0.saturating_add(self.geometry.pages_for(into.len() as u64));
+        if end > self.pages {
+            return Err(damage);
+        }
+        read_rounded(&mut self.io, offset, into).map_err(ReadError::Device)?;
+        if Digest::of(into) == *digest { Ok(()) } else { Err(damage) }
+    }
+
+    /// Where chunk `index` of a block of chunks is, and its digest.
+    pub(super) fn chunk(
+        &mut self,
+        name: &[u8],
+        info: &BlockInfo,
+        index: u32,
+    ) -> Result<(PageIndex, Digest), ReadError<D::Error>> {
+        if let Some(entry) = self.pending_entry(name)
+            && let Value::Chunks { at, .. } = entry.value
+        {
+            let start = index as usize * ChunkRef::SIZE;
+            let mut chunk = None;
+            self.overlay.with_body(name, &entry, &mut |body| {
+                chunk = body.get(start..).and_then(ChunkRef::read);
+            });
+            if chunk.is_none() {
+                let mut bytes = [0; ChunkRef::SIZE];
+                self.journal_bytes(at + start as u64, &mut bytes)?;
+                chunk = ChunkRef::read(&bytes);
+            }
+            if let Some(chunk) = chunk {
+                return Ok((PageIndex(chunk.page.get()), Digest(chunk.digest)));
+            }
+        }
+        let root = self.root();
+        let offset = self.geometry.offset(root.page.0);
+        let Some((mut pages, ..)) = self.tree_pages() else {
+            return Err(ReadError::BufferTooSmall { needed: info.length });
+        };
+        let found = tree::lookup_chunk(&mut pages, &root, Key { name, chunk: index }, |record| {
+            record.and_then(|record| match record.place {
+                Place::Head { page, chunk_digest, .. } => Some((page, chunk_digest)),
+                Place::Chunk { page, digest } => Some((page, digest)),
+                _ => None,
+            })
+        })?;
+        found.ok_or(ReadError::Corrupted(Damage { what: Structure::Registry, offset }))
+    }
+
+    /// The first block whose name is above `after` (of all, if None): copies its name into `name` and
+    /// returns the name's length. Walks the tree from its root: a page a level.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info); [`ReadError::BufferTooSmall`] if `name` cannot hold the name.
+    pub fn next_name(
+        &mut self,
+        after: Option<&[u8]>,
+        name: &mut [u8],
+    ) -> Result<Option<usize>, ReadError<D::Error>> {
+        let mut bound = [0; 1024];
+        let mut bound_length = after.map(|after| {
+            let length = after.len().min(bound.len());
+            bound[..length].copy_from_slice(&after[..length]);
+            length
+        });
+        loop {
+            let after = bound_length.map(|length| &bound[..length]);
+            let mut other = [0; 1024];
+            let pending = self.overlay.next(after, &mut other);
+            let stored = self.next_stored(after, name)?;
+            // The pending entry counts if it comes first or is the same name.
+            let Some((length, entry)) = pending else { return Ok(stored) };
+            if stored.is_some_and(|stored| name[..stored] < other[..length]) {
+                return Ok(stored);
+            }
+            if entry.value != Value::Deleted {
+                let into =
+                    name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
+                into.copy_from_slice(&other[..length]);
+                return Ok(Some(length));
+            }
+            bound[..length].copy_from_slice(&other[..length]);
+            bound_length = Some(length);
+        }
+    }
+
+    /// The first name of the tree above `after`.
+    fn next_stored(
+        &mut self,
+        after: Option<&[u8]>,
+        name: &mut [u8],
+    ) -> Result<Option<usize>, ReadError<D::Error>> {
+        let root = self.root();
+        if root.height == 0 {
+            return Ok(None);
+        }
+        let Some((mut pages, ..)) = self.tree_pages() else {
+            return Err(ReadError::BufferTooSmall { needed: 0 });
+        };
+        let from = after.map_or(Key::first(&[]), |name| Key { name, chunk: u32::MAX });
+        let mut cursor = Cursor::seek(&mut pages, &root, from)?;
+        cursor.settle(&mut pages)?;
+        let Some((leaf, index)) = cursor.record() else { return Ok(None) };
+        let page = pages.node(leaf, 0)?;
+        let key = NodeView::parse(page).and_then(|node| node.key(index));
+        let Some(key) = key else { return Ok(None) };
+        let length = key.name.len();
+        let into = name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
+        into.copy_from_slice(key.name);
+        Ok(Some(length))
+    }
+
+    /// Fills `scratch` with a put of `to` that holds the bytes of the small or carried block `from`.
+    pub(super) fn copy_small<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        from: &[u8],
+        to: &[u8],
+        info: &BlockInfo,
+        scratch: &mut Batch<M, V>,
+    ) -> Result<(), WriteError<D::Error>> {
+        Self::check_name(&self.geometry, to)?;
+        let length = info.length as usize;
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let staging = space.ok_or(WriteError::WorkspaceTooSmall)?.transfer;
+        let small = length <= self.geometry.max_inline();
+        if small {
+            let mut bytes = [0; 16_384];
+            let bytes = bytes.get_mut(..length).ok_or(WriteError::WorkspaceTooSmall)?;
+            self.get(from, bytes)?;
+            return scratch.put(to, bytes, info.tag).map_err(batch_error);
+        }
+        if length > staging.len() {
+            return Err(WriteError::WorkspaceTooSmall);
+        }
+        // A carried block: it gets pages of its own, then it can be renamed like any other.
+        self.checkpoint()?;
+        let info = self.info(from)?.ok_or(WriteError::NotFound)?;
+        match info.location {
+            BlockLocation::Extent { page } => {
+                scratch.put_extent(to, info.length, info.tag, info.digest, page).map_err(batch_error)
+            }
+            _ => Err(WriteError::NotFound),
+        }
+    }
+
+    /// Fills `scratch` with a put of `to` that names the chunks of `from`.
+    pub(super) fn copy_chunk_list<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        from: &[u8],
+        to: &[u8],
+        info: &BlockInfo,
+        scratch: &mut Batch<M, V>,
+    ) -> Result<(), WriteError<D::Error>> {
+        let BlockLocation::Chunks { chunk_size, count } = info.location else { return Ok(()) };
+        scratch.begin_chunks(to, info.length, info.tag, chunk_size, info.digest).map_err(batch_error)?;
+        for index in 0..count {
+            let (page, digest) = self.chunk(from, info, index)?;
+            let chunk = ChunkRef { page: crate::format::U64::new(page.0), digest: digest.0 };
+            scratch.add_chunk(chunk.as_bytes()).map_err(batch_error)?;
+        }
+        Ok(())
+    }
+
+    /// A reader of a block's bytes, verified chunk by chunk before any of them is handed out.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info).
+    pub fn reader<'s>(
+        &'s mut self,
+        name: &'s [u8],
+    ) -> Result<Option<BlockReader<'s, D, O, B>>, ReadError<D::Error>> {
+        let Some(info) = self.info(name)? else { return Ok(None) };
+        Ok(Some(BlockReader { store: self, name, info, at: 0, verified: None }))
+    }
+}
+
+/// What a record of the tree says of its block; None for a further chunk or an inline block.
+#[must_use]
+pub fn record_info(record: &Record<'_>) -> Option<BlockInfo> {
+    let (length, tag, sequence) = (record.length, record.tag, record.sequence);
+    let (location, digest) = match record.place {
+        Place::Extent { page, digest } => (BlockLocation::Extent { page }, digest),
+        Place::Head { digest, chunk_size, .. } if chunk_size > 0 => {
+            let count = u32::try_from(length.div_ceil(u64::from(chunk_size))).ok()?;
+            (BlockLocation::Chunks { chunk_size, count }, digest)
+        }
+        _ => return None,
+    };
+    Some(BlockInfo { length, tag, sequence, digest, location })
+}
+
+/// Reads a block piece by piece through the store's own memory: each chunk is digested first and
+/// handed out after that.
+pub struct BlockReader<'s, D, O, B> {
+    store: &'s mut Store<D, O, B>,
+    name: &'s [u8],
+    info: BlockInfo,
+    at: u64,
+    /// The chunk that was verified last, and its page.
+    verified: Option<(u32, PageIndex)>,
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> BlockReader<'_, D, O, B> {
+    /// What is known of the block.
+    pub const fn info(&self) -> &BlockInfo {
+        &self.info
+    }
+
+    /// Goes on at byte `at` of the block.
+    pub fn seek(&mut self, at: u64) {
+        self.at = at.min(self.info.length);
+    }
+
+    /// Reads the next bytes; 0 at the block's end.
+    ///
+    /// # Errors
+    /// [`ReadError::Device`], or [`ReadError::Corrupted`] before any byte of a damaged chunk.
+    pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, ReadError<D::Error>> {
+        let rest = self.info.length - self.at;
+        if rest == 0 || buf.is_empty() {
+            return Ok(0);
+        }
+        let (index, start, length) = match self.info.location {
+            BlockLocation::Memory => return self.read_small(buf),
+            BlockLocation::Extent { .. } => (0, 0, self.info.length),
+            BlockLocation::Chunks { chunk_size, .. } => {
+                let size = u64::from(chunk_size);
+                let index = self.at / size;
+                (index as u32, index * size, size.min(self.info.length - index * size))
+            }
+        };
+        let page = self.verify(index, length)?;
+        let within = self.at - start;
+        let now = (length - within).min(buf.len() as u64) as usize;
+        let read = self.store.read_within(page, within, &mut buf[..now])?;
+        self.at += read as u64;
+        Ok(read)
+    }
+
+    fn verify(&mut self, index: u32, length: u64) -> Result<PageIndex, ReadError<D::Error>> {
+        if let Some((verified, page)) = self.verified
+            && verified == index
+        {
+            return Ok(page);
+        }
+        let (page, digest) = match self.info.location {
+            BlockLocation::Extent { page } => (page, self.info.digest),
+            _ => self.store.chunk(self.name, &self.info, index)?,
+        };
+        let damage = Damage { what: Structure::Block, offset: self.store.geometry.offset(page.0) };
+        let end = page.0.saturating_add(self.store.geometry.pages_for(length));
+        let inside = end <= self.store.pages;
+        let found =
+            if inside { self.store.extent_digest(page.0, length).map_err(ReadError::Device)? } else { None };
+        if found != Some(digest) {
+            return Err(ReadError::Corrupted(damage));
+        }
+        self.verified = Some((index, page));
+        Ok(page)
+    }
+
+    fn read_small(&mut self, buf: &mut [u8]) -> Result<usize, ReadError<D::Error>> {
+        let length = self.info.length as usize;
+        let now = (length - self.at as usize).min(buf.len());
+        let at = self.at as usize;
+        match self.store.pending_entry(self.name) {
+            Some(entry) => self.store.pending_part(self.name, &entry, self.at, &mut buf[..now])?,
+            None => {
+                self.store.tree_record(self.name)?;
+                let body = self.store.body_page(length);
+                let part = body.get(at..at + now).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
+                buf[..now].copy_from_slice(part);
+            }
+        }
+        self.at += now as u64;
+        Ok(now)
+    }
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    /// Reads bytes of a verified extent through the transfer buffer.
+    fn read_within(&mut self, page: PageIndex, within: u64, buf: &mut [u8]) -> Result<usize, ReadError<D::Error>> {
+        let size = self.geometry.page_size() as u64;
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;
+        let first = within - within % size;
+        let skip = (within - first) as usize;
+        let wanted = (skip + buf.len()).min(transfer.len());
+        let whole = wanted.next_multiple_of(self.geometry.page_size()).min(transfer.len());
+        let offset = self.geometry.offset(page.0) + first;
+        self.io.read(offset, &mut transfer[..whole]).map_err(ReadError::Device)?;
+        let now = (wanted - skip).min(buf.len());
+        buf[..now].copy_from_slice(&transfer[skip..skip + now]);
+        Ok(now)
+    }
+
+    /// Reads part of a pending small block; a part is believed after the whole was digested.
+    fn pending_part(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        at: u64,
+        into: &mut [u8],
+    ) -> Result<(), ReadError<D::Error>> {
+        let start = at as usize;
+        let kept = self.overlay.with_body(name, entry, &mut |body| {
+            if let Some(part) = body.get(start..start + into.len()) {
+                into.copy_from_slice(part);
+            }
+        });
+        if kept {
+            return Ok(());
+        }
+        let (position, digest) = match entry.value {
+            Value::Inline { at } => (at, entry.body_digest),
+            Value::Carried { at } => (at, entry.digest),
+            _ => return Ok(()),
+        };
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;
+        let mut ring = RingReader::new(&mut self.io, &self.geometry, transfer);
+        if ring.digest(position, entry.length).map_err(ReadError::Device)? != digest {
+            let offset = self.geometry.journal_offset() + position % self.geometry.journal_length();
+            return Err(ReadError::Corrupted(Damage { what: Structure::Journal, offset }));
+        }
+        ring.read(position + at, into).map_err(ReadError::Device)
+    }
+}
+
+/// What an `embedded-io` reader or writer of a block failed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamError<E>(pub E);
+
+impl<E: core::fmt::Display> core::fmt::Display for StreamError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for StreamError<E> {}
+
+impl<E: core::error::Error> embedded_io::Error for StreamError<E> {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        embedded_io::ErrorKind::Other
+    }
+}
+
+impl<D: BlockDevice, O, B> embedded_io::ErrorType for BlockReader<'_, D, O, B> {
+    type Error = StreamError<ReadError<D::Error>>;
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> embedded_io::Read for BlockReader<'_, D, O, B> {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> {
+        Self::read(self, buf).map_err(StreamError)
+    }
+}

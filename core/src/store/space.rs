@@ -1,0 +1,89 @@
+//! How a store divides the memory it is handed.
+
+use crate::format::Geometry;
+use crate::freemap::{MAX_WINDOWS, MIN_WINDOWS};
+
+/// How much memory a store works with. The caller hands over one buffer of
+/// [`Memory::bytes`] bytes; nothing else is ever allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Levels that the registry tree may have, 2 at least. A tree of `n` levels of 4 KiB pages and
+    /// 16-byte names holds about 45 · 70^(n-1) blocks.
+    pub levels: usize,
+    /// Pages of the free map kept, 6 at least; a file so large that its map has more than two levels
+    /// wants two more a level.
+    pub map_pages: usize,
+    /// Bytes in which journal records are composed, and as many in which values are moved; at least
+    /// two pages each.
+    pub staging: usize,
+}
+
+impl Memory {
+    /// For microcontrollers: 23 pages.
+    pub const SMALL: Self = Self { levels: 3, map_pages: MIN_WINDOWS, staging: 0 };
+    /// For hosts.
+    pub const LARGE: Self = Self { levels: 12, map_pages: 64, staging: 256 << 10 };
+
+    /// Bytes of the buffer for pages of `page_size` bytes.
+    #[must_use]
+    pub const fn bytes(&self, page_size: usize) -> usize {
+        self.pages() * page_size + 2 * self.staging_bytes(page_size)
+    }
+
+    /// Pages besides the staging buffer: three a level, the map's, one to compose a node in, one for
+    /// a block's bytes, and names in two.
+    const fn pages(&self) -> usize {
+        3 * self.levels + self.map_pages + 4
+    }
+
+    const fn staging_bytes(&self, page_size: usize) -> usize {
+        let pages = self.staging / page_size;
+        if pages < 2 { 2 * page_size } else { pages * page_size }
+    }
+
+    /// Whether the numbers can work at all.
+    pub(crate) const fn is_possible(&self) -> bool {
+        self.levels >= 2 && self.map_pages >= MIN_WINDOWS && self.map_pages <= MAX_WINDOWS
+    }
+}
+
+/// The parts of the buffer.
+pub(crate) struct Space<'a> {
+    /// Two pages a level: cells of new nodes.
+    pub(crate) levels: &'a mut [u8],
+    /// One page a level: the old tree's path.
+    pub(crate) inputs: &'a mut [u8],
+    /// Pages of the free map.
+    pub(crate) windows: &'a mut [u8],
+    /// Journal records; its start holds the journal's unfinished unit between commits.
+    pub(crate) staging: &'a mut [u8],
+    /// Values on their way.
+    pub(crate) transfer: &'a mut [u8],
+    /// A page to compose a node in; also the page that reads go through.
+    pub(crate) page: &'a mut [u8],
+    /// A page for a block's bytes.
+    pub(crate) body: &'a mut [u8],
+    /// Three names, and one more for walks through the overlay.
+    pub(crate) names: [&'a mut [u8]; 4],
+}
+
+/// Divides `buffer`; None if it is too small.
+pub(crate) fn divide<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geometry) -> Option<Space<'a>> {
+    let size = geometry.page_size();
+    if !memory.is_possible() || buffer.len() < memory.bytes(size) {
+        return None;
+    }
+    let (levels, rest) = buffer.split_at_mut(2 * memory.levels * size);
+    let (inputs, rest) = rest.split_at_mut(memory.levels * size);
+    let (windows, rest) = rest.split_at_mut(memory.map_pages * size);
+    let (staging, rest) = rest.split_at_mut(memory.staging_bytes(size));
+    let (transfer, rest) = rest.split_at_mut(memory.staging_bytes(size));
+    let (page, rest) = rest.split_at_mut(size);
+    let (body, rest) = rest.split_at_mut(size);
+    // A name is at most an eighth of a page.
+    let (a, rest) = rest.split_at_mut(size / 8);
+    let (b, rest) = rest.split_at_mut(size / 8);
+    let (c, rest) = rest.split_at_mut(size / 8);
+    let (d, _) = rest.split_at_mut(size / 8);
+    Some(Space { levels, inputs, windows, staging, transfer, page, body, names: [a, b, c, d] })
+}

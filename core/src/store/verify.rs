@@ -1,0 +1,276 @@
+//! Verifying every byte of a file.
+
+use super::{Store, read};
+use crate::device::BlockDevice;
+use crate::error::{Damage, ReadError, Structure, WriteError};
+use crate::format::MAP_LEVELS;
+use crate::ids::{Extent, PageIndex};
+use crate::overlay::Overlay;
+use crate::tree::{Child, Key, NodeSource, NodeView, Place, Record};
+
+/// What was found to be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Bytes are not what was written there.
+    Damaged(Damage),
+    /// A page is in use and the free map calls it free: it might be overwritten.
+    Unmarked(Extent),
+    /// The free map or the superblock counts other numbers than the tree holds.
+    Miscounted {
+        /// What was recorded.
+        recorded: u64,
+        /// What was found.
+        found: u64,
+    },
+}
+
+/// Hears of everything that verification meets.
+pub trait VerifySink {
+    /// A problem, with the name of the block that it was met under, if any.
+    fn problem(&mut self, name: Option<&[u8]>, problem: Problem);
+    /// A block's first record or a further chunk was checked: its name and bytes.
+    fn checked(&mut self, name: &[u8], first: bool, bytes: u64);
+    /// These pages are in use by the registry or a block.
+    fn reachable(&mut self, extent: Extent) {
+        let _ = extent;
+    }
+}
+
+/// What verification counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Blocks in the registry.
+    pub blocks: u64,
+    /// Bytes of their values.
+    pub bytes: u64,
+    /// Pages of the registry.
+    pub tree_pages: u64,
+    /// Pages in use by the registry and the blocks.
+    pub used_pages: u64,
+    /// Pages that the free map calls used and nothing refers to.
+    pub leaked_pages: u64,
+    /// Problems reported.
+    pub problems: u64,
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    /// Reads and digests everything that the newest superblock leads to: the registry, every
+    /// block's bytes, the free map; and compares the free map with what is in use. Changes that are
+    /// still in the journal are checked when they are read or folded in; call
+    /// [`checkpoint`](Self::checkpoint) first to have them here.
+    ///
+    /// # Errors
+    /// A device that fails to read; damage is reported to `sink` and verification goes on.
+    pub fn verify(&mut self, sink: &mut impl VerifySink) -> Result<VerifyReport, ReadError<D::Error>> {
+        let mut report = VerifyReport::default();
+        let root = self.root();
+        if root.height > 0 {
+            let child = Child { page: root.page, digest: root.digest };
+            self.verify_node(child, root.height - 1, sink, &mut report)?;
+        }
+        self.verify_map(sink, &mut report)?;
+        let superblock = &self.superblock;
+        if report.problems == 0 {
+            let counts = [
+                (superblock.blocks.get(), report.blocks),
+                (superblock.bytes.get(), report.bytes),
+                (superblock.tree_pages.get(), report.tree_pages),
+            ];
+            for (recorded, found) in counts.into_iter().filter(|(recorded, found)| recorded != found) {
+                report.problems += 1;
+                sink.problem(None, Problem::Miscounted { recorded, found });
+            }
+        }
+        Ok(report)
+    }
+
+    /// Goes through the tree in key order. A node is read again for each of its children, so that
+    /// any depth takes one page of memory.
+    fn verify_node(
+        &mut self,
+        child: Child,
+        level: u32,
+        sink: &mut impl VerifySink,
+        report: &mut VerifyReport,
+    ) -> Result<(), ReadError<D::Error>> {
+        let count = match self.verified_node(child, level, |node| node.len()) {
+            Ok(count) => count,
+            Err(ReadError::Corrupted(damage)) => {
+                report.problems += 1;
+                sink.problem(None, Problem::Damaged(damage));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        report.tree_pages += 1;
+        self.verify_used(Extent::new(child.page, 1), None, sink, report)?;
+        for index in 0..count {
+            if level > 0 {
+                let below = self.verified_node(child, level, |node| node.child(index))?;
+                match below {
+                    Some(below) => self.verify_node(below, level - 1, sink, report)?,
+                    None => self.malformed(child, sink, report),
+                }
+                continue;
+            }
+            let mut name = [0; 1024];
+            let record = self.verified_node(child, 0, |node| {
+                let key = node.key(index)?;
+                let record = node.record(index)?;
+                name.get_mut(..key.name.len())?.copy_from_slice(key.name);
+                Some((key.name.len(), key.chunk, fixed(&record)))
+            })?;
+            match record {
+                Some((length, chunk, record)) => {
+                    let key = Key { name: &name[..length], chunk };
+                    self.verify_record(key, &record, sink, report)?;
+                }
+                None => self.malformed(child, sink, report),
+            }
+        }
+        Ok(())
+    }
+
+    fn malformed(&self, child: Child, sink: &mut impl VerifySink, report: &mut VerifyReport) {
+        report.problems += 1;
+        let offset = self.geometry.offset(child.page.0);
+        sink.problem(None, Problem::Damaged(Damage { what: Structure::Registry, offset }));
+    }
+
+    fn verified_node<R>(
+        &mut self,
+        child: Child,
+        level: u32,
+        look: impl FnOnce(&NodeView<'_>) -> R,
+    ) -> Result<R, ReadError<D::Error>> {
+        let offset = self.geometry.offset(child.page.0);
+        let Some((mut pages, ..)) = self.tree_pages() else {
+            return Err(ReadError::BufferTooSmall { needed: 0 });
+        };
+        let page = pages.node(child, level)?;
+        NodeView::parse(page)
+            .map(|node| look(&node))
+            .ok_or(ReadError::Corrupted(Damage { what: Structure::Registry, offset }))
+    }
+
+    fn verify_record(
+        &mut self,
+        key: Key<'_>,
+        record: &Fixed,
+        sink: &mut impl VerifySink,
+        report: &mut VerifyReport,
+    ) -> Result<(), ReadError<D::Error>> {
+        if key.chunk == 0 {
+            report.blocks += 1;
+            report.bytes += record.length;
+        }
+        let Some((page, bytes, digest)) = record.extent else {
+            sink.checked(key.name, true, record.length);
+            return Ok(());
+        };
+        let extent = Extent::new(page, self.geometry.pages_for(bytes));
+        let damage = Damage { what: Structure::Block, offset: self.geometry.offset(page.0) };
+        let found = if extent.end() <= self.pages {
+            self.extent_digest(page.0, bytes).map_err(ReadError::Device)?
+        } else {
+            None
+        };
+        if found != Some(digest) {
+            report.problems += 1;
+            sink.problem(Some(key.name), Problem::Damaged(damage));
+        }
+        self.verify_used(extent, Some(key.name), sink, report)?;
+        sink.checked(key.name, key.chunk == 0, bytes);
+        Ok(())
+    }
+
+    /// Checks that pages in use are marked so.
+    fn verify_used(
+        &mut self,
+        extent: Extent,
+        name: Option<&[u8]>,
+        sink: &mut impl VerifySink,
+        report: &mut VerifyReport,
+    ) -> Result<(), ReadError<D::Error>> {
+        sink.reachable(extent);
+        report.used_pages += extent.pages;
+        let inside = extent.start.0 >= self.geometry.first_group() && extent.end() <= self.pages;
+        let marked = inside
+            && match self.with_map(|map, space| map.is_used(space, extent)) {
+                Ok(marked) => marked,
+                Err(WriteError::Corrupted(_)) => return Ok(()),
+                Err(WriteError::Device(error)) => return Err(ReadError::Device(error)),
+                Err(_) => return Err(ReadError::BufferTooSmall { needed: 0 }),
+            };
+        if !marked {
+            report.problems += 1;
+            sink.problem(name, Problem::Unmarked(extent));
+        }
+        Ok(())
+    }
+
+    /// Reads every map page and compares the number of set bits with what is in use.
+    fn verify_map(
+        &mut self,
+        sink: &mut impl VerifySink,
+        report: &mut VerifyReport,
+    ) -> Result<(), ReadError<D::Error>> {
+        let geometry = self.geometry;
+        let (mut used, mut slots) = (0, 0);
+        for group in 0..geometry.groups(self.pages) {
+            match self.with_map(|map, space| map.scan_group(space, group, |_| {})) {
+                Ok(0) => {}
+                Ok(bits) => {
+                    used += bits;
+                    slots += geometry.reserved(group);
+                }
+                Err(WriteError::Corrupted(damage)) => {
+                    report.problems += 1;
+                    sink.problem(None, Problem::Damaged(damage));
+                }
+                Err(WriteError::Device(error)) => return Err(ReadError::Device(error)),
+                Err(_) => return Err(ReadError::BufferTooSmall { needed: 0 }),
+            }
+        }
+        debug_assert!(self.map.durable().level <= MAP_LEVELS, "checked when the file was opened");
+        let in_blocks = used - slots;
+        report.leaked_pages = in_blocks.saturating_sub(report.used_pages);
+        if report.problems == 0 && (in_blocks != report.used_pages || used != self.superblock.used_pages.get()) {
+            report.problems += 1;
+            let (recorded, found) = (in_blocks, report.used_pages);
+            sink.problem(None, Problem::Miscounted { recorded, found });
+        }
+        Ok(())
+    }
+
+    fn with_map<R>(
+        &mut self,
+        work: impl FnOnce(
+            &mut crate::freemap::FreeMap,
+            &mut crate::freemap::MapSpace<'_, super::io::Io<D>>,
+        ) -> Result<R, WriteError<D::Error>>,
+    ) -> Result<R, WriteError<D::Error>> {
+        let space = super::space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let windows = space.ok_or(WriteError::WorkspaceTooSmall)?.windows;
+        let mut space = crate::freemap::MapSpace { device: &mut self.io, geometry: &self.geometry, windows };
+        work(&mut self.map, &mut space)
+    }
+}
+
+/// A record without its bytes.
+struct Fixed {
+    length: u64,
+    extent: Option<(PageIndex, u64, crate::Digest)>,
+}
+
+fn fixed(record: &Record<'_>) -> Fixed {
+    let extent = match record.place {
+        Place::Inline(_) => None,
+        Place::Extent { page, digest } => Some((page, record.length, digest)),
+        Place::Chunk { page, digest } => Some((page, record.length, digest)),
+        Place::Head { page, chunk_digest, chunk_size, .. } => {
+            Some((page, record.length.min(u64::from(chunk_size)), chunk_digest))
+        }
+    };
+    Fixed { length: read::record_info(record).map_or(record.length, |info| info.length), extent }
+}

@@ -1,0 +1,243 @@
+//! Packing cells into new nodes, level by level, in two pages of memory a level.
+//!
+//! Cells of a level arrive in key order. A full node is written once more than two pages of cells
+//! have arrived; closing a level writes what is left as one node or as two even ones. Each written
+//! node becomes a cell of the level above.
+
+use super::node::{Child, inner_key, leaf_key};
+use super::search::MAX_HEIGHT;
+use crate::error::WriteError;
+use crate::format::{InternalCell, NodeHeader, U16, U32, U64};
+use zerocopy::IntoBytes as _;
+
+/// Cells of one level that wait for their node: `[length u16][cell]…` from the start of the buffer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Level {
+    staged: usize,
+    cells: usize,
+    /// When not 0: how many bytes of the first cell's name suffice to tell it from what was
+    /// written before it.
+    separator: usize,
+}
+
+/// The state of a build; the buffers are the caller's.
+#[derive(Clone, Debug)]
+pub(crate) struct Builder {
+    levels: [Level; MAX_HEIGHT],
+}
+
+/// Where the builder puts finished nodes.
+pub(crate) trait NodeSink {
+    /// The device's error.
+    type Error;
+    /// Writes a node to a fresh page.
+    fn place_node(&mut self, page: &[u8]) -> Result<Child, WriteError<Self::Error>>;
+}
+
+/// The builder's memory: two pages a level, and one page to compose a node in.
+pub(crate) struct BuildSpace<'a> {
+    pub(crate) levels: &'a mut [u8],
+    pub(crate) output: &'a mut [u8],
+}
+
+impl BuildSpace<'_> {
+    const fn page_size(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Bytes of staged cells that fit into one node.
+    const fn capacity(&self) -> usize {
+        self.page_size() - NodeHeader::SIZE
+    }
+
+    fn level<E>(&mut self, level: usize) -> Result<&mut [u8], WriteError<E>> {
+        let size = 2 * self.page_size();
+        self.levels
+            .get_mut(level * size..(level + 1) * size)
+            .ok_or(WriteError::WorkspaceTooSmall)
+    }
+}
+
+/// The staged cell at `at` and where the next one starts.
+fn staged_cell(buffer: &[u8], at: usize) -> (&[u8], usize) {
+    let length = usize::from(u16::from_le_bytes([buffer[at], buffer[at + 1]]));
+    (&buffer[at + 2..at + 2 + length], at + 2 + length)
+}
+
+impl Builder {
+    pub(crate) const fn new() -> Self {
+        Self { levels: [Level { staged: 0, cells: 0, separator: 0 }; MAX_HEIGHT] }
+    }
+
+    /// Bytes staged on `level`.
+    pub(crate) fn staged(&self, level: usize) -> usize {
+        self.levels[level].staged
+    }
+
+    /// Adds a cell, given in two parts, to `level`.
+    pub(crate) fn push<S: NodeSink>(
+        &mut self,
+        sink: &mut S,
+        space: &mut BuildSpace<'_>,
+        level: usize,
+        parts: [&[u8]; 3],
+    ) -> Result<(), WriteError<S::Error>> {
+        if level + 1 >= MAX_HEIGHT {
+            return Err(WriteError::WorkspaceTooSmall);
+        }
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if self.levels[level].staged + 2 + length > 2 * space.capacity() {
+            self.write_front(sink, space, level, space.capacity())?;
+        }
+        let state = &mut self.levels[level];
+        let buffer = space.level(level)?;
+        let mut at = state.staged;
+        buffer[at..at + 2].copy_from_slice(&(length as u16).to_le_bytes());
+        at += 2;
+        for part in parts {
+            buffer[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        state.staged = at;
+        state.cells += 1;
+        Ok(())
+    }
+
+    /// Adds a child to inner level `level`; everything below it must be closed.
+    pub(crate) fn push_child<S: NodeSink>(
+        &mut self,
+        sink: &mut S,
+        space: &mut BuildSpace<'_>,
+        level: usize,
+        (name, chunk): (&[u8], u32),
+        child: Child,
+    ) -> Result<(), WriteError<S::Error>> {
+        let head = InternalCell {
+            page: U64::new(child.page.0),
+            digest: child.digest.0,
+            chunk: U32::new(chunk),
+            name_length: U16::new(name.len() as u16),
+        };
+        self.push(sink, space, level, [head.as_bytes(), name, &[]])
+    }
+
+    /// Writes everything staged on `level` and the levels below it.
+    pub(crate) fn close<S: NodeSink>(
+        &mut self,
+        sink: &mut S,
+        space: &mut BuildSpace<'_>,
+        level: usize,
+    ) -> Result<(), WriteError<S::Error>> {
+        for level in 0..=level {
+            while self.levels[level].cells > 0 {
+                let staged = self.levels[level].staged;
+                let fits = staged <= space.capacity();
+                self.write_front(sink, space, level, if fits { staged } else { staged / 2 })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes all levels and returns the root and its height.
+    pub(crate) fn finish<S: NodeSink>(
+        &mut self,
+        sink: &mut S,
+        space: &mut BuildSpace<'_>,
+    ) -> Result<(Child, u32), WriteError<S::Error>> {
+        for level in 0..MAX_HEIGHT - 1 {
+            let state = self.levels[level];
+            let top = self.levels[level + 1..].iter().all(|above| above.cells == 0);
+            if top && state.cells == 0 {
+                return Ok((Child::default(), 0));
+            }
+            if top && level > 0 && state.cells == 1 {
+                let (cell, _) = staged_cell(space.level(level)?, 0);
+                let head = InternalCell::read(cell).ok_or(WriteError::WorkspaceTooSmall)?;
+                let page = crate::ids::PageIndex(head.page.get());
+                return Ok((Child { page, digest: crate::Digest(head.digest) }, level as u32));
+            }
+            self.close(sink, space, level)?;
+        }
+        Err(WriteError::WorkspaceTooSmall)
+    }
+
+    /// Writes one node of cells from the front of `level`: at least one cell, on until `target`
+    /// bytes are reached, never more than fit.
+    fn write_front<S: NodeSink>(
+        &mut self,
+        sink: &mut S,
+        space: &mut BuildSpace<'_>,
+        level: usize,
+        target: usize,
+    ) -> Result<(), WriteError<S::Error>> {
+        let (capacity, page_size) = (space.capacity(), space.page_size());
+        let state = self.levels[level];
+        let buffer = &space.levels[level * 2 * page_size..(level + 1) * 2 * page_size];
+        let (mut taken, mut cells, mut last) = (0, 0, 0);
+        while taken < state.staged && (cells == 0 || taken < target) {
+            let (_, next) = staged_cell(buffer, taken);
+            if next > capacity {
+                break;
+            }
+            (last, taken, cells) = (taken, next, cells + 1);
+        }
+        compose(space.output, level, &buffer[..taken], cells);
+        let child = sink.place_node(space.output)?;
+
+        // The first cell's key becomes the node's key in its parent.
+        let mut key = [0; InternalCell::SIZE + 1024];
+        let (first, _) = staged_cell(buffer, 0);
+        let found = if level == 0 { leaf_key(first) } else { inner_key(first) };
+        let found = found.ok_or(WriteError::WorkspaceTooSmall)?;
+        let (name, chunk) = match state.separator {
+            0 => (found.name, found.chunk),
+            kept => (&found.name[..kept.min(found.name.len())], 0),
+        };
+        let length = name.len();
+        key[..length].copy_from_slice(name);
+
+        let separator = if level == 0 && taken < state.staged {
+            shortest_separator(staged_cell(buffer, last).0, staged_cell(buffer, taken).0)
+        } else {
+            0
+        };
+        let buffer = space.level(level)?;
+        buffer.copy_within(taken..state.staged, 0);
+        self.levels[level] = Level { staged: state.staged - taken, cells: state.cells - cells, separator };
+        self.push_child(sink, space, level + 1, (&key[..length], chunk), child)
+    }
+}
+
+/// How many bytes of `right`'s name suffice to stay above `left`; 0 when only the whole key does.
+fn shortest_separator(left: &[u8], right: &[u8]) -> usize {
+    let (Some(left), Some(right)) = (leaf_key(left), leaf_key(right)) else { return 0 };
+    if left.name == right.name {
+        return 0;
+    }
+    let common = left.name.iter().zip(right.name).take_while(|(a, b)| a == b).count();
+    (common + 1).min(right.name.len())
+}
+
+/// Lays `cells` staged cells out as a node in `page`.
+fn compose(page: &mut [u8], level: usize, staged: &[u8], cells: usize) {
+    let mut slot = NodeHeader::SIZE;
+    let mut at = slot + 2 * cells;
+    let mut from = 0;
+    while from < staged.len() {
+        let (cell, next) = staged_cell(staged, from);
+        page[slot..slot + 2].copy_from_slice(&(at as u16).to_le_bytes());
+        page[at..at + cell.len()].copy_from_slice(cell);
+        slot += 2;
+        at += cell.len();
+        from = next;
+    }
+    let header = NodeHeader {
+        magic: NodeHeader::MAGIC,
+        level: level as u8,
+        reserved: [0; 3],
+        count: U32::new(cells as u32),
+        end: U32::new(at as u32),
+    };
+    page[..NodeHeader::SIZE].copy_from_slice(header.as_bytes());
+    page[at..].fill(0);
+}

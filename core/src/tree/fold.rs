@@ -1,0 +1,477 @@
+//! Folding the frozen layer into the tree, one leaf a step.
+//!
+//! The walk goes through the old tree from left to right. A leaf under which a change falls is
+//! read, merged with the changes and packed anew; a subtree without changes is taken over by its
+//! pointer. A new node that came out nearly empty takes in its right neighbour instead.
+//!
+//! | level | memory of a fold |
+//! |---|---|
+//! | each | one page of the old tree (the path), two pages of new cells |
+//! | whole | one page to compose a node in, one for a block's bytes, three names |
+
+use super::builder::{BuildSpace, Builder, NodeSink};
+use super::node::{Child, Key, NodeView, Place, Record};
+use super::search::MAX_HEIGHT;
+use crate::error::WriteError;
+use crate::format::{
+    ChunkRef, ChunkValue, ExtentValue, HeadValue, InlineValue, LeafCell, U16, U32, U64, cell_kind,
+};
+use crate::ids::PageIndex;
+use crate::overlay::{Entry, TreeRoot, Value};
+use zerocopy::IntoBytes as _;
+
+/// Where a frozen entry's bytes are once they are at home.
+pub(crate) enum Settled {
+    /// The name is deleted.
+    Deleted,
+    /// So many bytes, in the buffer that was handed in.
+    Inline(usize),
+    /// In one extent.
+    Extent(PageIndex),
+    /// In so many chunks.
+    Chunks(u32),
+}
+
+/// What a fold asks of the store around it.
+pub(crate) trait FoldHost: NodeSink {
+    /// Reads the verified page of a node.
+    fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), WriteError<Self::Error>>;
+    /// The least frozen name above `after`.
+    fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)>;
+    /// Brings a frozen entry's bytes home and marks their pages used.
+    fn settle(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        body: &mut [u8],
+    ) -> Result<Settled, WriteError<Self::Error>>;
+    /// Chunk `index` of a settled entry, at home.
+    fn settled_chunk(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        index: u32,
+    ) -> Result<ChunkRef, WriteError<Self::Error>>;
+    /// Frees the pages of `length` bytes that start at `page`.
+    fn release(&mut self, page: PageIndex, length: u64) -> Result<(), WriteError<Self::Error>>;
+    /// The error for a node that does not parse.
+    fn damaged(&self, child: Child) -> WriteError<Self::Error>;
+}
+
+/// The memory of a fold; all but `build` keep their contents from step to step.
+pub(crate) struct FoldSpace<'a> {
+    pub(crate) build: BuildSpace<'a>,
+    /// One page of the old tree a level.
+    pub(crate) inputs: &'a mut [u8],
+    /// One page for a block's bytes.
+    pub(crate) body: &'a mut [u8],
+    /// The name of the last entry folded.
+    pub(crate) last: &'a mut [u8],
+    /// The name of the entry to be folded next.
+    pub(crate) next: &'a mut [u8],
+    /// The upper bound of the leaf at hand.
+    pub(crate) bound: &'a mut [u8],
+}
+
+impl FoldSpace<'_> {
+    const fn page_size(&self) -> usize {
+        self.body.len()
+    }
+
+    fn input(&self, level: usize) -> &[u8] {
+        let size = self.page_size();
+        self.inputs.get(level * size..(level + 1) * size).unwrap_or(&[])
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Step {
+    child: Child,
+    /// The next child that is neither taken over nor descended into.
+    index: usize,
+    count: usize,
+}
+
+/// How the number of blocks and bytes changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Balance {
+    pub(crate) blocks: i64,
+    pub(crate) bytes: i64,
+}
+
+/// A fold under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Fold {
+    builder: Builder,
+    path: [Step; MAX_HEIGHT],
+    old: TreeRoot,
+    started: bool,
+    /// `last` and `next` have changed places in the caller's memory.
+    swapped: bool,
+    /// Length of the last folded name, and whether its old pages belong to another name now.
+    last: Option<(usize, bool)>,
+    /// The entry to be folded next: None until fetched, Some(None) at the end.
+    next: Option<Option<(usize, Entry)>>,
+    /// Chunks of the last name may go on in the next leaf.
+    purge: Option<u32>,
+    pub(crate) balance: Balance,
+}
+
+type Folded<E> = Result<Option<(Child, u32)>, WriteError<E>>;
+
+impl Fold {
+    pub(crate) const fn new(old: TreeRoot) -> Self {
+        const START: Step =
+            Step { child: Child { page: PageIndex(0), digest: crate::Digest([0; 32]) }, index: 0, count: 0 };
+        Self {
+            builder: Builder::new(),
+            path: [START; MAX_HEIGHT],
+            old,
+            started: false,
+            swapped: false,
+            last: None,
+            next: None,
+            purge: None,
+            balance: Balance { blocks: 0, bytes: 0 },
+        }
+    }
+
+    /// Folds the changes of one leaf. Returns the new root and height once all are folded.
+    pub(crate) fn step<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Folded<H::Error> {
+        if self.swapped {
+            core::mem::swap(&mut space.last, &mut space.next);
+        }
+        self.fetch(host, space);
+        if self.purge.is_none() && self.next == Some(None) {
+            return self.finish(host, space).map(Some);
+        }
+        if self.old.height == 0 {
+            self.merge_leaf(host, space, false)?;
+        } else {
+            let level = self.climb(host, space)?;
+            self.descend(host, space, level)?;
+            self.merge_leaf(host, space, true)?;
+        }
+        Ok(None)
+    }
+
+    fn height(&self) -> usize {
+        self.old.height as usize
+    }
+
+    /// Makes sure the entry to be folded next is known.
+    fn fetch<H: FoldHost>(&mut self, host: &H, space: &mut FoldSpace<'_>) {
+        if self.next.is_none() {
+            let after = self.last.map(|(length, _)| &space.last[..length]);
+            self.next = Some(host.next_frozen(after, space.next));
+        }
+    }
+
+    /// The key whose leaf is to be merged next.
+    fn target<'s>(&self, space: &'s FoldSpace<'_>) -> Key<'s> {
+        match (self.purge, self.last, self.next) {
+            (Some(chunk), Some((length, _)), _) => Key { name: &space.last[..length], chunk },
+            (_, _, Some(Some((length, _)))) => Key::first(&space.next[..length]),
+            _ => Key::first(&[]),
+        }
+    }
+
+    /// The upper bound of the path's node on `level`.
+    fn upper<'s>(&self, space: &'s FoldSpace<'_>, level: usize) -> Option<Key<'s>> {
+        let above = (level + 1..self.height()).find(|&l| self.path[l].index < self.path[l].count)?;
+        NodeView::parse(space.input(above))?.key(self.path[above].index)
+    }
+
+    /// Takes over what is left of the nodes that the target does not fall under, and returns the
+    /// level of the lowest path node that it does fall under.
+    fn climb<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+    ) -> Result<usize, WriteError<H::Error>> {
+        let top = self.height() - 1;
+        if !self.started {
+            self.started = true;
+            let root = Child { page: self.old.page, digest: self.old.digest };
+            self.load(host, space, top, root)?;
+            return Ok(top);
+        }
+        let mut level = 1;
+        while level < top && self.upper(space, level).is_some_and(|upper| self.target(space) >= upper) {
+            self.take_over_rest(host, space, level)?;
+            level += 1;
+        }
+        Ok(level)
+    }
+
+    /// Reads a node into the path; its page is free once the fold is durable.
+    fn load<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        level: usize,
+        child: Child,
+    ) -> Result<(), WriteError<H::Error>> {
+        let size = space.page_size();
+        let into = space.inputs.get_mut(level * size..(level + 1) * size).ok_or(WriteError::WorkspaceTooSmall)?;
+        host.read_node(child, level as u32, into)?;
+        host.release(child.page, 1)?;
+        let count = NodeView::parse(into).map(|node| node.len()).ok_or_else(|| host.damaged(child))?;
+        self.path[level] = Step { child, index: 0, count };
+        Ok(())
+    }
+
+    /// Goes down to the target's leaf, taking over the subtrees left of it.
+    fn descend<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        from: usize,
+    ) -> Result<(), WriteError<H::Error>> {
+        for level in (1..=from.min(self.height() - 1)).rev() {
+            let at = NodeView::parse(space.input(level)).map_or(0, |node| node.child_for(self.target(space)));
+            while self.path[level].index < at {
+                self.take_over(host, space, level)?;
+            }
+            let index = self.path[level].index;
+            let child = NodeView::parse(space.input(level)).and_then(|node| node.child(index));
+            let child = child.ok_or_else(|| host.damaged(self.path[level].child))?;
+            self.path[level].index = index + 1;
+            self.load(host, space, level - 1, child)?;
+        }
+        Ok(())
+    }
+
+    fn take_over_rest<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        level: usize,
+    ) -> Result<(), WriteError<H::Error>> {
+        while self.path[level].index < self.path[level].count {
+            self.take_over(host, space, level)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over the next untouched child of the path's node on `level`: by its pointer, or cell
+    /// by cell if what was packed before it came out nearly empty.
+    fn take_over<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        level: usize,
+    ) -> Result<(), WriteError<H::Error>> {
+        let index = self.path[level].index;
+        let size = space.page_size();
+        if level >= 2 {
+            self.builder.close(host, &mut space.build, level - 2)?;
+        }
+        let view = NodeView::parse(space.input(level));
+        let child = view.and_then(|node| node.child(index));
+        let child = child.ok_or_else(|| host.damaged(self.path[level].child))?;
+        self.path[level].index += 1;
+        if (1..size / 4).contains(&self.builder.staged(level - 1)) {
+            self.load(host, space, level - 1, child)?;
+            let (path, count) = (self.path[level - 1].child, self.path[level - 1].count);
+            let start = (level - 1) * size;
+            let node = NodeView::parse(&space.inputs[start..start + size]);
+            for cell in 0..count {
+                let cell = node.and_then(|node| node.cell(cell)).ok_or_else(|| host.damaged(path))?;
+                self.builder.push(host, &mut space.build, level - 1, [cell, &[], &[]])?;
+            }
+            self.path[level - 1].index = count;
+            return Ok(());
+        }
+        self.builder.close(host, &mut space.build, level - 1)?;
+        let start = level * size;
+        let key = NodeView::parse(&space.inputs[start..start + size]).and_then(|node| node.key(index));
+        let key = key.ok_or_else(|| host.damaged(self.path[level].child))?;
+        self.builder.push_child(host, &mut space.build, level, (key.name, key.chunk), child)
+    }
+
+    /// Merges the path's leaf, or nothing, with the entries that fall under it.
+    fn merge_leaf<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        leaf: bool,
+    ) -> Result<(), WriteError<H::Error>> {
+        let bound = match self.upper(space, 0) {
+            Some(upper) if leaf => {
+                let (length, chunk) = (upper.name.len(), upper.chunk);
+                let above = (1..self.height()).find(|&l| self.path[l].index < self.path[l].count).unwrap_or(0);
+                let size = space.page_size();
+                let page = &space.inputs[above * size..(above + 1) * size];
+                if let Some(key) = NodeView::parse(page).and_then(|node| node.key(self.path[above].index)) {
+                    let bound = space.bound.get_mut(..length).ok_or(WriteError::WorkspaceTooSmall)?;
+                    bound.copy_from_slice(key.name);
+                }
+                Some((length, chunk))
+            }
+            _ => None,
+        };
+        let count = if leaf { self.path[0].count } else { 0 };
+        let mut index = 0;
+        let mut budget = 64_i64;
+        while leaf || budget > 0 {
+            budget -= 1;
+            self.fetch(host, space);
+            let size = space.page_size();
+            let page = space.inputs.get(..size).unwrap_or(&[]);
+            let node = NodeView::parse(page);
+            let record = if index < count {
+                let damaged = || host.damaged(self.path[0].child);
+                Some(node.and_then(|node| node.key(index)).ok_or_else(damaged)?)
+            } else {
+                None
+            };
+            // What is left of the entry that was folded last gives way to it.
+            if let (Some(record), Some((length, moved))) = (record, self.last)
+                && record.name == &space.last[..length]
+            {
+                let old = node.and_then(|node| node.record(index));
+                let old = old.ok_or_else(|| host.damaged(self.path[0].child))?;
+                self.drop_record(host, &old, record.chunk, moved)?;
+                index += 1;
+                continue;
+            }
+            let entry = self.next.flatten().filter(|&(length, _)| {
+                let key = Key::first(&space.next[..length]);
+                bound.is_none_or(|(length, chunk)| key < Key { name: &space.bound[..length], chunk })
+                    && record.is_none_or(|record| key <= record)
+            });
+            match (entry, record) {
+                (Some((length, entry)), _) => self.fold_entry(host, space, length, &entry)?,
+                (None, Some(_)) => {
+                    let cell = node.and_then(|node| node.cell(index));
+                    let cell = cell.ok_or_else(|| host.damaged(self.path[0].child))?;
+                    self.builder.push(host, &mut space.build, 0, [cell, &[], &[]])?;
+                    index += 1;
+                }
+                (None, None) => break,
+            }
+        }
+        let goes_on = |(length, _): (usize, u32)| {
+            self.last.is_some_and(|(last, _)| space.last[..last] == space.bound[..length])
+        };
+        self.purge = bound.filter(|&bound| goes_on(bound)).map(|(_, chunk)| chunk);
+        Ok(())
+    }
+
+    /// Frees the pages of a record that gives way.
+    fn drop_record<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        record: &Record<'_>,
+        chunk: u32,
+        moved: bool,
+    ) -> Result<(), WriteError<H::Error>> {
+        if chunk == 0 {
+            self.balance.blocks -= 1;
+            self.balance.bytes -= record.length as i64;
+        }
+        let (page, length) = match record.place {
+            Place::Inline(_) => return Ok(()),
+            Place::Extent { page, .. } | Place::Chunk { page, .. } => (page, record.length),
+            Place::Head { page, chunk_size, .. } => (page, record.length.min(u64::from(chunk_size))),
+        };
+        if moved { Ok(()) } else { host.release(page, length) }
+    }
+
+    /// Packs the records of the next entry, which becomes the last one.
+    fn fold_entry<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        length: usize,
+        entry: &Entry,
+    ) -> Result<(), WriteError<H::Error>> {
+        core::mem::swap(&mut space.last, &mut space.next);
+        self.swapped = !self.swapped;
+        self.last = Some((length, entry.base_moved));
+        self.next = None;
+        let name = &space.last[..length];
+        let settled = host.settle(name, entry, space.body)?;
+        if !matches!(settled, Settled::Deleted) {
+            self.balance.blocks += 1;
+            self.balance.bytes += entry.length as i64;
+        }
+        let cell = |kind, chunk| LeafCell {
+            kind,
+            reserved: 0,
+            name_length: U16::new(length as u16),
+            chunk: U32::new(chunk),
+        };
+        let (sequence, tag) = (U64::new(entry.sequence.0), U64::new(entry.tag));
+        let builder = &mut self.builder;
+        match settled {
+            Settled::Deleted => Ok(()),
+            Settled::Inline(bytes) => {
+                let mut head = [0; LeafCell::SIZE + 1024 + InlineValue::SIZE];
+                let value = InlineValue { sequence, tag, length: U32::new(bytes as u32) };
+                let head = joined(&mut head, cell(cell_kind::INLINE, 0).as_bytes(), name, value.as_bytes());
+                builder.push(host, &mut space.build, 0, [head, &space.body[..bytes], &[]])
+            }
+            Settled::Extent(page) => {
+                let (page, length) = (U64::new(page.0), U64::new(entry.length));
+                let value = ExtentValue { sequence, tag, length, page, digest: entry.digest.0 };
+                let cell = cell(cell_kind::EXTENT, 0);
+                builder.push(host, &mut space.build, 0, [cell.as_bytes(), name, value.as_bytes()])
+            }
+            Settled::Chunks(count) => {
+                let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
+                let first = host.settled_chunk(name, entry, 0)?;
+                let value = HeadValue {
+                    sequence,
+                    tag,
+                    length: U64::new(entry.length),
+                    page: first.page,
+                    digest: entry.digest.0,
+                    chunk_digest: first.digest,
+                    chunk_size: U32::new(chunk_size),
+                    reserved: U32::new(0),
+                };
+                let head = cell(cell_kind::HEAD, 0);
+                builder.push(host, &mut space.build, 0, [head.as_bytes(), name, value.as_bytes()])?;
+                for index in 1..count {
+                    let chunk = host.settled_chunk(name, entry, index)?;
+                    let rest = entry.length - u64::from(index) * u64::from(chunk_size);
+                    let value = ChunkValue {
+                        page: chunk.page,
+                        digest: chunk.digest,
+                        length: U32::new(rest.min(u64::from(chunk_size)) as u32),
+                        reserved: U32::new(0),
+                    };
+                    let cell = cell(cell_kind::CHUNK, index);
+                    builder.push(host, &mut space.build, 0, [cell.as_bytes(), name, value.as_bytes()])?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes over the rest of the old tree and closes the new one.
+    fn finish<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+    ) -> Result<(Child, u32), WriteError<H::Error>> {
+        if self.started {
+            for level in 1..self.height() {
+                self.take_over_rest(host, space, level)?;
+            }
+        }
+        self.builder.finish(host, &mut space.build)
+    }
+}
+
+/// `a`, `b` and `c` one after the other in `buffer`.
+fn joined<'b>(buffer: &'b mut [u8], a: &[u8], b: &[u8], c: &[u8]) -> &'b [u8] {
+    let mut at = 0;
+    for part in [a, b, c] {
+        buffer[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    &buffer[..at]
+}

@@ -1,0 +1,253 @@
+//! Finding records and walking leaves in either direction.
+
+use super::node::{Child, Key, NodeView, Record};
+use crate::error::{Damage, ReadError, Structure};
+use crate::ids::PageIndex;
+use crate::overlay::TreeRoot;
+use core::ops::Deref;
+
+/// The most levels a tree may have; enough for 2^64 records of the longest names.
+pub(crate) const MAX_HEIGHT: usize = 24;
+
+/// Gives verified pages of the tree: from a cache, from a device, or from both.
+pub trait NodeSource {
+    /// The device's error.
+    type Error;
+    /// A page for as long as it is looked at.
+    type Page<'a>: Deref<Target = [u8]>
+    where
+        Self: 'a;
+
+    /// The page of the node `child` of level `level`, after its digest and level were compared.
+    ///
+    /// # Errors
+    /// The device's error, or [`ReadError::Corrupted`].
+    fn node(&mut self, child: Child, level: u32) -> Result<Self::Page<'_>, ReadError<Self::Error>>;
+
+    /// Byte offset of a page, for reports of damage.
+    fn offset(&self, page: PageIndex) -> u64;
+}
+
+fn damaged<S: NodeSource>(source: &S, child: Child) -> ReadError<S::Error> {
+    ReadError::Corrupted(Damage { what: Structure::Registry, offset: source.offset(child.page) })
+}
+
+/// Looks `name` up and hands its first record, if there is one, to `found`.
+///
+/// # Errors
+/// The device's error, or a damaged page on the way.
+pub fn lookup<S: NodeSource, R>(
+    source: &mut S,
+    root: &TreeRoot,
+    name: &[u8],
+    found: impl FnOnce(Option<Record<'_>>) -> R,
+) -> Result<R, ReadError<S::Error>> {
+    lookup_chunk(source, root, Key::first(name), found)
+}
+
+/// Looks one key up and hands its record, if there is one, to `found`.
+///
+/// # Errors
+/// The device's error, or a damaged page on the way.
+pub fn lookup_chunk<S: NodeSource, R>(
+    source: &mut S,
+    root: &TreeRoot,
+    key: Key<'_>,
+    found: impl FnOnce(Option<Record<'_>>) -> R,
+) -> Result<R, ReadError<S::Error>> {
+    if root.height == 0 {
+        return Ok(found(None));
+    }
+    let mut child = Child { page: root.page, digest: root.digest };
+    for level in (1..root.height).rev() {
+        let next = {
+            let page = source.node(child, level)?;
+            NodeView::parse(&page).and_then(|node| node.child(node.child_for(key)))
+        };
+        child = next.ok_or_else(|| damaged(source, child))?;
+    }
+    let page = source.node(child, 0)?;
+    let Some(node) = NodeView::parse(&page) else {
+        drop(page);
+        return Err(damaged(source, child));
+    };
+    match node.search(key) {
+        (_, false) => Ok(found(None)),
+        (at, true) => {
+            if let Some(record) = node.record(at) {
+                return Ok(found(Some(record)));
+            }
+            drop(page);
+            Err(damaged(source, child))
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    child: Child,
+    index: usize,
+    count: usize,
+}
+
+/// A place between two records of a tree. It holds no page: the caller keeps or caches them.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    /// From the leaf (first) to the root.
+    path: heapless::Vec<Step, MAX_HEIGHT>,
+}
+
+impl Cursor {
+    /// The place before the first record whose key is not below `key`.
+    ///
+    /// # Errors
+    /// The device's error, or a damaged page on the way.
+    pub fn seek<S: NodeSource>(
+        source: &mut S,
+        root: &TreeRoot,
+        key: Key<'_>,
+    ) -> Result<Self, ReadError<S::Error>> {
+        let mut path = heapless::Vec::new();
+        let mut child = Child { page: root.page, digest: root.digest };
+        for level in (0..root.height).rev() {
+            let page = source.node(child, level)?;
+            let view = NodeView::parse(&page);
+            let step = view.map(|node| {
+                let index = if level == 0 { node.search(key).0 } else { node.child_for(key) };
+                (Step { child, index, count: node.len() }, node.child(index))
+            });
+            drop(page);
+            let (step, next) = step.ok_or_else(|| damaged(source, child))?;
+            path.push(step).map_err(|_| damaged(source, child))?;
+            if level > 0 {
+                child = next.ok_or_else(|| damaged(source, child))?;
+            }
+        }
+        path.reverse();
+        Ok(Self { path })
+    }
+
+    /// The place behind the last record.
+    ///
+    /// # Errors
+    /// The device's error, or a damaged page on the way.
+    pub fn seek_end<S: NodeSource>(source: &mut S, root: &TreeRoot) -> Result<Self, ReadError<S::Error>> {
+        let mut cursor = Self { path: heapless::Vec::new() };
+        if root.height == 0 {
+            return Ok(cursor);
+        }
+        let top = Step { child: Child { page: root.page, digest: root.digest }, index: 0, count: 0 };
+        cursor.path.push(top).map_err(|_| damaged(source, top.child))?;
+        for _ in 1..root.height {
+            cursor.path.push(top).map_err(|_| damaged(source, top.child))?;
+        }
+        cursor.descend(source, root.height as usize - 1, top.child, true)?;
+        Ok(cursor)
+    }
+
+    /// The leaf and index of the record behind the place, if there is one in this leaf; call
+    /// [`Cursor::settle`] first.
+    #[must_use]
+    pub fn record(&self) -> Option<(Child, usize)> {
+        self.path.first().filter(|step| step.index < step.count).map(|step| (step.child, step.index))
+    }
+
+    /// Moves past the end of a leaf to the start of the next one that has a record.
+    ///
+    /// # Errors
+    /// The device's error, or a damaged page on the way.
+    pub fn settle<S: NodeSource>(&mut self, source: &mut S) -> Result<(), ReadError<S::Error>> {
+        while self.path.first().is_some_and(|leaf| leaf.index >= leaf.count) {
+            let Some(level) = (1..self.path.len())
+                .find(|&level| self.path.get(level).is_some_and(|step| step.index + 1 < step.count))
+            else {
+                return Ok(());
+            };
+            let child = self.turn(source, level, true)?;
+            self.descend(source, level - 1, child, false)?;
+        }
+        Ok(())
+    }
+
+    /// Moves behind the next record of this leaf.
+    pub fn advance(&mut self) {
+        if let Some(leaf) = self.path.first_mut() {
+            leaf.index += 1;
+        }
+    }
+
+    /// Moves before the record in front of the place; false if there is none.
+    ///
+    /// # Errors
+    /// The device's error, or a damaged page on the way.
+    pub fn retreat<S: NodeSource>(&mut self, source: &mut S) -> Result<bool, ReadError<S::Error>> {
+        loop {
+            match self.path.first_mut() {
+                None => return Ok(false),
+                Some(leaf) if leaf.index > 0 => {
+                    leaf.index -= 1;
+                    return Ok(true);
+                }
+                Some(_) => {}
+            }
+            let Some(level) =
+                (1..self.path.len()).find(|&level| self.path.get(level).is_some_and(|step| step.index > 0))
+            else {
+                return Ok(false);
+            };
+            let child = self.turn(source, level, false)?;
+            self.descend(source, level - 1, child, true)?;
+        }
+    }
+
+    /// Moves one child on or back in the node of `level` and returns that child.
+    fn turn<S: NodeSource>(
+        &mut self,
+        source: &mut S,
+        level: usize,
+        forward: bool,
+    ) -> Result<Child, ReadError<S::Error>> {
+        let Some(step) = self.path.get_mut(level) else {
+            return Err(damaged(source, Child::default()));
+        };
+        step.index = if forward { step.index + 1 } else { step.index - 1 };
+        let (parent, index) = (step.child, step.index);
+        let child = {
+            let page = source.node(parent, level as u32)?;
+            NodeView::parse(&page).and_then(|node| node.child(index))
+        };
+        child.ok_or_else(|| damaged(source, parent))
+    }
+
+    /// Goes down from `child` on `level` along the first or the last children.
+    fn descend<S: NodeSource>(
+        &mut self,
+        source: &mut S,
+        level: usize,
+        mut child: Child,
+        last: bool,
+    ) -> Result<(), ReadError<S::Error>> {
+        for level in (0..=level).rev() {
+            let found = {
+                let page = source.node(child, level as u32)?;
+                NodeView::parse(&page).map(|node| {
+                    let count = node.len();
+                    let index = match (last, level) {
+                        (false, _) => 0,
+                        (true, 0) => count,
+                        (true, _) => count - 1,
+                    };
+                    (Step { child, index, count }, node.child(index))
+                })
+            };
+            let (step, next) = found.ok_or_else(|| damaged(source, child))?;
+            if let Some(slot) = self.path.get_mut(level) {
+                *slot = step;
+            }
+            if level > 0 {
+                child = next.ok_or_else(|| damaged(source, child))?;
+            }
+        }
+        Ok(())
+    }
+}
