@@ -9,8 +9,13 @@
 //! 3. Entries are inserted only after their journal record was written, and for a durable commit
 //!    only after the sync that covers it.
 
+#[cfg(feature = "alloc")]
+mod map;
+
 use crate::digest::Digest;
 use crate::ids::{Extent, PageIndex, Sequence};
+#[cfg(feature = "alloc")]
+pub use map::MapOverlay;
 
 /// The newest change of one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

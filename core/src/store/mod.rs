@@ -37,7 +37,7 @@ pub use open::{CreateOptions, OpenOptions, Recovery};
 pub use read::{BlockInfo, BlockLocation, BlockReader, StreamError, record_info};
 pub use space::Memory;
 pub use stream::{BlockWriter, StagedChunk};
-pub use verify::{Problem, VerifyReport, VerifySink};
+pub use verify::{FreeSpace, Problem, VerifyReport, VerifySink};
 
 use crate::device::BlockDevice;
 use crate::error::WriteError;

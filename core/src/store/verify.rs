@@ -243,6 +243,33 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(())
     }
 
+    /// The free space inside the file as of the last checkpoint. Reads every map page.
+    ///
+    /// # Errors
+    /// [`ReadError::Device`], [`ReadError::Corrupted`] for a damaged map page.
+    pub fn free_space(&mut self) -> Result<FreeSpace, ReadError<D::Error>> {
+        let geometry = self.geometry;
+        let mut space = FreeSpace::default();
+        for group in 0..geometry.groups(self.pages) {
+            let start = geometry.group_start(group);
+            let end = self.pages.min(start + geometry.group_pages());
+            let mut at = (start + geometry.reserved(group)).min(end);
+            let scanned = self.with_map(|map, maps| {
+                map.scan_group(maps, group, |used| {
+                    space.add(used.start.0.min(end).saturating_sub(at));
+                    at = used.end().min(end);
+                })
+            });
+            scanned.map_err(|error| match error {
+                WriteError::Device(error) => ReadError::Device(error),
+                WriteError::Corrupted(damage) => ReadError::Corrupted(damage),
+                _ => ReadError::BufferTooSmall { needed: 0 },
+            })?;
+            space.add(end - at);
+        }
+        Ok(space)
+    }
+
     fn with_map<R>(
         &mut self,
         work: impl FnOnce(
@@ -254,6 +281,25 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let windows = space.ok_or(WriteError::WorkspaceTooSmall)?.windows;
         let mut space = crate::freemap::MapSpace { device: &mut self.io, geometry: &self.geometry, windows };
         work(&mut self.map, &mut space)
+    }
+}
+
+/// Free space inside a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FreeSpace {
+    /// Free pages.
+    pub pages: u64,
+    /// Runs that they form.
+    pub runs: u64,
+    /// Pages of the longest run.
+    pub largest: u64,
+}
+
+impl FreeSpace {
+    fn add(&mut self, pages: u64) {
+        self.pages += pages;
+        self.runs += u64::from(pages > 0);
+        self.largest = self.largest.max(pages);
     }
 }
 

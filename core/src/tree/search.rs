@@ -55,17 +55,7 @@ pub fn lookup_chunk<S: NodeSource, R>(
     key: Key<'_>,
     found: impl FnOnce(Option<Record<'_>>) -> R,
 ) -> Result<R, ReadError<S::Error>> {
-    if root.height == 0 {
-        return Ok(found(None));
-    }
-    let mut child = Child { page: root.page, digest: root.digest };
-    for level in (1..root.height).rev() {
-        let next = {
-            let page = source.node(child, level)?;
-            NodeView::parse(&page).and_then(|node| node.child(node.child_for(key)))
-        };
-        child = next.ok_or_else(|| damaged(source, child))?;
-    }
+    let Some(child) = leaf_for(source, root, key)? else { return Ok(found(None)) };
     let page = source.node(child, 0)?;
     let Some(node) = NodeView::parse(&page) else {
         drop(page);
@@ -81,6 +71,57 @@ pub fn lookup_chunk<S: NodeSource, R>(
             Err(damaged(source, child))
         }
     }
+}
+
+/// Looks one key up and hands the leaf's page and the record to `found`, if there is one: for a
+/// caller whose pages are shared and who wants to keep the one that holds the bytes.
+///
+/// # Errors
+/// The device's error, or a damaged page on the way.
+pub fn lookup_page<S: NodeSource>(
+    source: &mut S,
+    root: &TreeRoot,
+    key: Key<'_>,
+    found: impl FnOnce(&S::Page<'_>, Record<'_>),
+) -> Result<(), ReadError<S::Error>> {
+    let Some(leaf) = leaf_for(source, root, key)? else { return Ok(()) };
+    let page = source.node(leaf, 0)?;
+    let node = NodeView::parse(&page);
+    let record = node.map(|node| match node.search(key) {
+        (at, true) => node.record(at).map(Some),
+        (_, false) => Some(None),
+    });
+    match record.flatten() {
+        Some(Some(record)) => {
+            found(&page, record);
+            Ok(())
+        }
+        Some(None) => Ok(()),
+        None => {
+            drop(page);
+            Err(damaged(source, leaf))
+        }
+    }
+}
+
+/// The leaf under which a key belongs; None in an empty tree.
+fn leaf_for<S: NodeSource>(
+    source: &mut S,
+    root: &TreeRoot,
+    key: Key<'_>,
+) -> Result<Option<Child>, ReadError<S::Error>> {
+    if root.height == 0 {
+        return Ok(None);
+    }
+    let mut child = Child { page: root.page, digest: root.digest };
+    for level in (1..root.height).rev() {
+        let next = {
+            let page = source.node(child, level)?;
+            NodeView::parse(&page).and_then(|node| node.child(node.child_for(key)))
+        };
+        child = next.ok_or_else(|| damaged(source, child))?;
+    }
+    Ok(Some(child))
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,6 @@
+//! The engine from outside: what it stores it gives back, whatever happens in between.
+#![cfg(not(loom))]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod smoke;
+mod support;
