@@ -57,7 +57,10 @@ impl Failure {
 
     /// `path` could not be opened or created as a Blockyard file.
     pub(crate) fn open(path: &Path, error: &OpenError) -> Self {
-        Self::Told { exit: Exit::CannotOpen, message: format!("cannot open {}: {error}", path.display()) }
+        Self::Told {
+            exit: Exit::CannotOpen,
+            message: format!("cannot open {}: {}", path.display(), why_closed(error)),
+        }
     }
 
     /// The store refused `doing` (say, `"cannot remove x"`).
@@ -66,15 +69,12 @@ impl Failure {
             Error::NameEmpty | Error::NameTooLong { .. } => Exit::Usage,
             _ => Exit::Problem,
         };
-        Self::Told { exit, message: format!("{doing}: {error}") }
+        Self::Told { exit, message: format!("{doing}: {}", why(error)) }
     }
 
     /// The operating system, or the store behind a reader or writer, refused `doing`.
     pub(crate) fn io(doing: impl Display, error: &io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-            Some(inner) => Self::store(doing, inner),
-            None => Self::problem(format!("{doing}: {error}")),
-        }
+        Self::problem(format!("{doing}: {}", why_io(error)))
     }
 
     /// There is no block of this name.
@@ -103,5 +103,37 @@ impl Failure {
                 *exit
             }
         }
+    }
+}
+
+/// What the store's error means and what to do, where the context has named the block already.
+pub(crate) fn why(error: &Error) -> String {
+    match error {
+        Error::Corrupted { damage, .. } => {
+            format!("{damage}; run `blockyard verify`, and restore what it names from a backup")
+        }
+        Error::Io(error) => format!("the file failed: {error}; run the command again when that is mended"),
+        error => error.to_string(),
+    }
+}
+
+/// [`why`] for an error of a reader or writer, which may hold one of the store.
+pub(crate) fn why_io(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    inner.map_or_else(|| error.to_string(), why)
+}
+
+/// What an error of opening means and what to do, where the context has named the file already.
+fn why_closed(error: &OpenError) -> String {
+    match error {
+        OpenError::Io { source, .. } => source.to_string(),
+        OpenError::NotFound(_) => "there is no such file; make one with `blockyard create`".to_owned(),
+        OpenError::AlreadyExists(_) => "it exists already; use it, or choose another name".to_owned(),
+        OpenError::Locked(_) => "it is open elsewhere; close it there, or wait".to_owned(),
+        OpenError::NotBlockyard(_) => "it is not a Blockyard file; check the path".to_owned(),
+        OpenError::Corrupted(damage) => {
+            format!("{damage}; restore it from a backup, or rescue what can be read with --salvage")
+        }
+        error => error.to_string(),
     }
 }

@@ -139,7 +139,10 @@ mod tests {
     #[test]
     fn json_names_are_lossless() {
         assert_eq!(serde_json::to_string(&JsonName::from(&b"a"[..])).expect("json"), r#"{"name":"a"}"#);
-        assert_eq!(serde_json::to_string(&JsonName::from(&b"\xff\x00"[..])).expect("json"), r#"{"name_hex":"ff00"}"#);
+        assert_eq!(
+            serde_json::to_string(&JsonName::from(&b"\xff\x00"[..])).expect("json"),
+            r#"{"name_hex":"ff00"}"#
+        );
     }
 
     #[test]

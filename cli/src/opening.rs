@@ -14,7 +14,7 @@ const CACHE_BYTES: usize = 8 << 20;
 pub(crate) struct Source {
     /// The Blockyard file
     pub(crate) file: PathBuf,
-    /// Open a file whose journal or newest superblock is damaged, to rescue what can be read
+    /// Where the journal is damaged, read the state before that instead of refusing to open
     #[arg(long)]
     pub(crate) salvage: bool,
 }

@@ -65,6 +65,14 @@ impl Out {
     }
 }
 
+/// `told`, but a reader that has gone is no reason to stop: for reports whose exit code counts.
+pub(crate) fn even_if_gone(told: Outcome<()>) -> Outcome<()> {
+    match told {
+        Err(Failure::Hangup) => Ok(()),
+        told => told,
+    }
+}
+
 /// Style of labels and headings.
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// Style of what is well.

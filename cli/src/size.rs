@@ -57,7 +57,9 @@ mod tests {
 
     #[test]
     fn sizes_parse() {
-        for (text, bytes) in [("4096", 4096), ("4K", 4096), ("4 KiB", 4096), ("10m", 10 << 20), ("1GB", 1 << 30)] {
+        for (text, bytes) in
+            [("4096", 4096), ("4K", 4096), ("4 KiB", 4096), ("10m", 10 << 20), ("1GB", 1 << 30)]
+        {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
         for text in ["", "K", "-1", "4T", "1.5M", "99999999999G"] {

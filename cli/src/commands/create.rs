@@ -32,7 +32,9 @@ pub(crate) struct Args {
 /// Creates the file.
 pub(super) fn run(args: &Args) -> Outcome {
     let store = options(args)?.open(&args.file).map_err(|error| match error {
-        OpenError::Geometry(geometry) => Failure::usage(format!("cannot create {}: {geometry}", args.file.display())),
+        OpenError::Geometry(geometry) => {
+            Failure::usage(format!("cannot create {}: {geometry}", args.file.display()))
+        }
         error => Failure::open(&args.file, &error),
     })?;
     opening::close(store, &args.file)?;

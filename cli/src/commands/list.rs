@@ -4,7 +4,7 @@ use crate::failure::{Exit, Failure, Outcome};
 use crate::name::{self, BlockName, JsonName};
 use crate::opening::Source;
 use crate::output::{DIM, Out};
-use blockyard::{Item, Iter, Metadata};
+use blockyard::{Item, Metadata};
 use serde::Serialize;
 
 /// Digits of a digest that the long form shows; JSON has all 64.
@@ -96,7 +96,7 @@ fn show(args: &Args, blocks: impl Iterator<Item = Result<Item, blockyard::Error>
             Failure::store(format_args!("cannot list all of {}", args.source.file.display()), &error)
         })?;
         if args.json {
-            out.json(&JsonBlock::new(&block.name, &block.metadata))?;
+            out.json(&JsonBlock::new(&block.name, &block.metadata()))?;
         } else if args.long {
             long(&block, out)?;
         } else {
@@ -107,7 +107,7 @@ fn show(args: &Args, blocks: impl Iterator<Item = Result<Item, blockyard::Error>
 }
 
 fn long(block: &Item, out: &mut Out) -> Outcome<()> {
-    let metadata = &block.metadata;
+    let metadata = block.metadata();
     let digest = metadata.digest.to_string();
     out.line(format_args!(
         "{:>14} {:>10} {:>10} {:<SHORT_DIGEST$.SHORT_DIGEST$}  {}",

@@ -101,10 +101,8 @@ pub(crate) fn run(command: &Command) -> Outcome {
 }
 
 fn run_demo(args: &demo::Args) -> Outcome {
-    demo::run(args).map(|()| Exit::Fine).map_err(|error| {
-        match error.downcast_ref::<std::io::Error>() {
-            Some(io) if io.kind() == std::io::ErrorKind::BrokenPipe => Failure::Hangup,
-            _ => Failure::problem(format!("the demo failed: {error:#}")),
-        }
+    demo::run(args).map(|()| Exit::Fine).map_err(|error| match error.downcast_ref::<std::io::Error>() {
+        Some(io) if io.kind() == std::io::ErrorKind::BrokenPipe => Failure::Hangup,
+        _ => Failure::problem(format!("the demo failed: {error:#}")),
     })
 }

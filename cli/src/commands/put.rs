@@ -36,8 +36,8 @@ pub(super) fn run(args: &Args) -> Outcome {
     let store = opening::for_writing(&args.file)?;
     let (mut input, length) = open_input(&args.path, &args.file)?;
     let doing = format!("cannot store {}", name::shown(&args.name.0));
-    let mut writer = store.writer(&args.name.0).map_err(|error| Failure::store(&doing, &error))?;
-    writer.tag(args.tag);
+    let writer = store.writer(&args.name.0).map_err(|error| Failure::store(&doing, &error))?;
+    let mut writer = writer.tag(args.tag);
     let progress = Progress::new("put", length);
     copy::stream(&mut input, &mut writer, |bytes| progress.advance(bytes)).map_err(|error| match error {
         CopyError::Read(error) => Failure::io(format_args!("cannot read {}", args.path.display()), &error),

@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     for BlockName(name) in &args.names {
         let doing = || format!("cannot remove {}", name::shown(name));
         if store.exists(name).map_err(|error| Failure::store(doing(), &error))? {
-            batch.delete(name);
+            batch.delete(name).map_err(|error| Failure::store(doing(), &error))?;
         } else {
             output::complain(format_args!("{}: there is no such block; see `blockyard ls`", doing()));
             exit = Exit::Problem;

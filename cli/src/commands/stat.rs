@@ -42,8 +42,8 @@ struct JsonStats {
     value_bytes: u64,
     sequence: u64,
     durable_sequence: u64,
-    replayed_commits: u64,
-    discarded_bytes: u64,
+    journal_records_replayed: u64,
+    torn_tail_dropped: bool,
 }
 
 /// Shows the figures.
@@ -88,7 +88,7 @@ fn show_file(args: &Args, stats: &Stats, recovery: &RecoveryReport, out: &mut Ou
         return out.json(&JsonStats {
             file: args.source.file.to_string_lossy().into_owned(),
             file_bytes: stats.file_bytes,
-            page_size: u64::from(stats.page_size),
+            page_size: stats.page_size,
             journal_bytes: stats.journal_bytes,
             journal_used: stats.journal_used,
             used_bytes: stats.used_bytes,
@@ -98,8 +98,8 @@ fn show_file(args: &Args, stats: &Stats, recovery: &RecoveryReport, out: &mut Ou
             value_bytes: stats.value_bytes,
             sequence: stats.sequence.0,
             durable_sequence: stats.durable_sequence.0,
-            replayed_commits: recovery.replayed_commits,
-            discarded_bytes: recovery.discarded_bytes,
+            journal_records_replayed: recovery.records,
+            torn_tail_dropped: recovery.torn_tail,
         });
     }
     let mut fields = vec![
@@ -108,15 +108,16 @@ fn show_file(args: &Args, stats: &Stats, recovery: &RecoveryReport, out: &mut Ou
         ("used", both(stats.used_bytes)),
         ("free inside", both(stats.free_bytes)),
         ("fragmentation", format!("{:.1} %", stats.fragmentation * 100.0)),
-        ("page size", both(u64::from(stats.page_size))),
+        ("page size", both(stats.page_size)),
         ("journal", format!("{}, {} in use", both(stats.journal_bytes), both(stats.journal_used))),
         ("blocks", grouped(stats.blocks)),
         ("bytes in blocks", both(stats.value_bytes)),
         ("sequence", format!("{}, {} durable", stats.sequence, stats.durable_sequence)),
     ];
-    if recovery.replayed_commits > 0 || recovery.discarded_bytes > 0 {
-        let replayed = count(recovery.replayed_commits, "commit", "commits");
-        fields.push(("recovery", format!("{replayed} replayed, {} of a torn tail dropped", both(recovery.discarded_bytes))));
+    if recovery.records > 0 || recovery.torn_tail {
+        let replayed = count(recovery.records, "journal record", "journal records");
+        let torn = if recovery.torn_tail { ", a torn tail dropped" } else { "" };
+        fields.push(("recovery", format!("{replayed} replayed{torn}")));
     }
     out.fields(&fields)
 }

@@ -17,7 +17,8 @@ use std::path::PathBuf;
     blockyard verify notes.by --json | jq '.problems[].name'\n\n\
     Every page and every block is read and compared with its digest. The exit code is 0 when all is\n\
     well and 1 when anything is damaged; blocks that are not named in the report are whole.\n\
-    --json prints one object: {\"clean\":…,\"blocks\":…,\"bytes\":…,\"pages\":…,\"leaked_pages\":…,\"problems\":[…]},\n\
+    --json prints one object: {\"clean\":…,\"blocks\":…,\"bytes\":…,\"pages\":…,\"leaked_pages\":…,\n\
+    \"problem_count\":…,\"problems\":[…]},\n\
     a problem being {\"name\" or \"name_hex\" if known,\"what\":…,\"offset\":…,\"message\":…}.")]
 pub(crate) struct Args {
     /// The Blockyard file
@@ -35,6 +36,7 @@ struct JsonReport {
     bytes: u64,
     pages: u64,
     leaked_pages: u64,
+    problem_count: u64,
     problems: Vec<JsonProblem>,
 }
 
@@ -54,29 +56,44 @@ impl From<&Problem> for JsonProblem {
             name: problem.name.as_deref().map(JsonName::from),
             what: problem.damage.what.to_string(),
             offset: problem.damage.offset,
-            message: problem.damage.to_string(),
+            message: problem.message.clone(),
         }
+    }
+}
+
+impl From<&Damage> for JsonProblem {
+    fn from(damage: &Damage) -> Self {
+        Self { name: None, what: damage.what.to_string(), offset: damage.offset, message: damage.to_string() }
+    }
+}
+
+/// What was found, with what was in the way of opening the file.
+struct Findings {
+    report: VerifyReport,
+    in_the_way: Option<Damage>,
+}
+
+impl Findings {
+    /// Problems in all, listed or not.
+    fn count(&self) -> u64 {
+        self.report.problem_count + u64::from(self.in_the_way.is_some())
     }
 }
 
 /// Checks the file.
 pub(super) fn run(args: &Args) -> Outcome {
     let (store, in_the_way) = open(args)?;
-    let mut report = check(args, &store)?;
-    if let Some(damage) = in_the_way
-        && !report.problems.iter().any(|problem| problem.damage == damage)
-    {
-        report.problems.insert(0, Problem { name: None, damage });
-    }
+    let findings = Findings { report: check(args, &store)?, in_the_way };
     let mut out = Out::new();
-    if args.json { show_json(&report, &mut out) } else { show(&report, &mut out) }?;
-    out.flush()?;
-    if report.problems.is_empty() {
+    let told = if args.json { show_json(&findings, &mut out) } else { show(&findings, &mut out) };
+    // The exit code tells of damage even when nobody reads the report.
+    output::even_if_gone(told.and_then(|()| out.flush()))?;
+    if findings.count() == 0 {
         return Ok(Exit::Fine);
     }
     output::complain(format_args!(
         "{} in {}; restore what is named above from a backup, `blockyard export` rescues the rest",
-        count(report.problems.len() as u64, "problem", "problems"),
+        count(findings.count(), "problem", "problems"),
         args.file.display()
     ));
     Ok(Exit::Problem)
@@ -84,14 +101,15 @@ pub(super) fn run(args: &Args) -> Outcome {
 
 /// Opens the file. Damage that would keep it closed is given back, to be reported with the rest.
 fn open(args: &Args) -> Outcome<(Store, Option<Damage>)> {
-    match opening::for_reading(&args.file, false) {
-        Ok(store) => Ok((store, None)),
-        Err(refusal @ OpenError::Corrupted { .. }) => {
-            let OpenError::Corrupted { damage } = refusal else { return Err(Failure::open(&args.file, &refusal)) };
-            let store = opening::for_reading(&args.file, true).map_err(|_| Failure::open(&args.file, &refusal))?;
-            Ok((store, Some(damage)))
-        }
-        Err(error) => Err(Failure::open(&args.file, &error)),
+    let refusal = match opening::for_reading(&args.file, false) {
+        Ok(store) => return Ok((store, None)),
+        Err(error) => error,
+    };
+    let told = Failure::open(&args.file, &refusal);
+    let OpenError::Corrupted(damage) = refusal else { return Err(told) };
+    match opening::for_reading(&args.file, true) {
+        Ok(store) => Ok((store, Some(damage))),
+        Err(_) => Err(told),
     }
 }
 
@@ -105,23 +123,39 @@ fn check(args: &Args, store: &Store) -> Outcome<VerifyReport> {
         .map_err(|error| Failure::store(format_args!("cannot check all of {}", args.file.display()), &error))
 }
 
-fn show_json(report: &VerifyReport, out: &mut Out) -> Outcome<()> {
+fn show_json(findings: &Findings, out: &mut Out) -> Outcome<()> {
+    let Findings { report, in_the_way } = findings;
     out.json(&JsonReport {
-        clean: report.problems.is_empty(),
+        clean: findings.count() == 0,
         blocks: report.blocks,
         bytes: report.bytes,
         pages: report.pages,
         leaked_pages: report.leaked_pages,
-        problems: report.problems.iter().map(JsonProblem::from).collect(),
+        problem_count: findings.count(),
+        problems: in_the_way
+            .iter()
+            .map(JsonProblem::from)
+            .chain(report.problems.iter().map(JsonProblem::from))
+            .collect(),
     })
 }
 
-fn show(report: &VerifyReport, out: &mut Out) -> Outcome<()> {
-    for Problem { name, damage } in &report.problems {
-        let name = name.as_ref().map(|name| format!(" {}:", name::shown(name))).unwrap_or_default();
-        out.line(format_args!("{}{name} {damage}", out.styled(BAD, "damaged")))?;
+fn show(findings: &Findings, out: &mut Out) -> Outcome<()> {
+    let Findings { report, in_the_way } = findings;
+    let damaged = out.styled(BAD, "damaged");
+    if let Some(damage) = in_the_way {
+        out.line(format_args!("{damaged} {damage}"))?;
     }
-    let verdict = if report.problems.is_empty() { out.styled(GOOD, "clean") } else { out.styled(BAD, "not clean") };
+    for problem in &report.problems {
+        let name = problem.name.as_ref().map(|name| format!(" {}:", name::shown(name))).unwrap_or_default();
+        out.line(format_args!("{damaged}{name} {}", problem.message))?;
+    }
+    let unlisted = report.problem_count.saturating_sub(report.problems.len() as u64);
+    if unlisted > 0 {
+        out.line(format_args!("… and {}", count(unlisted, "problem more", "problems more")))?;
+    }
+    let verdict =
+        if findings.count() == 0 { out.styled(GOOD, "clean") } else { out.styled(BAD, "not clean") };
     let leaked = match report.leaked_pages {
         0 => String::new(),
         pages => format!(", {} lost to use", count(pages, "page", "pages")),

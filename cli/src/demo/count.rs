@@ -70,7 +70,10 @@ fn heap() -> (u64, u64) {
 fn written() -> Option<u64> {
     let mut text = [0; 512];
     let length = File::open("/proc/self/io").ok()?.read(&mut text).ok()?;
-    let line = std::str::from_utf8(text.get(..length)?).ok()?.lines().find_map(|line| line.strip_prefix("wchar: "))?;
+    let line = std::str::from_utf8(text.get(..length)?)
+        .ok()?
+        .lines()
+        .find_map(|line| line.strip_prefix("wchar: "))?;
     line.trim().parse().ok()
 }
 
@@ -142,6 +145,26 @@ mod interposed {
     }
 }
 
+/// Makes everything written to the file system durable on which `file` lies.
+#[cfg(target_os = "linux")]
+pub(crate) fn sync_filesystem(file: &File) -> std::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: the descriptor is open as long as `file` is borrowed; the call touches no memory of ours.
+    match unsafe { libc::syncfs(file.as_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// Only Linux has such a call.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sync_filesystem(_: &File) -> std::io::Result<()> {
+    Err(std::io::Error::new(
+        std::io::ErrorKind::Unsupported,
+        "this system has no syncfs; run the demo on Linux",
+    ))
+}
+
 type Malloc = unsafe extern "C" fn(c_int) -> *mut c_void;
 type Realloc = unsafe extern "C" fn(*mut c_void, c_int) -> *mut c_void;
 
@@ -165,7 +188,9 @@ unsafe extern "C" fn sqlite_realloc(pointer: *mut c_void, bytes: c_int) -> *mut 
 /// Lets SQLite's heap be counted with the rest. To be called before the first connection is opened; later calls do nothing.
 /// Says whether it is counted.
 pub(crate) fn count_sqlite() -> bool {
-    use rusqlite::ffi::{SQLITE_CONFIG_GETMALLOC, SQLITE_CONFIG_MALLOC, SQLITE_OK, sqlite3_config, sqlite3_mem_methods};
+    use rusqlite::ffi::{
+        SQLITE_CONFIG_GETMALLOC, SQLITE_CONFIG_MALLOC, SQLITE_OK, sqlite3_config, sqlite3_mem_methods,
+    };
     if SQLITE.get().is_some() {
         return true;
     }

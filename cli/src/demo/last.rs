@@ -28,8 +28,10 @@ pub(crate) struct Check {
 /// A file that cannot be opened or read.
 pub(crate) fn check(file: &Path, model: &Model, progress: &Progress) -> Result<Check> {
     let store = Store::open(file).with_context(|| format!("cannot open {} again", file.display()))?;
-    let report = store.verify(|seen| progress.say(format!("verify · {} of {} blocks", seen.blocks, seen.total_blocks)))?;
-    let mut problems: Vec<String> = report.problems.iter().map(|problem| format!("damage: {problem:?}")).collect();
+    let report = store
+        .verify(|seen| progress.say(format!("verify · {} of {} blocks", seen.blocks, seen.total_blocks)))?;
+    let mut problems: Vec<String> =
+        report.problems.iter().map(|problem| problem.message.clone()).collect();
 
     let mut comparison = Comparison::new(model);
     engines::read_blocks(&store, &mut |id, bytes| comparison.see(id, bytes))?;

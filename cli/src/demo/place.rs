@@ -46,9 +46,9 @@ impl Place {
         Ok(path)
     }
 
-    /// Removes the files of a round that is over, and lets the file system finish with that before anything is measured again.
-    pub(crate) fn clear(&self, round: u32) -> Result<()> {
-        let path = self.round(round);
+    /// Removes an engine's files of a round that is over, and lets the file system finish with that.
+    pub(crate) fn clear(&self, round: u32, engine: &str) -> Result<()> {
+        let path = self.round(round).join(engine);
         fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         File::open(self.work.path())?.sync_all()?;
         Ok(())

@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -39,6 +40,8 @@ pub(crate) struct Measured {
 
 /// What the rounds gave.
 pub(crate) struct Outcome {
+    /// How many there were.
+    pub(crate) rounds: u32,
     /// All figures, by workload, then by engine.
     pub(crate) results: Vec<Measured>,
     /// The Blockyard file of the last round, closed.
@@ -49,19 +52,18 @@ pub(crate) struct Outcome {
 
 /// The steps of the progress bar.
 pub(crate) fn steps(plan: Plan) -> u64 {
-    let turns: usize = ALL.iter().map(|kind| 1 + kind.workloads.iter().filter(|w| **w != Workload::Load).count()).sum();
-    u64::from(plan.rounds) * turns as u64 + 1
+    let turns: usize =
+        ALL.iter().map(|kind| 1 + kind.workloads.iter().filter(|w| **w != Workload::Load).count()).sum();
+    u64::from(plan.most()) * turns as u64 + 1
 }
 
 /// Runs all rounds.
 pub(crate) fn run(plan: Plan, place: &Place, progress: &Progress) -> Result<Outcome> {
     let records = Model::generate(SEED, plan.records);
     let mut results = empty_results();
-    let mut last = None;
-    for round in 0..plan.rounds {
-        if round > 0 {
-            place.clear(round - 1)?;
-        }
+    let (start, mut round, mut last) = (Instant::now(), 0, None);
+    while plan.goes_on(round, start.elapsed()) {
+        clear(round, place)?;
         let mut runners = start_all(round, &records, place)?;
         for workload in Workload::ALL {
             let updates = updates_for(round, workload, &records, plan);
@@ -74,9 +76,24 @@ pub(crate) fn run(plan: Plan, place: &Place, progress: &Progress) -> Result<Outc
             runner.engine.close().context(runner.kind.name)?;
             last = kept.or(last);
         }
+        round += 1;
     }
     let (file, model) = last.context("no round was run")?;
-    Ok(Outcome { results, file, model })
+    Ok(Outcome { rounds: round, results, file, model })
+}
+
+/// Removes what earlier rounds have left. An engine of many files is cleared every tenth round only: ext4 makes new files
+/// slowly for some minutes after thousands were deleted, which would be measured.
+fn clear(round: u32, place: &Place) -> Result<()> {
+    for kind in &ALL {
+        let rounds = match (kind.many_files, round % 10) {
+            (false, _) => round.saturating_sub(1)..round,
+            (true, 0) => round.saturating_sub(10)..round,
+            (true, _) => 0..0,
+        };
+        rounds.into_iter().try_for_each(|old| place.clear(old, kind.name))?;
+    }
+    Ok(())
 }
 
 /// A line for each engine and each of its workloads.
@@ -153,6 +170,7 @@ impl Runner {
             let problem = problem.or(verify::compare(self.engine.as_mut(), &self.model)?);
             let (settled, settling) = measure(|| self.engine.settle());
             settled?;
+            self.engine.prepare()?;
             if let Some(line) = line.as_mut() {
                 line.series.push(cost);
                 line.settling.push(settling);
@@ -218,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_updates_differ_by_round_and_workload_and_come_back_the_same() {
-        let plan = Plan { rounds: 1, records: 100, updates: 20 };
+        let plan = Plan { rounds: Some(1), records: 100, updates: 20 };
         let records = Model::generate(SEED, plan.records);
         let of = |round, workload| updates_for(round, workload, &records, plan);
         assert_eq!(of(0, Workload::UpdateBatch), of(0, Workload::UpdateBatch));

@@ -9,20 +9,59 @@ use std::rc::Rc;
 
 /// Given names, first and second.
 const GIVEN: [&str; 24] = [
-    "Alessandra", "Benedikt", "Charlotte", "Dimitrios", "Eleanor", "Fernando", "Gabriela", "Hyacinth", "Ingeborg",
-    "Jonathan", "Katarina", "Leopold", "Magdalena", "Nathaniel", "Ottoline", "Philippa", "Quentin", "Rosalind",
-    "Sebastian", "Theodora", "Ulrike", "Valentina", "Wilhelmina", "Zachary",
+    "Alessandra",
+    "Benedikt",
+    "Charlotte",
+    "Dimitrios",
+    "Eleanor",
+    "Fernando",
+    "Gabriela",
+    "Hyacinth",
+    "Ingeborg",
+    "Jonathan",
+    "Katarina",
+    "Leopold",
+    "Magdalena",
+    "Nathaniel",
+    "Ottoline",
+    "Philippa",
+    "Quentin",
+    "Rosalind",
+    "Sebastian",
+    "Theodora",
+    "Ulrike",
+    "Valentina",
+    "Wilhelmina",
+    "Zachary",
 ];
 /// Family names.
 const FAMILY: [&str; 20] = [
-    "Abernathy", "Bergström", "Castellanos", "Delacroix", "Eriksen", "Featherstone", "Grünwald", "Hawthorne",
-    "Iwanowska", "Jefferson", "Kowalczyk", "Lindqvist", "Montgomery", "Nakamura", "O'Sullivan", "Papadopoulos",
-    "Rosenberg", "Szymanski", "Thompson", "Whitfield",
+    "Abernathy",
+    "Bergström",
+    "Castellanos",
+    "Delacroix",
+    "Eriksen",
+    "Featherstone",
+    "Grünwald",
+    "Hawthorne",
+    "Iwanowska",
+    "Jefferson",
+    "Kowalczyk",
+    "Lindqvist",
+    "Montgomery",
+    "Nakamura",
+    "O'Sullivan",
+    "Papadopoulos",
+    "Rosenberg",
+    "Szymanski",
+    "Thompson",
+    "Whitfield",
 ];
 /// Where they work.
 const DEPARTMENT: [&str; 6] = ["accounting", "engineering", "logistics", "marketing", "research", "sales"];
 /// For whom they work.
-const COMPANY: [&str; 4] = ["northwind-traders", "contoso-manufacturing", "harbour-freight-lines", "fabrikam-instruments"];
+const COMPANY: [&str; 4] =
+    ["northwind-traders", "contoso-manufacturing", "harbour-freight-lines", "fabrikam-instruments"];
 
 /// Bytes before the texts of an encoded row: id, age, salary and the lengths of name, email and created.
 const HEADER: usize = 4 + 1 + 4 + 3;

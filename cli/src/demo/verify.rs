@@ -33,7 +33,11 @@ impl<'a> Comparison<'a> {
         let index = id as usize;
         let found = match (self.model.rows().get(index), self.seen.get_mut(index)) {
             (Some(row), Some(seen)) if row.bytes == bytes => {
-                if std::mem::replace(seen, true) { Some(format!("record {id} is there twice")) } else { None }
+                if std::mem::replace(seen, true) {
+                    Some(format!("record {id} is there twice"))
+                } else {
+                    None
+                }
             }
             (Some(row), _) => Some(format!(
                 "record {id} differs: {} bytes where {} were written, or other bytes",

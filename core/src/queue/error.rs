@@ -5,7 +5,6 @@ use core::fmt;
 /// Why a queue is poisoned. Every caller in the failed group, everyone still queued and everyone
 /// who comes later gets a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Fault<E> {
     /// The leader reported this with [`Group::poison`](super::Group::poison).
     Fatal(E),
@@ -17,7 +16,6 @@ pub enum Fault<E> {
 
 /// Why an item that was submitted has no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum WaitError<E> {
     /// The leader refused this item alone; the queue goes on.
     Item(E),
@@ -27,7 +25,6 @@ pub enum WaitError<E> {
 
 /// Why an item was not taken into the queue. It comes back to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum SubmitError<T, E> {
     /// [`GroupQueue::close`](super::GroupQueue::close) was called.
     Closed(T),
@@ -37,7 +34,6 @@ pub enum SubmitError<T, E> {
 
 /// Why an item was not taken into the queue at once. It comes back to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum TrySubmitError<T, E> {
     /// As many items are pending as the queue allows, or every slot is occupied.
     Full(T),

@@ -73,34 +73,24 @@ pub fn lookup_chunk<S: NodeSource, R>(
     }
 }
 
-/// Looks one key up and hands the leaf's page and the record to `found`, if there is one: for a
-/// caller whose pages are shared and who wants to keep the one that holds the bytes.
+/// Looks one key up and returns the leaf's page and the record's number in it: for a caller whose
+/// pages are shared and who wants to keep the one that holds the bytes.
 ///
 /// # Errors
 /// The device's error, or a damaged page on the way.
-pub fn lookup_page<S: NodeSource>(
-    source: &mut S,
+pub fn lookup_page<'s, S: NodeSource>(
+    source: &'s mut S,
     root: &TreeRoot,
     key: Key<'_>,
-    found: impl FnOnce(&S::Page<'_>, Record<'_>),
-) -> Result<(), ReadError<S::Error>> {
-    let Some(leaf) = leaf_for(source, root, key)? else { return Ok(()) };
+) -> Result<Option<(S::Page<'s>, usize)>, ReadError<S::Error>> {
+    let Some(leaf) = leaf_for(source, root, key)? else { return Ok(None) };
+    let damage = damaged(source, leaf);
     let page = source.node(leaf, 0)?;
-    let node = NodeView::parse(&page);
-    let record = node.map(|node| match node.search(key) {
-        (at, true) => node.record(at).map(Some),
-        (_, false) => Some(None),
-    });
-    match record.flatten() {
-        Some(Some(record)) => {
-            found(&page, record);
-            Ok(())
-        }
-        Some(None) => Ok(()),
-        None => {
-            drop(page);
-            Err(damaged(source, leaf))
-        }
+    let found = NodeView::parse(&page).map(|node| node.search(key));
+    match found {
+        Some((at, true)) => Ok(Some((page, at))),
+        Some((_, false)) => Ok(None),
+        None => Err(damage),
     }
 }
 

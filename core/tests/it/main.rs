@@ -2,5 +2,6 @@
 #![cfg(not(loom))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod rename;
 mod smoke;
 mod support;

@@ -53,7 +53,11 @@ impl<'a> Command<'a> {
             b"" if rest.trim_ascii().is_empty() => Ok(None),
             b"put" => {
                 let (name, text) = split(rest);
-                if name.is_empty() { Err("put needs a name: put NAME TEXT") } else { Ok(Some(Self::Put(name, text))) }
+                if name.is_empty() {
+                    Err("put needs a name: put NAME TEXT")
+                } else {
+                    Ok(Some(Self::Put(name, text)))
+                }
             }
             b"del" => one_name(rest).map(|name| Some(Self::Del(name))).ok_or("del needs one name: del NAME"),
             b"get" => one_name(rest).map(|name| Some(Self::Get(name))).ok_or("get needs one name: get NAME"),
@@ -98,7 +102,9 @@ mod tests {
         for (line, command) in good {
             assert_eq!(Command::parse(line), Ok(command), "{}", line.escape_ascii());
         }
-        for line in [&b"put"[..], b"put  x", b"del", b"del a b", b"get", b"get a b", b"commit now", b"PUT a b", b"x"] {
+        for line in
+            [&b"put"[..], b"put  x", b"del", b"del a b", b"get", b"get a b", b"commit now", b"PUT a b", b"x"]
+        {
             assert!(Command::parse(line).is_err(), "{}", line.escape_ascii());
         }
     }

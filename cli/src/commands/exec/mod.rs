@@ -54,7 +54,9 @@ pub(super) fn run(args: &Args) -> Outcome {
     drop(session);
     if dropped > 0 {
         let changes = count(dropped as u64, "change", "changes");
-        output::remark(format_args!("{changes} not committed and dropped; end the input with `commit` to keep such"));
+        output::remark(format_args!(
+            "{changes} not committed and dropped; end the input with `commit` to keep such"
+        ));
     }
     opening::close(store, &args.file)?;
     ended?;

@@ -1,50 +1,55 @@
 //! Changes of a session that are not committed yet.
 
+use blockyard::{Error, Store, WriteBatch};
 use std::collections::BTreeMap;
 
-/// Bytes of names and texts that may wait for a commit.
+/// Bytes that a batch may hold.
 const MAX_BYTES: usize = 8 << 20;
-/// What a change costs beside its bytes.
+/// What a change costs beside its name and text.
 const CHANGE_BYTES: usize = 128;
 
-/// The last change of each name; `None` removes it.
-#[derive(Debug, Default)]
+/// A batch, and what it would make of the names in it.
 pub(super) struct Pending {
-    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    bytes: usize,
+    batch: WriteBatch,
+    /// The last text of each name; `None` if it is removed.
+    texts: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 impl Pending {
-    /// Adds a change, which takes the place of an earlier one of the same name. False if there is no
-    /// room for it.
-    pub(super) fn add(&mut self, name: &[u8], text: Option<&[u8]>) -> bool {
-        let earlier = self.changes.get(name).map_or(0, |earlier| cost(name, earlier.as_deref()));
-        let bytes = self.bytes - earlier + cost(name, text);
-        if bytes > MAX_BYTES {
-            return false;
-        }
-        self.bytes = bytes;
-        self.changes.insert(name.to_vec(), text.map(<[u8]>::to_vec));
-        true
+    /// Nothing pending.
+    pub(super) fn new(store: &Store) -> Self {
+        Self { batch: store.batch(), texts: BTreeMap::new() }
+    }
+
+    /// Whether a change of `name` to `text` would be too much.
+    pub(super) fn is_full(&self, name: &[u8], text: Option<&[u8]>) -> bool {
+        let taken = self.batch.bytes() + self.batch.len() * CHANGE_BYTES;
+        taken + CHANGE_BYTES + name.len() + text.map_or(0, <[u8]>::len) > MAX_BYTES
+    }
+
+    /// Adds a change, after which earlier ones of the same name count no more.
+    pub(super) fn add(&mut self, name: &[u8], text: Option<&[u8]>) -> Result<(), Error> {
+        match text {
+            Some(text) => self.batch.put(name, text),
+            None => self.batch.delete(name),
+        }?;
+        self.texts.insert(name.to_vec(), text.map(<[u8]>::to_vec));
+        Ok(())
     }
 
     /// What the batch does to `name`: nothing, remove it, or set it.
     pub(super) fn get(&self, name: &[u8]) -> Option<Option<&[u8]>> {
-        self.changes.get(name).map(Option::as_deref)
+        self.texts.get(name).map(Option::as_deref)
     }
 
-    /// Takes all changes out.
-    pub(super) fn take(&mut self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
-        self.bytes = 0;
-        std::mem::take(&mut self.changes)
+    /// Takes the batch out, for a commit.
+    pub(super) fn take(&mut self, store: &Store) -> WriteBatch {
+        self.texts.clear();
+        std::mem::replace(&mut self.batch, store.batch())
     }
 
-    /// Number of names changed.
+    /// Number of changes.
     pub(super) fn len(&self) -> usize {
-        self.changes.len()
+        self.batch.len()
     }
-}
-
-fn cost(name: &[u8], text: Option<&[u8]>) -> usize {
-    CHANGE_BYTES + name.len() + text.map_or(0, <[u8]>::len)
 }

@@ -2,6 +2,7 @@
 
 use super::line::{Command, MAX_LINE};
 use super::pending::Pending;
+use crate::failure::why;
 use blockyard::{Durability, Error, Sequence, Store};
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -17,7 +18,7 @@ pub(super) struct Session<'a, W> {
 impl<'a, W: Write> Session<'a, W> {
     /// A session that answers to `output`.
     pub(super) fn new(store: &'a Store, output: W) -> Self {
-        Self { store, output, pending: Pending::default(), failed: false }
+        Self { store, output, pending: Pending::new(store), failed: false }
     }
 
     /// Number of changes that no commit has taken.
@@ -38,7 +39,7 @@ impl<'a, W: Write> Session<'a, W> {
             Command::Get(name) => self.get(name),
             Command::Commit => match self.commit() {
                 Ok(sequence) => self.send(&[b"ok ", sequence.to_string().as_bytes()]),
-                Err(error) => self.refuse(error),
+                Err(error) => self.refuse(why(&error)),
             },
         }
     }
@@ -51,10 +52,13 @@ impl<'a, W: Write> Session<'a, W> {
     }
 
     fn change(&mut self, name: &[u8], text: Option<&[u8]>) -> io::Result<()> {
-        if self.pending.add(name, text) {
-            return Ok(());
+        if self.pending.is_full(name, text) {
+            return self.refuse("the batch is full and this change is not in it; commit, then send it again");
         }
-        self.refuse("the batch is full and this change is not in it; commit, then send it again")
+        match self.pending.add(name, text) {
+            Ok(()) => Ok(()),
+            Err(error) => self.refuse(why(&error)),
+        }
     }
 
     fn get(&mut self, name: &[u8]) -> io::Result<()> {
@@ -70,13 +74,16 @@ impl<'a, W: Write> Session<'a, W> {
 
     /// The committed text of `name`, if it is one that fits a line.
     fn text(&self, name: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        let Some(metadata) = self.store.metadata(name).map_err(|error| error.to_string())? else {
+        let Some(metadata) = self.store.metadata(name).map_err(|error| why(&error))? else {
             return Ok(None);
         };
         if metadata.length > MAX_LINE as u64 {
-            return Err(format!("the block has {} bytes, too many for a line; use `blockyard get`", metadata.length));
+            return Err(format!(
+                "the block has {} bytes, too many for a line; use `blockyard get`",
+                metadata.length
+            ));
         }
-        let text = self.store.get(name).map_err(|error| error.to_string())?;
+        let text = self.store.get(name).map_err(|error| why(&error))?;
         if text.as_ref().is_some_and(|text| text.contains(&b'\n')) {
             return Err("the block has line breaks; use `blockyard get`".to_owned());
         }
@@ -85,13 +92,7 @@ impl<'a, W: Write> Session<'a, W> {
 
     /// Commits what is pending; `Ok` means that it, and all before it, is durable.
     fn commit(&mut self) -> Result<Sequence, Error> {
-        let mut batch = self.store.batch();
-        for (name, text) in self.pending.take() {
-            match text {
-                Some(text) => batch.put(&name, text),
-                None => batch.delete(&name),
-            }
-        }
+        let batch = self.pending.take(self.store);
         if batch.is_empty() { self.store.sync() } else { self.store.commit_with(batch, Durability::Durable) }
     }
 

@@ -3,7 +3,7 @@
 mod target;
 
 use crate::copy::{self, CopyError};
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome, why, why_io};
 use crate::name::{self, BlockName};
 use crate::opening::{Identity, Source};
 use crate::output::{self, Out};
@@ -53,8 +53,9 @@ struct Counts {
 /// Exports the blocks.
 pub(super) fn run(args: &Args) -> Outcome {
     let store = args.source.open()?;
-    fs::create_dir_all(&args.dir)
-        .map_err(|error| Failure::io(format_args!("cannot make the folder {}", args.dir.display()), &error))?;
+    fs::create_dir_all(&args.dir).map_err(|error| {
+        Failure::io(format_args!("cannot make the folder {}", args.dir.display()), &error)
+    })?;
     let progress = Progress::new("export", total_bytes(args, &store));
     let mut export = Export {
         store: &store,
@@ -65,7 +66,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     export.all(args)?;
     let counts = export.counts;
     drop(progress);
-    show(args, counts)?;
+    output::even_if_gone(show(args, counts))?;
     Ok(if counts.failed == 0 { Exit::Fine } else { Exit::Problem })
 }
 
@@ -112,7 +113,8 @@ impl Export<'_> {
                 }
                 Err(reason) => {
                     self.counts.failed += 1;
-                    self.progress.complain(format_args!("cannot export {}: {reason}", name::shown(&block.name)));
+                    self.progress
+                        .complain(format_args!("cannot export {}: {reason}", name::shown(&block.name)));
                 }
             }
         }
@@ -122,16 +124,17 @@ impl Export<'_> {
     /// Writes block `name` to the file `relative` and gives its length, or why that is not to be.
     fn one(&mut self, name: &[u8], relative: &[u8]) -> Result<u64, String> {
         let target = self.folder.place(relative)?;
-        let reader = self.store.reader(name).map_err(|error| error.to_string())?;
+        let reader = self.store.reader(name).map_err(|error| why(&error))?;
         let mut reader = reader.ok_or_else(|| "it is gone; try again".to_owned())?;
         let cannot_write = |error| format!("cannot write {}: {error}", target.display());
         let mut file = Placing::new(target.clone()).map_err(cannot_write)?;
-        let bytes = copy::stream(&mut reader, &mut file, |bytes| self.progress.advance(bytes)).map_err(
-            |error| match error {
-                CopyError::Read(error) => error.to_string(),
-                CopyError::Write(error) => cannot_write(error),
-            },
-        )?;
+        let bytes =
+            copy::stream(&mut reader, &mut file, |bytes| self.progress.advance(bytes)).map_err(|error| {
+                match error {
+                    CopyError::Read(error) => why_io(&error),
+                    CopyError::Write(error) => cannot_write(error),
+                }
+            })?;
         file.finish().map_err(cannot_write)?;
         Ok(bytes)
     }

@@ -70,9 +70,9 @@ fn make_one(folder: &Path) -> Result<(), String> {
     let at = folder.display();
     match fs::symlink_metadata(folder) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(metadata) if metadata.is_symlink() => {
-            Err(format!("{at} is a symbolic link and may lead elsewhere; move it away or export to another folder"))
-        }
+        Ok(metadata) if metadata.is_symlink() => Err(format!(
+            "{at} is a symbolic link and may lead elsewhere; move it away or export to another folder"
+        )),
         Ok(_) => Err(format!("{at} is a file and cannot hold files; rename one of the two blocks")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir(folder).map_err(|error| format!("cannot make the folder {at}: {error}"))
@@ -121,8 +121,20 @@ mod tests {
 
     #[test]
     fn names_that_lead_elsewhere_are_refused() {
-        let names: [&[u8]; 12] =
-            [b"", b"/", b"/etc/passwd", b"..", b"../x", b"a/../../x", b"a/..", b"a//b", b"a/", b".", b"a/./b", b"a\0b"];
+        let names: [&[u8]; 12] = [
+            b"",
+            b"/",
+            b"/etc/passwd",
+            b"..",
+            b"../x",
+            b"a/../../x",
+            b"a/..",
+            b"a//b",
+            b"a/",
+            b".",
+            b"a/./b",
+            b"a\0b",
+        ];
         for name in names {
             assert!(parts(name).is_err(), "{}", name::shown(name));
         }
@@ -132,7 +144,11 @@ mod tests {
     fn odd_names_are_kept() {
         let names: [&[u8]; 6] = [b"a", b"a/b/c", b"...", b"..a/b..", b" ", b"\xff/\n"];
         for name in names {
-            let joined = parts(name).expect("a fit name").iter().map(|part| part.as_encoded_bytes()).collect::<Vec<_>>();
+            let joined = parts(name)
+                .expect("a fit name")
+                .iter()
+                .map(|part| part.as_encoded_bytes())
+                .collect::<Vec<_>>();
             assert_eq!(joined.join(&b'/'), name);
         }
     }

@@ -11,6 +11,7 @@ use crate::copy::{self, CopyError};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::name::{self, BlockName};
 use crate::opening::{self, Identity};
+use crate::output;
 use crate::progress::{self, Progress};
 use blockyard::{Durability, Store};
 use gather::Gather;
@@ -70,7 +71,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let counts = report.counts();
     drop(progress);
     opening::close(store, &args.file)?;
-    counts.show(args.json, sequence)?;
+    output::even_if_gone(counts.show(args.json, sequence))?;
     Ok(if counts.failed == 0 { Exit::Fine } else { Exit::Problem })
 }
 
@@ -160,16 +161,20 @@ impl<'a> Import<'a> {
 
         // One byte more tells a small file from the start of a large one, whatever its metadata says.
         let mut start = Vec::new();
-        (&mut file).take(SMALL_FILE + 1).read_to_end(&mut start).map_err(|error| Refusal::File(error.to_string()))?;
+        (&mut file)
+            .take(SMALL_FILE + 1)
+            .read_to_end(&mut start)
+            .map_err(|error| Refusal::File(error.to_string()))?;
         let length = start.len() as u64;
         if length > SMALL_FILE {
             let length = self.stream(&name, io::Cursor::new(start).chain(file))?;
             self.report.stored(length);
             return Ok(());
         }
+        self.gather.add(&name, &start).map_err(|error| refusal(&name, error))?;
         self.progress.advance(length);
         self.report.stored(length);
-        self.gather.add(name, start, &mut self.report).map_err(Refusal::Store)
+        self.gather.commit_if_full().map_err(Refusal::Store)
     }
 
     fn is_own(&self, metadata: &Metadata) -> bool {
@@ -179,20 +184,21 @@ impl<'a> Import<'a> {
     /// Streams a large file into a block and gives its length.
     fn stream(&mut self, name: &[u8], mut file: impl Read) -> Result<u64, Refusal> {
         let refused = |error| refusal(name, error);
-        let mut writer = self.store.writer(name).map_err(refused)?;
-        writer.durability(Durability::Buffered);
+        let mut writer = self.store.writer(name).map_err(refused)?.durability(Durability::Buffered);
         let progress = self.progress;
-        let length = copy::stream(&mut file, &mut writer, |bytes| progress.advance(bytes)).map_err(|error| match error {
-            CopyError::Read(error) => Refusal::File(error.to_string()),
-            CopyError::Write(error) => Refusal::Store(Failure::io(doing(name), &error)),
-        })?;
+        let length = copy::stream(&mut file, &mut writer, |bytes| progress.advance(bytes)).map_err(
+            |error| match error {
+                CopyError::Read(error) => Refusal::File(error.to_string()),
+                CopyError::Write(error) => Refusal::Store(Failure::io(doing(name), &error)),
+            },
+        )?;
         writer.finish().map_err(refused)?;
         Ok(length)
     }
 
     /// Commits what is still gathered.
     fn finish(mut self) -> Outcome<Report<'a>> {
-        self.gather.commit(&mut self.report)?;
+        self.gather.commit()?;
         Ok(self.report)
     }
 }
@@ -204,7 +210,9 @@ fn doing(name: &[u8]) -> String {
 /// What the store's refusal of one block means for the rest.
 fn refusal(name: &[u8], error: blockyard::Error) -> Refusal {
     match error {
-        blockyard::Error::NameEmpty | blockyard::Error::NameTooLong { .. } => Refusal::File(error.to_string()),
+        blockyard::Error::NameEmpty | blockyard::Error::NameTooLong { .. } => {
+            Refusal::File(error.to_string())
+        }
         error => Refusal::Store(Failure::store(doing(name), &error)),
     }
 }

@@ -50,13 +50,6 @@ impl<'a> Report<'a> {
         self.counts.bytes += bytes;
     }
 
-    /// A file counted as stored was refused after all.
-    pub(super) fn refused(&mut self, name: impl Display, bytes: u64, reason: impl Display) {
-        self.counts.files -= 1;
-        self.counts.bytes -= bytes;
-        self.failed(name, reason);
-    }
-
     /// An entry is not of a kind that is stored.
     pub(super) fn skipped(&mut self, path: &Path, reason: &str) {
         self.counts.skipped += 1;

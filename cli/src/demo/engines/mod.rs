@@ -76,6 +76,11 @@ pub(crate) trait Engine {
     /// Does the work it has put off (folding a journal into its home), so that nothing runs while others are measured.
     fn settle(&mut self) -> Result<()>;
 
+    /// Brings it into the state in which it works for most of its life, if what went before has taken it out of that.
+    fn prepare(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Its own count of its syncs, if it keeps one (see `count`).
     fn own_syncs(&self) -> Result<Option<u64>> {
         Ok(None)
@@ -93,6 +98,8 @@ pub(crate) struct Kind {
     pub(crate) about: &'static str,
     /// What is measured of it. Every engine is loaded, whether or not that is measured.
     pub(crate) workloads: &'static [Workload],
+    /// Whether it keeps a file for each record.
+    pub(crate) many_files: bool,
     /// Starts it in an empty directory, which is made for it.
     pub(crate) start: fn(&Path) -> Result<Box<dyn Engine>>,
 }
@@ -113,42 +120,49 @@ pub(crate) const ALL: [Kind; 7] = {
             name: "blockyard-old",
             about: "this engine as the old one behaved: registry flushed and synced, data read back, at every write",
             workloads: &[UpdateBatch, UpdateSingle, Select],
+            many_files: false,
             start: |directory| blocks::start(directory, blocks::Mode::Old),
         },
         Kind {
             name: "blockyard-buffered",
             about: "a buffered commit an update, one sync at the end",
             workloads: &[UpdateBuffered, Select],
+            many_files: false,
             start: |directory| blocks::start(directory, blocks::Mode::New),
         },
         Kind {
             name: KEPT,
             about: "one durable batch",
             workloads: &[Load, UpdateBatch, Select],
+            many_files: false,
             start: |directory| blocks::start(directory, blocks::Mode::New),
         },
         Kind {
             name: "blockyard-single",
             about: "a durable commit an update",
             workloads: &[UpdateSingle, Select],
+            many_files: false,
             start: |directory| blocks::start(directory, blocks::Mode::New),
         },
         Kind {
             name: "directory",
             about: "one file a block, replaced by rename",
             workloads: EVERYTHING,
+            many_files: true,
             start: directory::start,
         },
         Kind {
             name: "slots",
             about: "fixed slots of 256 bytes overwritten in place: no atomic batch, no digests, the floor",
             workloads: EVERYTHING,
+            many_files: false,
             start: slots::start,
         },
         Kind {
             name: REFERENCE,
             about: "SQLite, WAL, synchronous=FULL, a table with an integer key, prepared statements",
             workloads: EVERYTHING,
+            many_files: false,
             start: sqlite::start,
         },
     ]

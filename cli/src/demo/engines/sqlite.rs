@@ -13,13 +13,23 @@ use crate::demo::rows::{Row, Selection, encode};
 const TABLE: &str = "CREATE TABLE records (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL,
     age INTEGER NOT NULL, salary INTEGER NOT NULL, created TEXT NOT NULL)";
-const INSERT: &str = "INSERT INTO records (id, name, email, age, salary, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const INSERT: &str =
+    "INSERT INTO records (id, name, email, age, salary, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 /// Only the columns that change, which is the least that SQLite has to do.
 const UPDATE: &str = "UPDATE records SET age = ?2, salary = ?3 WHERE id = ?1";
 const SELECT: &str = "SELECT name, email, age, salary, created FROM records WHERE age > ?1";
 const EVERYTHING: &str = "SELECT id, name, email, age, salary, created FROM records ORDER BY id";
 
+/// A commit that leaves the records alone.
+const TOUCH: &str = "UPDATE touched SET times = times + 1";
+/// What it touches.
+const TOUCHED: &str = "CREATE TABLE touched (times INTEGER NOT NULL); INSERT INTO touched VALUES (0)";
+/// SQLite folds its log in when it has grown to 1,000 frames, then overwrites it from the start: so long it is in the long run.
+const FRAMES_OF_A_LONG_LOG: usize = 1_100;
+
 struct Sqlite {
+    /// The log has its final length.
+    log_is_long: bool,
     connection: Connection,
 }
 
@@ -32,12 +42,14 @@ pub(super) fn start(directory: &Path) -> Result<Box<dyn Engine>> {
     anyhow::ensure!(mode == "wal", "SQLite does not take WAL here but {mode}");
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.execute(TABLE, [])?;
-    Ok(Box::new(Sqlite { connection }))
+    connection.execute_batch(TOUCHED)?;
+    Ok(Box::new(Sqlite { connection, log_is_long: false }))
 }
 
 impl Sqlite {
     fn update_one(&self, row: &Row) -> Result<()> {
-        let changed = self.connection.prepare_cached(UPDATE)?.execute(params![row.id, row.age, row.salary])?;
+        let changed =
+            self.connection.prepare_cached(UPDATE)?.execute(params![row.id, row.age, row.salary])?;
         anyhow::ensure!(changed == 1, "SQLite changed {changed} rows instead of one");
         Ok(())
     }
@@ -106,6 +118,23 @@ impl Engine for Sqlite {
     fn settle(&mut self) -> Result<()> {
         let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(0))?;
         anyhow::ensure!(busy == 0, "SQLite's checkpoint was refused");
+        Ok(())
+    }
+
+    /// A log that has just been folded in costs the next commit a second sync, for the log's new header, and one that is still
+    /// short grows under the next commits, which makes their syncs dearer. A program at work meets neither often, so it is done
+    /// here: SQLite is measured at its best.
+    fn prepare(&mut self) -> Result<()> {
+        if !self.log_is_long {
+            self.connection.pragma_update(None, "synchronous", "NORMAL")?;
+            for _ in 0..FRAMES_OF_A_LONG_LOG {
+                self.connection.prepare_cached(TOUCH)?.execute([])?;
+            }
+            self.connection.pragma_update(None, "synchronous", "FULL")?;
+            self.settle()?;
+            self.log_is_long = true;
+        }
+        self.connection.prepare_cached(TOUCH)?.execute([])?;
         Ok(())
     }
 

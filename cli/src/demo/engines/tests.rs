@@ -14,16 +14,28 @@ fn every_engine_agrees_with_the_model() {
         for (seed, &workload) in kind.workloads.iter().enumerate() {
             match workload {
                 Workload::Load => {}
-                Workload::Select => assert_eq!(engine.select(30).expect(kind.name), model.select(30), "{}", kind.name),
+                Workload::Select => {
+                    assert_eq!(engine.select(30).expect(kind.name), model.select(30), "{}", kind.name)
+                }
                 update => {
                     let updates = model.invent_updates(seed as u64, 60);
                     engine.update(update, &updates).expect(kind.name);
                     model.apply(&updates);
                 }
             }
-            assert_eq!(verify::compare(engine.as_mut(), &model).expect(kind.name), None, "{} {workload:?}", kind.name);
+            assert_eq!(
+                verify::compare(engine.as_mut(), &model).expect(kind.name),
+                None,
+                "{} {workload:?}",
+                kind.name
+            );
             engine.settle().expect(kind.name);
-            assert_eq!(verify::compare(engine.as_mut(), &model).expect(kind.name), None, "{} settled", kind.name);
+            assert_eq!(
+                verify::compare(engine.as_mut(), &model).expect(kind.name),
+                None,
+                "{} settled",
+                kind.name
+            );
         }
         engine.close().expect(kind.name);
     }

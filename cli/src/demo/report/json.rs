@@ -22,7 +22,7 @@ pub(super) fn object(report: &Report) -> Value {
     json!({
         "records": report.plan.records,
         "updates": report.plan.updates,
-        "rounds": report.plan.rounds,
+        "rounds": report.rounds,
         "select_age_above": Plan::AGE,
         "filesystem": report.kept.filesystem,
         "seconds": rounded(report.seconds),

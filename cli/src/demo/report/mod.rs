@@ -13,6 +13,8 @@ use super::rounds::Measured;
 pub(crate) struct Report {
     /// What was run.
     pub(crate) plan: Plan,
+    /// How many rounds were run.
+    pub(crate) rounds: u32,
     /// The figures.
     pub(crate) results: Vec<Measured>,
     /// What was left behind.
@@ -32,9 +34,16 @@ impl Report {
     pub(crate) fn problems(&self) -> Vec<String> {
         let wrong = self.results.iter().filter_map(|line| {
             let problem = line.problem.as_ref()?;
-            Some(format!("that {} gives a wrong answer at {}: {problem}", line.engine, line.workload.name()))
+            Some(format!("{} at {}: {problem}", line.engine, line.workload.name()))
         });
-        wrong.chain(self.check.problems.iter().map(|problem| format!("in the Blockyard file {problem}"))).collect()
+        wrong
+            .chain(
+                self.check
+                    .problems
+                    .iter()
+                    .map(|problem| format!("the Blockyard file that was left: {problem}")),
+            )
+            .collect()
     }
 
     /// How many times as long as SQLite's median.

@@ -1,24 +1,38 @@
 //! The figures for people.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::Write as _;
 
 use anyhow::Result;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{Attribute, Cell, CellAlignment, Color, Table};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, LineStyle, Table, TableStyle};
 
 use super::{PREDECESSOR, Report};
 use crate::demo::Plan;
 use crate::demo::engines::{ALL, Workload};
 use crate::demo::rounds::Measured;
+use crate::size::{grouped, human};
 
-const HEADER: [&str; 10] =
-    ["engine", "median ms", "min ms", "× SQLite", "syncs", "written", "heap", "heap calls", "settle ms", "durable"];
+/// A line under the header, nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+const HEADER: [&str; 10] = [
+    "engine",
+    "median ms",
+    "min ms",
+    "× SQLite",
+    "syncs",
+    "written",
+    "heap",
+    "heap calls",
+    "settle ms",
+    "durable",
+];
 
 /// Prints the report.
 pub(crate) fn print(report: &Report) -> Result<()> {
-    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    std::io::stdout().lock().write_all(text(report, colours)?.as_bytes())?;
+    let stdout = std::io::stdout();
+    let colours = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
+    stdout.lock().write_all(text(report, colours)?.as_bytes())?;
     Ok(())
 }
 
@@ -28,9 +42,16 @@ pub(super) fn text(report: &Report, colours: bool) -> Result<String> {
     let plan = report.plan;
     let filesystem = report.kept.filesystem.as_deref().unwrap_or("an unknown file system");
     let (records, updates) = (grouped(plan.records.into()), grouped(plan.updates.into()));
-    writeln!(text, "{records} records, {updates} random updates, {} rounds on {filesystem}, interleaved.", plan.rounds)?;
+    writeln!(
+        text,
+        "{records} records, {updates} random updates, {} rounds on {filesystem}, interleaved.",
+        report.rounds
+    )?;
     if filesystem == "tmpfs" {
-        writeln!(text, "This is memory, not a disk: syncs cost nothing here. Choose a directory on a disk with --dir.")?;
+        writeln!(
+            text,
+            "This is memory, not a disk: syncs cost nothing here. Choose a directory on a disk with --dir."
+        )?;
     }
     for workload in Workload::ALL {
         writeln!(text, "\n{}", title(workload, report, colours))?;
@@ -56,7 +77,7 @@ fn title(workload: Workload, report: &Report, colours: bool) -> String {
 
 fn table(report: &Report, workload: Workload, colours: bool) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(STYLE);
     if colours {
         table.enforce_styling();
     } else {
@@ -87,8 +108,8 @@ fn row(report: &Report, line: &Measured, best: f64, colours: bool) -> Vec<Cell> 
         Cell::new(milliseconds(line.series.min_ms())),
         Cell::new(report.ratio(line).map_or_else(unknown, |ratio| format!("{ratio:.2}"))),
         Cell::new(line.series.median_of(|cost| cost.syncs).map_or_else(unknown, grouped)),
-        Cell::new(line.series.median_of(|cost| cost.bytes_written).map_or_else(unknown, bytes)),
-        Cell::new(line.series.median_of(|cost| Some(cost.heap_bytes)).map_or_else(unknown, bytes)),
+        Cell::new(line.series.median_of(|cost| cost.bytes_written).map_or_else(unknown, human)),
+        Cell::new(line.series.median_of(|cost| Some(cost.heap_bytes)).map_or_else(unknown, human)),
         Cell::new(line.series.median_of(|cost| Some(cost.heap_calls)).map_or_else(unknown, grouped)),
         Cell::new(milliseconds(line.settling.median_ms())),
         match &line.problem {
@@ -105,7 +126,11 @@ fn legend(report: &Report) -> Result<String> {
     for kind in &ALL {
         writeln!(text, "  {:18} {}", kind.name, kind.about)?;
     }
-    writeln!(text, "  {:18} what the engine put off: its journal folded into its home after the clock stopped", "settle ms")?;
+    writeln!(
+        text,
+        "  {:18} what the engine put off: its journal folded into its home after the clock stopped",
+        "settle ms"
+    )?;
     writeln!(text, "\n{PREDECESSOR}")?;
     writeln!(text, "All of this took {:.1} s.", report.seconds)?;
     Ok(text)
@@ -124,10 +149,14 @@ fn ending(report: &Report) -> Result<String> {
             "Verified: every engine agrees with the model after every workload; the Blockyard file was opened again, \
              all its {} blocks ({}) match their digests and the model, byte for byte.",
             grouped(check.blocks),
-            bytes(check.bytes)
+            human(check.bytes)
         )?;
     }
-    writeln!(text, "The file lies at {file} ({}). Look into it: blockyard ls --long {file}", bytes(check.file_bytes))?;
+    writeln!(
+        text,
+        "The file lies at {file} ({}). Look into it: blockyard ls --long {file}",
+        human(check.file_bytes)
+    )?;
     if let Some(work) = &report.kept.work {
         writeln!(text, "The files of all engines are kept in {}", work.display())?;
     }
@@ -145,30 +174,5 @@ fn milliseconds(ms: f64) -> String {
         _ if ms >= 10.0 => format!("{ms:.1}"),
         _ if ms >= 1.0 => format!("{ms:.2}"),
         _ => format!("{ms:.3}"),
-    }
-}
-
-/// Digits in groups of three.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Bytes in the unit that fits.
-pub(super) fn bytes(number: u64) -> String {
-    const KIB: f64 = 1024.0;
-    let size = number as f64;
-    match size {
-        _ if size < KIB => format!("{number} B"),
-        _ if size < KIB * KIB => format!("{:.1} KiB", size / KIB),
-        _ if size < KIB * KIB * KIB => format!("{:.2} MiB", size / KIB / KIB),
-        _ => format!("{:.2} GiB", size / KIB / KIB / KIB),
     }
 }

@@ -1,0 +1,66 @@
+//! Batches of changes.
+
+use crate::error::Result;
+use blockyard_core::Batch;
+
+/// The engine's batch over growing buffers.
+pub(crate) type RawBatch = Batch<Vec<u8>, Vec<u8>>;
+
+/// Changes that become visible and durable together, or not at all. Made by
+/// [`Store::batch`](crate::Store::batch); values are digested as they are added, in the caller's
+/// thread.
+#[derive(Debug)]
+pub struct WriteBatch {
+    pub(crate) raw: RawBatch,
+}
+
+impl WriteBatch {
+    /// Puts a block; a later change of the same name in this batch wins.
+    ///
+    /// # Errors
+    /// [`Error::NameEmpty`](crate::Error::NameEmpty), [`Error::NameTooLong`](crate::Error::NameTooLong);
+    /// [`Error::ValueTooLarge`](crate::Error::ValueTooLarge) for a value longer than a chunk. The
+    /// batch is as before.
+    pub fn put(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        self.put_tagged(name, value, 0)
+    }
+
+    /// Puts a block with a tag of the caller's.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn put_tagged(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>, tag: u64) -> Result<()> {
+        Ok(self.raw.put(name.as_ref(), value.as_ref(), tag)?)
+    }
+
+    /// Deletes a block; deleting one that is not there changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NameEmpty`](crate::Error::NameEmpty), [`Error::NameTooLong`](crate::Error::NameTooLong).
+    pub fn delete(&mut self, name: impl AsRef<[u8]>) -> Result<()> {
+        Ok(self.raw.delete(name.as_ref())?)
+    }
+
+    /// Number of changes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Whether there is no change.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.raw.is_empty()
+    }
+
+    /// Bytes that the batch holds in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.raw.bytes()
+    }
+
+    /// Forgets all changes and keeps the memory.
+    pub fn clear(&mut self) {
+        self.raw.clear();
+    }
+}

@@ -1,0 +1,111 @@
+//! The background thread: leads what nobody waits for, makes buffered commits durable in time,
+//! advances checkpoints, and seals an idle journal.
+
+use crate::error::Error;
+use crate::inner::Inner;
+use blockyard_core::store::Progress;
+use parking_lot::MutexGuard;
+use std::sync::Weak;
+use std::time::{Duration, Instant};
+
+/// How long nothing must have happened before the last durable commit is sealed.
+const IDLE: Duration = Duration::from_millis(20);
+
+/// How long a thread sleeps before it looks whether its store is still there.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Runs until the store is closed or dropped.
+pub(crate) fn run(store: &Weak<Inner>) {
+    let mut idle = false;
+    loop {
+        let Some(inner) = store.upgrade() else { return };
+        let due = match sleep(&inner, idle) {
+            Wake::Stop => return,
+            Wake::Work { due } => due,
+            Wake::Idle => {
+                idle = true;
+                seal(&inner);
+                continue;
+            }
+        };
+        idle = false;
+        inner.flush_queue();
+        if due {
+            sync(&inner);
+        }
+        advance(&inner);
+    }
+}
+
+enum Wake {
+    Stop,
+    Work { due: bool },
+    Idle,
+}
+
+/// Sleeps until something is to be done, or until nothing has been for a while.
+fn sleep(inner: &Inner, idle: bool) -> Wake {
+    let mut signal = inner.signal.lock();
+    if !signal.wake && !signal.stop {
+        let wait = match signal.since {
+            Some(since) => (since + inner.flush_interval).saturating_duration_since(Instant::now()),
+            None if idle => LOOK,
+            None => IDLE,
+        };
+        let timed_out = inner.signalled.wait_for(&mut signal, wait).timed_out();
+        if timed_out && !signal.wake && signal.since.is_none() && !signal.stop {
+            return Wake::Idle;
+        }
+    }
+    if signal.stop {
+        return Wake::Stop;
+    }
+    signal.wake = false;
+    let aged = signal.since.is_some_and(|since| since.elapsed() >= inner.flush_interval);
+    Wake::Work { due: aged || signal.unsynced >= inner.flush_operations }
+}
+
+fn sync(inner: &Inner) {
+    // Clear the account first: what comes in meanwhile counts for the next sync.
+    {
+        let mut signal = inner.signal.lock();
+        (signal.unsynced, signal.since) = (0, None);
+    }
+    match inner.engine().and_then(|mut locked| Ok(locked.engine.sync()?)) {
+        Ok(_) | Err(Error::Closed | Error::Poisoned) => {}
+        Err(error) => tracing::error!(%error, "a background sync failed; the store refuses writes from here on"),
+    }
+}
+
+fn seal(inner: &Inner) {
+    if let Ok(mut locked) = inner.engine()
+        && !locked.engine.is_poisoned()
+        && !inner.read_only
+        && let Err(error) = locked.engine.seal()
+    {
+        tracing::error!(%error, "sealing the journal failed");
+    }
+}
+
+/// Brings a checkpoint that is due to its end, a step at a time.
+fn advance(inner: &Inner) {
+    loop {
+        let Ok(mut locked) = inner.engine() else { return };
+        if locked.engine.is_poisoned() || !locked.engine.wants_checkpoint() {
+            return;
+        }
+        let progress = locked.engine.checkpoint_step();
+        MutexGuard::unlock_fair(locked);
+        match progress {
+            Ok(Progress::Working) => {}
+            Ok(progress) => {
+                tracing::debug!(?progress, "checkpoint");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a checkpoint did not succeed");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! The heart of an open store: the engine behind its lock, the queue in front of it.
+//!
+//! 1. Only the leader of a commit group, a checkpoint step, a chunk write and the background sync
+//!    hold the engine's lock. Readers never take it.
+//! 2. A group's commits become visible, together, after the strictest durability among them was
+//!    reached: what can be seen is as durable as it was asked to be.
+//! 3. A failed write or sync poisons the engine and the queue: everyone in the group and everyone
+//!    after it is told.
+
+use crate::batch::RawBatch;
+use crate::device::FileDevice;
+use crate::error::{Error, Result};
+use crate::read;
+use crate::source::Source;
+use crate::view::{Layered, Shared, View};
+use blockyard_core::queue::{Group, GroupQueue, Limits, Member, Slot, SubmitError, WaitError};
+use blockyard_core::store::{Progress, Store as Engine};
+use blockyard_core::{Durability, Geometry, Sequence, WriteError};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The engine over a file.
+pub(crate) type FileEngine = Engine<FileDevice, Layered, Vec<u8>>;
+
+/// Slots of the commit queue.
+pub(crate) const QUEUE_SLOTS: usize = 1024;
+
+/// The most bytes that one group gathers before it is written.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// What a caller asks the leader to do.
+pub(crate) enum Request {
+    /// Commit the changes.
+    Commit(RawBatch),
+    /// Commit the changes if the named blocks are still as they were: at this commit, or absent.
+    Guarded(RawBatch, Vec<(Vec<u8>, Option<Sequence>)>),
+    /// Give a block another name.
+    Rename(Vec<u8>, Vec<u8>),
+}
+
+impl Request {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Commit(batch) | Self::Guarded(batch, _) => batch.bytes(),
+            Self::Rename(..) => 256,
+        }
+    }
+
+    fn operations(&self) -> usize {
+        match self {
+            Self::Commit(batch) | Self::Guarded(batch, _) => batch.len(),
+            Self::Rename(..) => 1,
+        }
+    }
+}
+
+pub(crate) type Slots = Box<[Slot<Request, Sequence, Error>]>;
+pub(crate) type Queue = GroupQueue<Request, Sequence, Error, Slots>;
+pub(crate) type Led<'a> = Group<'a, Request, Sequence, Error, Slots>;
+
+/// The engine and what is used with it under its lock.
+pub(crate) struct Locked {
+    pub(crate) engine: FileEngine,
+    /// Batches of the group at hand.
+    group: Vec<RawBatch>,
+    members: Vec<Member>,
+    scratch: RawBatch,
+    closed: bool,
+}
+
+/// What the flusher sleeps on.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    pub(crate) wake: bool,
+    pub(crate) stop: bool,
+    /// Buffered operations since the last sync, and when the first of them came.
+    pub(crate) unsynced: usize,
+    pub(crate) since: Option<Instant>,
+}
+
+/// What all handles of an open store share.
+pub(crate) struct Inner {
+    pub(crate) locked: Mutex<Locked>,
+    pub(crate) queue: Queue,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) source: Source,
+    pub(crate) geometry: Geometry,
+    pub(crate) pool: Mutex<Vec<RawBatch>>,
+    pub(crate) signal: Mutex<Signal>,
+    pub(crate) signalled: Condvar,
+    pub(crate) closed: AtomicBool,
+    pub(crate) read_only: bool,
+    pub(crate) durability: Durability,
+    pub(crate) flush_operations: usize,
+    pub(crate) flush_interval: Duration,
+    pub(crate) unbatched_registry: bool,
+    pub(crate) verifier: Mutex<Option<crate::verifier::Sender>>,
+    pub(crate) fresh: crate::verifier::Results,
+    /// Members of the last group: how many commits are likely to arrive together.
+    company: AtomicU64,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("closed", &self.closed).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    pub(crate) fn new(
+        engine: FileEngine,
+        shared: Arc<Shared>,
+        device: FileDevice,
+        options: &crate::OpenOptions,
+        verifier: Option<crate::verifier::Sender>,
+    ) -> Self {
+        let geometry = *engine.geometry();
+        let scratch = RawBatch::new(&geometry, Vec::new(), Vec::new());
+        let slots: Slots = std::iter::repeat_with(Slot::new).take(QUEUE_SLOTS).collect();
+        let limits = Limits { pending: options.queue_limit.clamp(1, QUEUE_SLOTS), ..Limits::default() };
+        Self {
+            locked: Mutex::new(Locked {
+                engine,
+                group: Vec::new(),
+                members: Vec::new(),
+                scratch,
+                closed: false,
+            }),
+            queue: GroupQueue::new(slots, limits),
+            shared,
+            source: Source::new(device, geometry, options.cache_bytes),
+            geometry,
+            pool: Mutex::new(Vec::new()),
+            signal: Mutex::default(),
+            signalled: Condvar::new(),
+            closed: AtomicBool::new(false),
+            read_only: options.read_only,
+            durability: options.durability,
+            flush_operations: options.flush_operations.max(1),
+            flush_interval: options.flush_interval,
+            unbatched_registry: options.unbatched_registry,
+            verifier: Mutex::new(verifier),
+            fresh: crate::verifier::Results::default(),
+            company: AtomicU64::new(1),
+        }
+    }
+
+    /// Refuses work on a closed store.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Refuses writes where there can be none.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    /// The engine, if the store is open.
+    pub(crate) fn engine(&self) -> Result<MutexGuard<'_, Locked>> {
+        let locked = self.locked.lock();
+        if locked.closed { Err(Error::Closed) } else { Ok(locked) }
+    }
+
+    /// The newest view.
+    pub(crate) fn view(&self) -> Result<View> {
+        self.check_open()?;
+        Ok(self.shared.view())
+    }
+
+    /// An empty batch, from the pool if there is one.
+    pub(crate) fn batch(&self) -> RawBatch {
+        let pooled = self.pool.lock().pop();
+        pooled.unwrap_or_else(|| RawBatch::new(&self.geometry, Vec::new(), Vec::new()))
+    }
+
+    /// Gives a batch's buffers back, unless they have grown large.
+    pub(crate) fn recycle(&self, mut batch: RawBatch) {
+        if batch.bytes() <= 1 << 20 {
+            batch.clear();
+            let mut pool = self.pool.lock();
+            if pool.len() < 64 {
+                pool.push(batch);
+            }
+        }
+    }
+
+    /// Hands a request to the queue and waits for its answer, leading the group if nobody does.
+    pub(crate) fn run(&self, request: Request, durability: Durability) -> Result<Sequence> {
+        self.check_writable()?;
+        let ticket = self
+            .queue
+            .submit_or_lead(request, durability, |group| self.lead(group))
+            .map_err(|error| self.refused(error))?;
+        self.queue.wait(ticket, |group| self.lead(group)).map_err(wait_error)
+    }
+
+    /// Turns a refusal into its error and takes the request's buffers back.
+    pub(crate) fn refused(&self, error: SubmitError<Request, Error>) -> Error {
+        let (request, error) = match error {
+            SubmitError::Closed(request) => (request, Error::Closed),
+            SubmitError::Poisoned(request, _) => (request, Error::Poisoned),
+        };
+        self.reclaim(request);
+        error
+    }
+
+    fn reclaim(&self, request: Request) {
+        if let Request::Commit(batch) | Request::Guarded(batch, _) = request {
+            self.recycle(batch);
+        }
+    }
+
+    /// Commits a group: everything queued, each request in order, one sync at the end if anyone asked
+    /// for it, then the view.
+    pub(crate) fn lead(&self, group: &mut Led<'_>) {
+        self.await_company(group);
+        let mut guard = self.locked.lock();
+        let locked = &mut *guard;
+        if locked.closed {
+            while let Some((member, request)) = group.take() {
+                self.reclaim(request);
+                group.complete(member, Err(Error::Closed));
+            }
+            return;
+        }
+        let durability = group.durability();
+        let (mut bytes, mut operations) = (0, 0);
+        let mut last = None;
+        while let Some((member, request)) = group.take_if(|next| bytes == 0 || bytes + next.bytes() <= GROUP_BYTES) {
+            bytes += request.bytes();
+            operations += request.operations();
+            match request {
+                Request::Commit(batch) => {
+                    locked.members.push(member);
+                    locked.group.push(batch);
+                }
+                other => {
+                    self.commit_gathered(locked, group, &mut last);
+                    let answer = self.answer(&mut locked.engine, &mut locked.scratch, other);
+                    if let Ok(sequence) = answer {
+                        last = Some(sequence);
+                    }
+                    group.complete(member, answer);
+                }
+            }
+        }
+        self.commit_gathered(locked, group, &mut last);
+        if locked.engine.is_poisoned() {
+            return group.poison(Error::Poisoned);
+        }
+        if let (Durability::Durable, Some(_)) = (durability, last)
+            && let Err(error) = locked.engine.sync()
+        {
+            tracing::error!(%error, "a sync failed; the store refuses writes from here on");
+            return group.poison(error.into());
+        }
+        if let Some(sequence) = last {
+            self.shared.publish(sequence);
+        }
+        if self.unbatched_registry {
+            // The old engine's way: the registry to its place at every write.
+            if let Err(error) = locked.engine.checkpoint() {
+                return group.poison(error.into());
+            }
+        }
+        let wants_checkpoint = locked.engine.wants_checkpoint();
+        let synced = locked.engine.durable_sequence() == locked.engine.sequence();
+        drop(guard);
+        self.note_work(operations, synced, wants_checkpoint);
+    }
+
+    /// Lets commits that are likely to arrive within moments join the group: as many as the last group
+    /// had, for at most 100 µs. Alone, nobody waits.
+    fn await_company(&self, group: &mut Led<'_>) {
+        let expected = self.company.load(Ordering::Relaxed) as usize;
+        let mut have = group.remaining();
+        if expected > 1 && group.durability() == Durability::Durable {
+            let deadline = Instant::now() + Duration::from_micros(100);
+            while have < expected && Instant::now() < deadline {
+                std::thread::yield_now();
+                group.gather();
+                have = group.remaining();
+            }
+        }
+        self.company.store(have as u64, Ordering::Relaxed);
+    }
+
+    /// Commits the batches gathered so far as one record, or one by one if that is too much at once.
+    fn commit_gathered(&self, locked: &mut Locked, group: &mut Led<'_>, last: &mut Option<Sequence>) {
+        let count = locked.group.len();
+        if count == 0 {
+            return;
+        }
+        let first = locked.engine.sequence().0 + 1;
+        let together = locked.engine.commit(&mut locked.group, Durability::Buffered);
+        let apart = count > 1 && matches!(&together, Err(WriteError::Full | WriteError::BatchTooLarge));
+        let mut batches = std::mem::take(&mut locked.group);
+        for (index, (member, mut batch)) in locked.members.drain(..).zip(batches.drain(..)).enumerate() {
+            let answer = if apart {
+                locked.engine.commit(std::slice::from_mut(&mut batch), Durability::Buffered)
+            } else {
+                match &together {
+                    // Empty batches take no number.
+                    Ok(sequence) => Ok(Sequence((first + index as u64).min(sequence.0))),
+                    Err(error) => Err(error.clone()),
+                }
+            };
+            if let Ok(sequence) = answer {
+                *last = (*last).max(Some(sequence));
+            }
+            if answer.is_ok()
+                && let Some(verifier) = &*self.verifier.lock()
+            {
+                verifier.offer(&batch);
+            }
+            self.recycle(batch);
+            group.complete(member, answer.map_err(Error::from));
+        }
+        locked.group = batches;
+    }
+
+    /// Answers a request that has to look before it writes.
+    fn answer(&self, engine: &mut FileEngine, scratch: &mut RawBatch, request: Request) -> Result<Sequence> {
+        match request {
+            Request::Rename(from, to) => {
+                scratch.clear();
+                Ok(engine.rename(&from, &to, scratch, Durability::Buffered)?)
+            }
+            Request::Guarded(mut batch, expected) => {
+                let result = Self::commit_guarded(engine, &mut batch, &expected);
+                self.recycle(batch);
+                result
+            }
+            Request::Commit(mut batch) => {
+                Ok(engine.commit(std::slice::from_mut(&mut batch), Durability::Buffered)?)
+            }
+        }
+    }
+
+    fn commit_guarded(
+        engine: &mut FileEngine,
+        batch: &mut RawBatch,
+        expected: &[(Vec<u8>, Option<Sequence>)],
+    ) -> Result<Sequence> {
+        for (name, sequence) in expected {
+            let found = engine.info(name).map_err(|error| Error::read(error, Some(name)))?;
+            if found.map(|info| info.sequence) != *sequence {
+                return Err(Error::Conflict);
+            }
+        }
+        Ok(engine.commit(std::slice::from_mut(batch), Durability::Buffered)?)
+    }
+
+    /// Tells the flusher what has come up.
+    fn note_work(&self, operations: usize, synced: bool, wants_checkpoint: bool) {
+        let mut signal = self.signal.lock();
+        if synced {
+            (signal.unsynced, signal.since) = (0, None);
+        } else {
+            signal.unsynced += operations;
+        }
+        let first = !synced && signal.since.is_none();
+        if first {
+            signal.since = Some(Instant::now());
+        }
+        if wants_checkpoint || signal.unsynced >= self.flush_operations || first {
+            signal.wake = true;
+            self.signalled.notify_all();
+        }
+    }
+
+    /// Wakes the flusher.
+    pub(crate) fn nudge(&self) {
+        self.signal.lock().wake = true;
+        self.signalled.notify_all();
+    }
+
+    /// Makes everything committed so far durable.
+    pub(crate) fn sync(&self) -> Result<Sequence> {
+        self.flush_queue();
+        let mut locked = self.engine()?;
+        let sequence = locked.engine.sync()?;
+        drop(locked);
+        self.note_work(0, true, false);
+        Ok(sequence)
+    }
+
+    /// Commits everything that is queued.
+    pub(crate) fn flush_queue(&self) {
+        while self.queue.lead_pending(|group| self.lead(group)) {}
+    }
+
+    /// Runs a checkpoint to its end, letting commits and readers in between its steps.
+    pub(crate) fn checkpoint(&self) -> Result<()> {
+        loop {
+            let mut locked = self.engine()?;
+            let progress = locked.engine.checkpoint_step()?;
+            MutexGuard::unlock_fair(locked);
+            if progress == Progress::Idle {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Closes the store: drains the queue, folds the journal in, refuses everything after.
+    pub(crate) fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.queue.close();
+        self.queue.drain(|group| self.lead(group));
+        let mut locked = self.locked.lock();
+        let poisoned = locked.engine.is_poisoned();
+        let result = if self.read_only || poisoned { Ok(()) } else { locked.engine.checkpoint() };
+        locked.closed = true;
+        result?;
+        if poisoned { Err(Error::Poisoned) } else { Ok(()) }
+    }
+
+    /// Ends the background threads.
+    pub(crate) fn stop(&self) {
+        self.signal.lock().stop = true;
+        self.signalled.notify_all();
+        *self.verifier.lock() = None;
+    }
+
+    /// The metadata of a block as the view shows it.
+    pub(crate) fn metadata(&self, view: &View, name: &[u8]) -> Result<Option<crate::Metadata>> {
+        let located = read::locate(&self.source, view, name)?;
+        Ok(located.map(|located| located.metadata()))
+    }
+}
+
+/// The answer of the queue as an error of the store.
+pub(crate) fn wait_error(error: WaitError<Error>) -> Error {
+    use blockyard_core::queue::Fault;
+    match error {
+        WaitError::Item(error) | WaitError::Poisoned(Fault::Fatal(error)) => error,
+        WaitError::Poisoned(_) => Error::Poisoned,
+    }
+}

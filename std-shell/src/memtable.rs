@@ -1,0 +1,193 @@
+//! A table of committed changes, by name and version, read while it is written.
+//!
+//! 1. Versions of a name lie together, the newest first; a reader at sequence S takes the first one
+//!    that is not above S, so what a commit inserts is unseen until its sequence is published.
+//! 2. Slots lie in sorted leaves of fixed capacity. An insert moves part of one leaf and, one time in
+//!    thirty, splits it: no allocation but the leaf's, and one for the bytes of the change.
+//! 3. The lock is held for one look-up or one insert, never across I/O.
+
+use blockyard_core::overlay::Entry;
+use parking_lot::RwLock;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+const LEAF: usize = 64;
+
+/// One version of a name: its entry, and the name followed by the body in one allocation.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) name_length: usize,
+    pub(crate) entry: Entry,
+}
+
+impl Slot {
+    pub(crate) fn name(&self) -> &[u8] {
+        &self.bytes[..self.name_length]
+    }
+
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.bytes[self.name_length..]
+    }
+
+    /// By name, then the newest version first.
+    fn order(&self, name: &[u8], sequence: u64) -> Ordering {
+        self.name().cmp(name).then_with(|| sequence.cmp(&self.entry.sequence.0))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Leaves {
+    leaves: Vec<Vec<Slot>>,
+    slots: usize,
+    scratch: Vec<u8>,
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub(crate) struct Memtable {
+    inner: RwLock<Leaves>,
+}
+
+impl Leaves {
+    /// The leaf that holds the first slot not below (name, sequence), and the place in it. The place
+    /// may be the end of the last leaf.
+    fn seek(&self, name: &[u8], sequence: u64) -> (usize, usize) {
+        let below = |slot: &Slot| slot.order(name, sequence) == Ordering::Less;
+        let leaf = self.leaves.partition_point(|leaf| leaf.last().is_some_and(&below));
+        let at = self.leaves.get(leaf).map_or(0, |leaf| leaf.partition_point(&below));
+        (leaf, at)
+    }
+
+    fn get(&self, name: &[u8], sequence: u64) -> Option<&Slot> {
+        let (leaf, at) = self.seek(name, sequence);
+        self.leaves.get(leaf)?.get(at).filter(|slot| slot.name() == name)
+    }
+
+    fn insert(&mut self, slot: Slot) {
+        let (mut leaf, mut at) = self.seek(slot.name(), slot.entry.sequence.0);
+        if leaf == self.leaves.len() {
+            match self.leaves.last() {
+                None => self.leaves.push(Vec::with_capacity(LEAF)),
+                Some(last) => at = last.len(),
+            }
+            leaf = self.leaves.len() - 1;
+        }
+        if self.leaves[leaf].len() == LEAF {
+            // Ascending names fill leaves; others split them in the middle.
+            let cut = if at == LEAF && leaf + 1 == self.leaves.len() { LEAF } else { LEAF / 2 };
+            let mut right = Vec::with_capacity(LEAF);
+            right.extend(self.leaves[leaf].drain(cut..));
+            self.leaves.insert(leaf + 1, right);
+            if at >= cut {
+                (leaf, at) = (leaf + 1, at - cut);
+            }
+        }
+        let slots = &mut self.leaves[leaf];
+        // Another version of this commit's own sequence is replaced: the last of a batch wins.
+        match slots.get_mut(at) {
+            Some(same) if same.entry.sequence == slot.entry.sequence && same.name() == slot.name() => {
+                *same = slot;
+            }
+            _ => {
+                slots.insert(at, slot);
+                self.slots += 1;
+            }
+        }
+    }
+
+    /// The slot at or behind a place.
+    fn at(&self, leaf: usize, at: usize) -> Option<&Slot> {
+        match self.leaves.get(leaf)?.get(at) {
+            Some(slot) => Some(slot),
+            None => self.leaves.get(leaf + 1)?.first(),
+        }
+    }
+}
+
+impl Memtable {
+    /// The newest version of `name` not above `sequence`.
+    pub(crate) fn get(&self, name: &[u8], sequence: u64) -> Option<Slot> {
+        let inner = self.inner.read();
+        inner.get(name, sequence).cloned()
+    }
+
+    /// The newest entry of `name`.
+    pub(crate) fn entry(&self, name: &[u8], sequence: u64) -> Option<Entry> {
+        self.inner.read().get(name, sequence).map(|slot| slot.entry)
+    }
+
+    /// Calls `look` with the body of the newest version of `name` not above `sequence`.
+    pub(crate) fn with_slot(&self, name: &[u8], sequence: u64, look: impl FnOnce(&Slot)) -> bool {
+        let inner = self.inner.read();
+        inner.get(name, sequence).map(look).is_some()
+    }
+
+    /// Inserts a version; its bytes are put together in a buffer that is used again.
+    pub(crate) fn insert(&self, name: &[u8], entry: &Entry, body: &[u8]) {
+        let mut inner = self.inner.write();
+        let mut scratch = std::mem::take(&mut inner.scratch);
+        scratch.clear();
+        scratch.extend_from_slice(name);
+        scratch.extend_from_slice(body);
+        let bytes = Arc::from(scratch.as_slice());
+        inner.scratch = scratch;
+        inner.insert(Slot { bytes, name_length: name.len(), entry: *entry });
+    }
+
+    /// Whether there is no version.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inner.read().slots == 0
+    }
+
+    /// The least name above `after` (or not below, if `inclusive`) that has a version not above
+    /// `sequence`, with the newest such version.
+    pub(crate) fn next(&self, after: Option<&[u8]>, inclusive: bool, sequence: u64) -> Option<Slot> {
+        let inner = self.inner.read();
+        let (mut leaf, mut at) = match after {
+            // The oldest version of `after` has the least sequence: seek behind it.
+            Some(after) if !inclusive => {
+                let (leaf, at) = inner.seek(after, 0);
+                // Sequence 0 is never a commit, so this is behind every version of `after`.
+                (leaf, at)
+            }
+            Some(after) => inner.seek(after, u64::MAX),
+            None => (0, 0),
+        };
+        loop {
+            let slot = inner.at(leaf, at)?;
+            if slot.entry.sequence.0 <= sequence {
+                return Some(slot.clone());
+            }
+            // Too new: an older version may be visible, or the next name.
+            let (name, seen) = (slot.name(), slot.entry.sequence.0);
+            (leaf, at) = inner.seek(name, seen - 1);
+        }
+    }
+
+    /// The greatest name below `before` (of all, if None) with a version not above `sequence`.
+    pub(crate) fn previous(&self, before: Option<&[u8]>, sequence: u64) -> Option<Slot> {
+        let inner = self.inner.read();
+        let (mut leaf, mut at) = match before {
+            Some(before) => inner.seek(before, u64::MAX),
+            None => (inner.leaves.len(), 0),
+        };
+        loop {
+            if at == 0 {
+                leaf = leaf.checked_sub(1)?;
+                at = inner.leaves.get(leaf)?.len();
+                continue;
+            }
+            let name = inner.leaves.get(leaf)?.get(at - 1)?.name();
+            if let Some(slot) = inner.get(name, sequence) {
+                return Some(slot.clone());
+            }
+            (leaf, at) = inner.seek(name, u64::MAX);
+        }
+    }
+
+    /// Number of distinct names is not kept; this is the number of versions.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.read().slots
+    }
+}

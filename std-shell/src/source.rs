@@ -1,0 +1,206 @@
+//! Where reads get their bytes: the cache, then the file, verified.
+//!
+//! Cached bytes are keyed by page and by the digest that their parent expects, so a page that was
+//! freed and written anew is another key, and stale bytes are never met.
+
+use crate::device::FileDevice;
+use blockyard_core::tree::{Child, NodeSource, NodeView};
+use blockyard_core::{Damage, Digest, Geometry, PageIndex, ReadError, Structure};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+type Key = (u64, u64);
+type FileReadError = ReadError<crate::device::FileError>;
+
+#[derive(Clone, Debug)]
+struct ByLength;
+
+impl Weighter<Key, Arc<[u8]>> for ByLength {
+    fn weight(&self, _key: &Key, bytes: &Arc<[u8]>) -> u64 {
+        bytes.len() as u64 + 64
+    }
+}
+
+/// Verified bytes of a file.
+#[derive(Debug)]
+pub(crate) struct Source {
+    device: FileDevice,
+    geometry: Geometry,
+    cache: Cache<Key, Arc<[u8]>, ByLength>,
+    largest: u64,
+    pub(crate) reads: AtomicU64,
+    pub(crate) bytes_read: AtomicU64,
+}
+
+fn key(page: PageIndex, digest: &Digest) -> Key {
+    let [a, b, c, d, e, f, g, h, ..] = digest.0;
+    (page.0, u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}
+
+impl Source {
+    pub(crate) fn new(device: FileDevice, geometry: Geometry, cache_bytes: usize) -> Self {
+        let items = (cache_bytes / geometry.page_size()).max(16);
+        let cache = Cache::with_weighter(items, cache_bytes as u64, ByLength);
+        let largest = cache_bytes as u64 / 8;
+        Self { device, geometry, cache, largest, reads: AtomicU64::new(0), bytes_read: AtomicU64::new(0) }
+    }
+
+    /// Cache hits and misses so far.
+    pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
+        (self.cache.hits(), self.cache.misses())
+    }
+
+    /// Bytes in the cache.
+    pub(crate) fn cached_bytes(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    fn read(&self, page: PageIndex, into: &mut [u8]) -> Result<(), FileReadError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.bytes_read.fetch_add(into.len() as u64, Ordering::Relaxed);
+        self.device.read_at(self.geometry.offset(page.0), into).map_err(|error| {
+            // A pointer past the end of the file is damage, not a failing disk.
+            if error.0.kind() == std::io::ErrorKind::UnexpectedEof {
+                return self.damage(page, Structure::Block);
+            }
+            ReadError::Device(error)
+        })
+    }
+
+    fn damage(&self, page: PageIndex, what: Structure) -> FileReadError {
+        ReadError::Corrupted(Damage { what, offset: self.geometry.offset(page.0) })
+    }
+
+    /// The bytes of an extent, from the cache if they are there.
+    pub(crate) fn extent(
+        &self,
+        page: PageIndex,
+        length: u64,
+        digest: &Digest,
+    ) -> Result<Arc<[u8]>, FileReadError> {
+        let key = key(page, digest);
+        if let Some(bytes) = self.cache.get(&key).filter(|bytes| bytes.len() as u64 == length) {
+            return Ok(bytes);
+        }
+        let bytes = self.fresh(page, length, digest)?;
+        if length <= self.largest {
+            self.cache.insert(key, Arc::clone(&bytes));
+        }
+        Ok(bytes)
+    }
+
+    /// The bytes of an extent as the file has them now.
+    fn fresh(&self, page: PageIndex, length: u64, digest: &Digest) -> Result<Arc<[u8]>, FileReadError> {
+        let length = self.plausible(page, length)?;
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, length).collect();
+        if let Some(into) = Arc::get_mut(&mut bytes) {
+            self.read(page, into)?;
+        }
+        if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(self.damage(page, Structure::Block)) }
+    }
+
+    /// Bytes that an extent has at most.
+    pub(crate) const fn chunk_size(&self) -> u32 {
+        self.geometry.chunk_size()
+    }
+
+    /// The error for a record whose length no extent can have.
+    pub(crate) fn implausible(&self, page: PageIndex) -> FileReadError {
+        self.damage(page, Structure::Registry)
+    }
+
+    /// Refuses lengths that no extent of this file can have, before memory is set aside for them.
+    fn plausible(&self, page: PageIndex, length: u64) -> Result<usize, FileReadError> {
+        let limit = u64::from(self.geometry.chunk_size());
+        match usize::try_from(length) {
+            Ok(bytes) if length <= limit => Ok(bytes),
+            _ => Err(self.damage(page, Structure::Registry)),
+        }
+    }
+
+    /// Reads an extent into the caller's buffer; takes it from the cache or leaves it there.
+    pub(crate) fn extent_into(
+        &self,
+        page: PageIndex,
+        digest: &Digest,
+        into: &mut [u8],
+    ) -> Result<(), FileReadError> {
+        let key = key(page, digest);
+        if let Some(bytes) = self.cache.get(&key).filter(|bytes| bytes.len() == into.len()) {
+            into.copy_from_slice(&bytes);
+            return Ok(());
+        }
+        self.read(page, into)?;
+        if Digest::of(into) != *digest {
+            return Err(self.damage(page, Structure::Block));
+        }
+        if into.len() as u64 <= self.largest.min(64 << 10) {
+            self.cache.insert(key, Arc::from(&*into));
+        }
+        Ok(())
+    }
+
+    /// Reads an extent from the medium, as far as the operating system can be told to, and compares
+    /// its digest.
+    pub(crate) fn check_on_medium(
+        &self,
+        page: PageIndex,
+        length: u64,
+        digest: &Digest,
+    ) -> Result<(), FileReadError> {
+        self.device.forget(self.geometry.offset(page.0), length);
+        self.fresh(page, length, digest).map(drop)
+    }
+
+    /// Announces that `pages` pages from `page` on will be read.
+    pub(crate) fn will_need(&self, page: PageIndex, pages: u64) {
+        self.device.will_need(self.geometry.offset(page.0), self.geometry.offset(pages));
+    }
+}
+
+/// A page of the registry, verified, shared with the cache.
+#[derive(Clone, Debug)]
+pub(crate) struct NodePage(pub(crate) Arc<[u8]>);
+
+impl std::ops::Deref for NodePage {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl NodeSource for &Source {
+    type Error = crate::device::FileError;
+    type Page<'a>
+        = NodePage
+    where
+        Self: 'a;
+
+    fn node(&mut self, child: Child, level: u32) -> Result<NodePage, FileReadError> {
+        let key = key(child.page, &child.digest);
+        if let Some(bytes) = self.cache.get(&key) {
+            // The level was compared when the page was read; a parent that points across levels is
+            // caught here.
+            let fits = NodeView::parse(&bytes).is_some_and(|node| node.level() == level);
+            return if fits { Ok(NodePage(bytes)) } else { Err(self.damage(child.page, Structure::Registry)) };
+        }
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, self.geometry.page_size()).collect();
+        if let Some(into) = Arc::get_mut(&mut bytes) {
+            self.read(child.page, into).map_err(|error| match error {
+                ReadError::Corrupted(_) => self.damage(child.page, Structure::Registry),
+                error => error,
+            })?;
+        }
+        if NodeView::verified(&bytes, &child.digest, level).is_none() {
+            return Err(self.damage(child.page, Structure::Registry));
+        }
+        self.cache.insert(key, Arc::clone(&bytes));
+        Ok(NodePage(bytes))
+    }
+
+    fn offset(&self, page: PageIndex) -> u64 {
+        self.geometry.offset(page.0)
+    }
+}

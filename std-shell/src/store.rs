@@ -1,0 +1,554 @@
+//! The handle of an open store.
+
+use crate::batch::WriteBatch;
+use crate::device::FileDevice;
+use crate::error::{Error, OpenError, Result};
+use crate::inner::{Inner, Request};
+use crate::iter::{Iter, Span};
+use crate::options::OpenOptions;
+use crate::read::{self, BlockRef, Metadata};
+use crate::snapshot::Snapshot;
+use crate::stats::Stats;
+use crate::stream::{BlockReader, BlockWriter};
+use crate::ticket::Ticket;
+use crate::transaction::Transaction;
+use crate::verify::{VerifyProgress, VerifyReport};
+use crate::view::{Layered, Shared};
+use crate::{flusher, verifier};
+use blockyard_core::store::{CreateOptions, Memory, OpenOptions as EngineOptions, Recovery};
+use blockyard_core::{Durability, OpenError as CoreOpenError, Sequence};
+use std::fs::{File, TryLockError};
+use std::ops::RangeBounds;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// A store of named blocks in one file. Clones share it; all methods may be called from any thread.
+///
+/// Reads see the newest committed state and never wait for a write or a sync. Writes are grouped:
+/// whoever finds nobody writing commits what is queued, and one sync serves all who wait. When the
+/// last handle is dropped the store is closed as by [`close`](Self::close).
+#[derive(Clone, Debug)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    inner: Arc<Inner>,
+    path: PathBuf,
+    recovery: Recovery,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What a put is given besides its value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PutOptions {
+    /// A number of the caller's, kept with the block.
+    pub tag: u64,
+    /// What the commit survives; None takes the store's default.
+    pub durability: Option<Durability>,
+}
+
+impl OpenOptions {
+    /// Opens or creates the file at `path`.
+    ///
+    /// Recovery, if one is needed, is done and durable when this returns; see
+    /// [`Store::recovery`].
+    ///
+    /// # Errors
+    /// See [`OpenError`]; each says what to do.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store, OpenError> {
+        let path = path.as_ref();
+        let io = |source: std::io::Error| OpenError::Io { path: path.to_owned(), source: Arc::new(source) };
+        let (file, fresh) = self.open_file(path)?;
+        let locked = if self.read_only { file.try_lock_shared() } else { file.try_lock() };
+        locked.map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::Locked(path.to_owned()),
+            TryLockError::Error(error) => io(error),
+        })?;
+        // Another creator may have been faster; and a creation that was cut short left an empty file.
+        let empty = file.metadata().map_err(io)?.len() == 0;
+        let create = fresh || (empty && self.create && !self.read_only);
+        // The journal's alignment is chosen at creation; an existing file brings its own.
+        let unit = if create { self.page_size.clamp(512, 4096) } else { 512 };
+        let device = FileDevice::new(file, unit);
+        let shared = Shared::new();
+        let result = self.open_engine(device.clone(), &shared, create);
+        let (engine, recovery) = result.map_err(|error| {
+            if create {
+                // Nothing of a file that could not be created is left behind.
+                let _ = std::fs::remove_file(path);
+            }
+            open_error(error, path)
+        })?;
+        if create {
+            sync_directory(path).map_err(io)?;
+        }
+        shared.start(engine.root(), engine.sequence());
+        if recovery.records > 0 || recovery.torn_tail {
+            tracing::info!(records = recovery.records, torn_tail = recovery.torn_tail, "journal replayed");
+        }
+        Ok(Store { handle: Arc::new(self.start(engine, shared, device, path, recovery)) })
+    }
+
+    fn open_file(&self, path: &Path) -> Result<(File, bool), OpenError> {
+        let io = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::NotFound => OpenError::NotFound(path.to_owned()),
+            std::io::ErrorKind::AlreadyExists => OpenError::AlreadyExists(path.to_owned()),
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+                if !self.read_only && path.exists() =>
+            {
+                OpenError::ReadOnly
+            }
+            _ => OpenError::Io { path: path.to_owned(), source: Arc::new(source) },
+        };
+        let mut options = File::options();
+        options.read(true).write(!self.read_only);
+        if self.create_new {
+            return Ok((options.create_new(true).open(path).map_err(io)?, true));
+        }
+        match options.open(path) {
+            Ok(file) => Ok((file, false)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.create && !self.read_only => {
+                Ok((options.create(true).truncate(false).open(path).map_err(io)?, false))
+            }
+            Err(error) => Err(io(error)),
+        }
+    }
+
+    fn open_engine(
+        &self,
+        device: FileDevice,
+        shared: &Arc<Shared>,
+        create: bool,
+    ) -> Result<(crate::inner::FileEngine, Recovery), CoreOpenError<crate::device::FileError>> {
+        let memory = Memory::LARGE;
+        let overlay = Layered::new(Arc::clone(shared));
+        let page_size = if create { self.page_size } else { stored_page_size(&device).unwrap_or(4096) };
+        let options = EngineOptions {
+            growth: self.growth_step / u64::from(page_size.max(512)),
+            carry_max: self.carry_max,
+            read_only: self.read_only,
+            salvage: self.salvage,
+            ..EngineOptions::new(memory)
+        };
+        let buffer = vec![0; memory.bytes(page_size as usize)];
+        if !create {
+            return crate::inner::FileEngine::open(device, overlay, buffer, &options);
+        }
+        let mut file_id = [0; 16];
+        getrandom::fill(&mut file_id).map_err(|error| {
+            CoreOpenError::Device(std::io::Error::other(error.to_string()).into())
+        })?;
+        let create = CreateOptions {
+            page_size: self.page_size,
+            journal_length: self.journal_size,
+            chunk_size: self.chunk_size,
+            file_id,
+        };
+        let engine = crate::inner::FileEngine::create(device, overlay, buffer, &create, &options)?;
+        Ok((engine, Recovery::default()))
+    }
+
+    fn start(
+        &self,
+        engine: crate::inner::FileEngine,
+        shared: Arc<Shared>,
+        device: FileDevice,
+        path: &Path,
+        recovery: Recovery,
+    ) -> Handle {
+        let verify = self.verify_writes && !self.read_only;
+        let (sender, receiver) = verifier::Sender::new();
+        let inner = Arc::new(Inner::new(engine, shared, device, self, verify.then_some(sender)));
+        let mut threads = Vec::new();
+        if !self.read_only {
+            let weak = Arc::downgrade(&inner);
+            threads.extend(spawn("blockyard-flush", move || flusher::run(&weak)));
+        }
+        if verify {
+            let weak = Arc::downgrade(&inner);
+            threads.extend(spawn("blockyard-verify", move || verifier::run(&weak, &receiver)));
+        }
+        Handle { inner, path: path.to_owned(), recovery, threads }
+    }
+}
+
+/// A background thread; without one the store works, more slowly.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.inspect_err(|error| tracing::warn!(%error, name, "a background thread could not start")).ok()
+}
+
+/// The page size in the first superblock copy that can be read; checked by the engine afterwards.
+fn stored_page_size(device: &FileDevice) -> Option<u32> {
+    (0..blockyard_core::format::SLOTS).find_map(|slot| {
+        let mut bytes = [0; blockyard_core::format::Superblock::SIZE];
+        let offset = u64::from(slot) * blockyard_core::format::SLOT_STRIDE;
+        device.read_at(offset, &mut bytes).ok()?;
+        let copy = blockyard_core::format::Superblock::read(&bytes).filter(|copy| copy.is_valid(slot))?;
+        copy.geometry().ok().map(|geometry| geometry.page_size() as u32)
+    })
+}
+
+fn sync_directory(path: &Path) -> std::io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn open_error(error: CoreOpenError<crate::device::FileError>, path: &Path) -> OpenError {
+    match error {
+        CoreOpenError::Device(error) => OpenError::Io { path: path.to_owned(), source: error.0 },
+        CoreOpenError::NotBlockyard => OpenError::NotBlockyard(path.to_owned()),
+        CoreOpenError::Version { found } => OpenError::Version { found },
+        CoreOpenError::Features { found } => OpenError::Features { found },
+        CoreOpenError::Geometry(error) => OpenError::Geometry(error),
+        CoreOpenError::Truncated { expected, actual } => OpenError::Truncated { expected, actual },
+        CoreOpenError::Corrupted(damage) => OpenError::Corrupted(damage),
+        CoreOpenError::Full => OpenError::Full,
+        CoreOpenError::ReadOnly => OpenError::ReadOnly,
+        _ => OpenError::Memory,
+    }
+}
+
+impl Store {
+    /// Opens an existing file for reading and writing, with the default options.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        OpenOptions::new().open(path)
+    }
+
+    /// Creates a new file with the default options.
+    ///
+    /// # Errors
+    /// [`OpenError::AlreadyExists`] if there is one; see [`OpenError`].
+    pub fn create(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        OpenOptions::new().create_new(true).open(path)
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.handle.inner
+    }
+
+    /// Puts a block of any length, replacing what the name held. Returns the commit's number.
+    ///
+    /// A durable put, the default, survives a power cut when this returns; it costs one sync, which
+    /// all who wait at the time share.
+    ///
+    /// # Errors
+    /// See [`Error`]; the block is then as it was, except after [`Error::Io`], when a reopen shows.
+    pub fn put(&self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Sequence> {
+        self.put_with(name, value, PutOptions::default())
+    }
+
+    /// Puts a block with a tag, or with another durability than the store's default.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn put_with(
+        &self,
+        name: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        options: PutOptions,
+    ) -> Result<Sequence> {
+        let (name, value, inner) = (name.as_ref(), value.as_ref(), self.inner());
+        inner.check_writable()?;
+        let durability = options.durability.unwrap_or(inner.durability);
+        if value.len() as u64 > u64::from(inner.geometry.chunk_size()) {
+            let mut writer = self.writer(name)?.tag(options.tag).durability(durability);
+            writer.write_bytes(value)?;
+            return writer.finish();
+        }
+        let mut batch = inner.batch();
+        if let Err(error) = batch.put(name, value, options.tag) {
+            inner.recycle(batch);
+            return Err(error.into());
+        }
+        let sequence = inner.run(Request::Commit(batch), durability)?;
+        if inner.unbatched_registry {
+            self.read_back(name, value)?;
+        }
+        Ok(sequence)
+    }
+
+    /// What the old engine did after every write: read it again and compare.
+    fn read_back(&self, name: &[u8], value: &[u8]) -> Result<()> {
+        match self.get(name)? {
+            Some(found) if found == value => Ok(()),
+            _ => Err(Error::Poisoned),
+        }
+    }
+
+    /// Reads a block.
+    ///
+    /// # Errors
+    /// [`Error::Corrupted`] if its bytes are damaged, [`Error::Io`] if they cannot be read.
+    pub fn get(&self, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        let (name, inner) = (name.as_ref(), self.inner());
+        let view = inner.view()?;
+        let located = read::locate(&inner.source, &view, name)?;
+        located.map(|located| read::read_vec(&inner.source, &view, name, &located)).transpose()
+    }
+
+    /// Reads a block into `buf` and returns its length.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`] with the length needed; else as [`get`](Self::get).
+    pub fn get_into(&self, name: impl AsRef<[u8]>, buf: &mut [u8]) -> Result<Option<usize>> {
+        let (name, inner) = (name.as_ref(), self.inner());
+        let view = inner.view()?;
+        let Some(located) = read::locate(&inner.source, &view, name)? else { return Ok(None) };
+        let needed = located.length();
+        let length = usize::try_from(needed).ok().filter(|&length| length <= buf.len());
+        let length = length.ok_or(Error::BufferTooSmall { needed })?;
+        read::read_into(&inner.source, &view, name, &located, &mut buf[..length])?;
+        Ok(Some(length))
+    }
+
+    /// Reads a block without copying it: the bytes are the cache's own. A block of several chunks is
+    /// put together first.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_ref(&self, name: impl AsRef<[u8]>) -> Result<Option<BlockRef>> {
+        let (name, inner) = (name.as_ref(), self.inner());
+        let view = inner.view()?;
+        let located = read::locate(&inner.source, &view, name)?;
+        located.map(|located| read::read_ref(&inner.source, &view, name, &located)).transpose()
+    }
+
+    /// Whether a block exists.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), for the registry's pages.
+    pub fn exists(&self, name: impl AsRef<[u8]>) -> Result<bool> {
+        let inner = self.inner();
+        read::exists(&inner.source, &inner.view()?, name.as_ref())
+    }
+
+    /// What is known of a block without reading it.
+    ///
+    /// # Errors
+    /// As [`exists`](Self::exists).
+    pub fn metadata(&self, name: impl AsRef<[u8]>) -> Result<Option<Metadata>> {
+        let inner = self.inner();
+        inner.metadata(&inner.view()?, name.as_ref())
+    }
+
+    /// Deletes a block; false, with nothing committed, if there was none.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn delete(&self, name: impl AsRef<[u8]>) -> Result<bool> {
+        let (name, inner) = (name.as_ref(), self.inner());
+        inner.check_writable()?;
+        let mut batch = inner.batch();
+        let there = match batch.delete(name) {
+            Ok(()) => self.exists(name),
+            Err(error) => Err(error.into()),
+        };
+        match there {
+            Ok(true) => inner.run(Request::Commit(batch), inner.durability).map(|_| true),
+            other => {
+                inner.recycle(batch);
+                other
+            }
+        }
+    }
+
+    /// Gives a block another name, replacing what that name held. Its bytes do not move.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no block `from`; see [`Error`].
+    pub fn rename(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<Sequence> {
+        let (from, to, inner) = (from.as_ref(), to.as_ref(), self.inner());
+        // Both names are checked as a batch would check them.
+        let mut batch = inner.batch();
+        let checked = batch.delete(from).and_then(|()| batch.delete(to));
+        inner.recycle(batch);
+        checked?;
+        inner.run(Request::Rename(from.to_vec(), to.to_vec()), inner.durability)
+    }
+
+    /// An empty batch for this store.
+    #[must_use]
+    pub fn batch(&self) -> WriteBatch {
+        WriteBatch { raw: self.inner().batch() }
+    }
+
+    /// Commits a batch with the store's default durability: all of it or nothing.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn commit(&self, batch: WriteBatch) -> Result<Sequence> {
+        self.commit_with(batch, self.inner().durability)
+    }
+
+    /// Commits a batch with the durability given.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn commit_with(&self, batch: WriteBatch, durability: Durability) -> Result<Sequence> {
+        self.inner().run(Request::Commit(batch.raw), durability)
+    }
+
+    /// Queues a batch and returns at once, with a ticket to wait on or to await. Blocks only while
+    /// the queue is full. The batch is committed in the background even if the ticket is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::ReadOnly`].
+    pub fn submit(&self, batch: WriteBatch, durability: Durability) -> Result<Ticket> {
+        Ticket::submit(Arc::clone(self.inner()), Request::Commit(batch.raw), durability)
+    }
+
+    /// A transaction: reads as of now, writes that only it sees until it commits.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn transaction(&self) -> Result<Transaction> {
+        Ok(Transaction::new(Arc::clone(self.inner()), self.inner().view()?))
+    }
+
+    /// The state of now, for as long as it is held. Pages that it sees are not used again meanwhile,
+    /// so that the file may grow.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot::new(Arc::clone(self.inner()), self.inner().view()?))
+    }
+
+    /// All blocks as of now, by name; also from the end.
+    #[must_use]
+    pub fn iter(&self) -> Iter {
+        self.span(Span::all())
+    }
+
+    /// The blocks whose names begin with `prefix`, as of now.
+    #[must_use]
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
+        self.span(Span::prefix(prefix.as_ref()))
+    }
+
+    /// The blocks whose names lie in `range`, as of now.
+    #[must_use]
+    pub fn range<N: AsRef<[u8]>>(&self, range: impl RangeBounds<N>) -> Iter {
+        self.span(Span::range(&range))
+    }
+
+    fn span(&self, span: Span) -> Iter {
+        let inner = self.inner();
+        Iter::new(Arc::clone(inner), inner.shared.view(), span)
+    }
+
+    /// A reader of a block, as of now, in bounded memory: each chunk is verified before any of it is
+    /// handed out.
+    ///
+    /// # Errors
+    /// As [`exists`](Self::exists).
+    pub fn reader(&self, name: impl AsRef<[u8]>) -> Result<Option<BlockReader>> {
+        let inner = self.inner();
+        BlockReader::open(Arc::clone(inner), inner.view()?, name.as_ref())
+    }
+
+    /// A writer of a block of any length, in bounded memory. Nothing of it is seen before
+    /// [`BlockWriter::finish`].
+    ///
+    /// # Errors
+    /// [`Error::NameEmpty`], [`Error::NameTooLong`], [`Error::ReadOnly`], [`Error::Closed`].
+    pub fn writer(&self, name: impl AsRef<[u8]>) -> Result<BlockWriter> {
+        BlockWriter::open(Arc::clone(self.inner()), name.as_ref())
+    }
+
+    /// Hands everything queued to the operating system: it then survives a crash of this process.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`].
+    pub fn flush(&self) -> Result<()> {
+        let inner = self.inner();
+        inner.check_open()?;
+        if inner.read_only {
+            return Ok(());
+        }
+        inner.flush_queue();
+        if inner.engine()?.engine.is_poisoned() { Err(Error::Poisoned) } else { Ok(()) }
+    }
+
+    /// Makes everything committed so far durable and returns the last commit's number.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sync fails: the store is then poisoned.
+    pub fn sync(&self) -> Result<Sequence> {
+        self.inner().check_writable()?;
+        self.inner().sync()
+    }
+
+    /// Folds the journal into the registry. Runs in the background by itself when the journal is half
+    /// full.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn checkpoint(&self) -> Result<()> {
+        self.inner().check_writable()?;
+        self.inner().flush_queue();
+        self.inner().checkpoint()
+    }
+
+    /// Commits what is queued, folds the journal in and closes the file. Other handles of the store
+    /// get [`Error::Closed`] from then on. Iterators and snapshots that are held go on reading.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] if an earlier write failed; else see [`Error`]. The store is closed in any
+    /// case.
+    pub fn close(self) -> Result<()> {
+        self.inner().close()
+    }
+
+    /// Figures of the store as of now.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::Corrupted`] or [`Error::Io`] while pending changes are looked up.
+    pub fn stats(&self) -> Result<Stats> {
+        Stats::of(self.inner(), &self.handle.recovery)
+    }
+
+    /// Reads and verifies every page and every block, and compares the free map with what is in use.
+    /// Folds the journal in first, unless the store is read-only. Commits wait meanwhile, reads do
+    /// not.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read. Damage is not an error: it is in the report.
+    pub fn verify(&self, progress: impl FnMut(VerifyProgress)) -> Result<VerifyReport> {
+        crate::verify::run(self.inner(), progress)
+    }
+
+    /// What opening the file found in its journal.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.handle.recovery
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.handle.path
+    }
+}
+
+impl Drop for Handle {
+    /// Closes the store and waits for its threads.
+    fn drop(&mut self) {
+        if let Err(error) = self.inner.close() {
+            tracing::warn!(%error, "the store was not closed cleanly; the next open recovers");
+        }
+        self.inner.stop();
+        for thread in self.threads.drain(..) {
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Verifying a whole file.
+
+use crate::error::{Error, Result};
+use crate::inner::Inner;
+use blockyard_core::store::{Problem as CoreProblem, VerifySink};
+use blockyard_core::{Damage, Extent, Structure};
+
+/// How far verification is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// Blocks checked.
+    pub blocks: u64,
+    /// Blocks in all.
+    pub total_blocks: u64,
+    /// Bytes of values checked.
+    pub bytes: u64,
+    /// Bytes of values in all.
+    pub total_bytes: u64,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The block concerned, if one is.
+    pub name: Option<Vec<u8>>,
+    /// What is damaged, and where.
+    pub damage: Damage,
+    /// What is wrong, for people.
+    pub message: String,
+}
+
+/// What verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Blocks checked.
+    pub blocks: u64,
+    /// Bytes of values checked.
+    pub bytes: u64,
+    /// Pages in use by the registry and the blocks.
+    pub pages: u64,
+    /// Pages that are marked used and that nothing refers to.
+    pub leaked_pages: u64,
+    /// What is wrong; at most [`VerifyReport::MOST`] are listed.
+    pub problems: Vec<Problem>,
+    /// Problems in all.
+    pub problem_count: u64,
+}
+
+impl VerifyReport {
+    /// The most problems that a report lists.
+    pub const MOST: usize = 10_000;
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.problem_count == 0
+    }
+}
+
+struct Sink<P> {
+    progress: VerifyProgress,
+    report: P,
+    problems: Vec<Problem>,
+    /// One bit a page: in use by something met before.
+    seen: Vec<u64>,
+    page_size: u64,
+    doubled: u64,
+}
+
+impl<P: FnMut(VerifyProgress)> Sink<P> {
+    fn add(&mut self, name: Option<&[u8]>, damage: Damage, message: String) {
+        if self.problems.len() < VerifyReport::MOST {
+            self.problems.push(Problem { name: name.map(<[u8]>::to_vec), damage, message });
+        }
+    }
+}
+
+impl<P: FnMut(VerifyProgress)> VerifySink for Sink<P> {
+    fn problem(&mut self, name: Option<&[u8]>, problem: CoreProblem) {
+        let map = |offset| Damage { what: Structure::FreeMap, offset };
+        let (damage, message) = match problem {
+            CoreProblem::Damaged(damage) => (damage, damage.to_string()),
+            CoreProblem::Unmarked(extent) => {
+                let offset = extent.start.0.saturating_mul(self.page_size);
+                let message = format!("{} pages at byte {offset} are in use and marked free", extent.pages);
+                (map(offset), message)
+            }
+            CoreProblem::Miscounted { recorded, found } => {
+                (map(0), format!("a count of {recorded} is recorded where {found} was found"))
+            }
+        };
+        self.add(name, damage, message);
+    }
+
+    fn checked(&mut self, _name: &[u8], first: bool, bytes: u64) {
+        self.progress.blocks += u64::from(first);
+        self.progress.bytes += bytes;
+        (self.report)(self.progress);
+    }
+
+    /// Two owners of one page would sooner or later damage each other.
+    fn reachable(&mut self, extent: Extent) {
+        for page in extent.start.0..extent.end().min(self.seen.len() as u64 * 64) {
+            let (word, bit) = ((page / 64) as usize, 1_u64 << (page % 64));
+            if self.seen[word] & bit != 0 {
+                self.doubled += 1;
+                let offset = page.saturating_mul(self.page_size);
+                let damage = Damage { what: Structure::Registry, offset };
+                self.add(None, damage, format!("the page at byte {offset} has two owners"));
+            }
+            self.seen[word] |= bit;
+        }
+    }
+}
+
+/// Verifies everything under the engine's lock.
+pub(crate) fn run(inner: &Inner, progress: impl FnMut(VerifyProgress)) -> Result<VerifyReport> {
+    inner.flush_queue();
+    let mut locked = inner.engine()?;
+    let engine = &mut locked.engine;
+    if !inner.read_only && !engine.is_poisoned() {
+        match engine.checkpoint() {
+            // What keeps the journal from being folded in is what verification is about to report.
+            Ok(()) | Err(blockyard_core::WriteError::Corrupted(_) | blockyard_core::WriteError::Full) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let superblock = engine.superblock();
+    let progress_start = VerifyProgress {
+        total_blocks: superblock.blocks.get(),
+        total_bytes: superblock.bytes.get(),
+        ..VerifyProgress::default()
+    };
+    let mut sink = Sink {
+        progress: progress_start,
+        report: progress,
+        problems: Vec::new(),
+        seen: vec![0; engine.pages().div_ceil(64) as usize],
+        page_size: inner.geometry.page_size() as u64,
+        doubled: 0,
+    };
+    let found = engine.verify(&mut sink).map_err(|error| Error::read(error, None))?;
+    Ok(VerifyReport {
+        blocks: found.blocks,
+        bytes: found.bytes,
+        pages: found.used_pages,
+        leaked_pages: found.leaked_pages,
+        problem_count: found.problems + sink.doubled,
+        problems: sink.problems,
+    })
+}

@@ -1,0 +1,267 @@
+//! What readers see: immutable layers, the published sequence, and the pages that old readers pin.
+//!
+//! 1. A reader takes the published sequence first and the layers after it, and sees commit
+//!    `max(published, root's)`: the layers hold every version up to it.
+//! 2. The layers are replaced only when a checkpoint begins or ends; a reader keeps the ones it
+//!    took, with the root they name, for as long as it likes.
+//! 3. An extent that a checkpoint frees is handed out again only when no layers older than that
+//!    checkpoint are held by anybody ([`Pins`]).
+
+use crate::memtable::{Memtable, Slot};
+use arc_swap::ArcSwap;
+use blockyard_core::overlay::{Entry, Overlay, OverlayFull, TreeRoot};
+use blockyard_core::{Extent, Sequence};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+/// Everything a reader needs besides a sequence.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    active: Arc<Memtable>,
+    frozen: Option<Arc<Memtable>>,
+    pub(crate) root: TreeRoot,
+    /// Held by whoever holds layers of this root.
+    generation: Arc<()>,
+}
+
+/// The state that readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    layers: ArcSwap<Layers>,
+    published: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Arc<Self> {
+        let layers = Layers {
+            active: Arc::default(),
+            frozen: None,
+            root: TreeRoot::default(),
+            generation: Arc::default(),
+        };
+        Arc::new(Self { layers: ArcSwap::from_pointee(layers), published: AtomicU64::new(0) })
+    }
+
+    /// Makes all commits up to `sequence` visible.
+    pub(crate) fn publish(&self, sequence: Sequence) {
+        self.published.fetch_max(sequence.0, Ordering::Release);
+    }
+
+    /// Starts from the root that a file was opened with.
+    pub(crate) fn start(&self, root: TreeRoot, sequence: Sequence) {
+        let old = self.layers.load_full();
+        self.layers.store(Arc::new(Layers {
+            active: Arc::clone(&old.active),
+            frozen: old.frozen.clone(),
+            root,
+            generation: Arc::clone(&old.generation),
+        }));
+        self.published.store(sequence.0, Ordering::Release);
+    }
+
+    /// The newest view.
+    pub(crate) fn view(&self) -> View {
+        let published = self.published.load(Ordering::Acquire);
+        let layers = self.layers.load_full();
+        let sequence = published.max(layers.root.sequence.0);
+        View { layers, sequence }
+    }
+
+    /// Number of changes in both layers.
+    pub(crate) fn pending(&self) -> usize {
+        let layers = self.layers.load();
+        layers.active.len() + layers.frozen.as_ref().map_or(0, |frozen| frozen.len())
+    }
+}
+
+/// A state of the store, for as long as it is held.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) layers: Arc<Layers>,
+    pub(crate) sequence: u64,
+}
+
+impl View {
+    /// The newest visible change of `name` that is not in the tree.
+    pub(crate) fn pending(&self, name: &[u8]) -> Option<Slot> {
+        self.layers
+            .active
+            .get(name, self.sequence)
+            .or_else(|| self.layers.frozen.as_ref().and_then(|frozen| frozen.get(name, self.sequence)))
+    }
+
+    /// The nearest change behind `after` in name order.
+    pub(crate) fn next_pending(&self, after: Option<&[u8]>, inclusive: bool) -> Option<Slot> {
+        let active = self.layers.active.next(after, inclusive, self.sequence);
+        let frozen = self.layers.frozen.as_ref().and_then(|f| f.next(after, inclusive, self.sequence));
+        match (active, frozen) {
+            (Some(a), Some(f)) => Some(if f.name() < a.name() { f } else { a }),
+            (a, f) => a.or(f),
+        }
+    }
+
+    /// The nearest change in front of `before` in name order.
+    pub(crate) fn previous_pending(&self, before: Option<&[u8]>) -> Option<Slot> {
+        let active = self.layers.active.previous(before, self.sequence);
+        let frozen = self.layers.frozen.as_ref().and_then(|f| f.previous(before, self.sequence));
+        match (active, frozen) {
+            (Some(a), Some(f)) => Some(if f.name() > a.name() { f } else { a }),
+            (a, f) => a.or(f),
+        }
+    }
+
+    /// Whether nothing is pending, so that the tree alone answers.
+    pub(crate) fn is_folded(&self) -> bool {
+        self.layers.active.is_empty() && self.layers.frozen.as_ref().is_none_or(|frozen| frozen.is_empty())
+    }
+}
+
+/// Extents that old readers may still see.
+#[derive(Debug, Default)]
+struct Pins {
+    /// What no view newer than the current one needs.
+    retired: Vec<Extent>,
+    /// By checkpoint: the generation it ended, and what it freed, sorted.
+    held: VecDeque<(Weak<()>, Vec<Extent>)>,
+}
+
+impl Pins {
+    /// A checkpoint has ended `generation`.
+    fn turn(&mut self, generation: &Arc<()>) {
+        let mut freed = std::mem::take(&mut self.retired);
+        freed.sort_unstable();
+        self.held.push_back((Arc::downgrade(generation), freed));
+        self.release();
+    }
+
+    /// Forgets what no reader holds any more. An older reader sees what younger checkpoints freed, so
+    /// the oldest goes first.
+    fn release(&mut self) {
+        while self.held.front().is_some_and(|(generation, _)| generation.strong_count() == 0) {
+            self.held.pop_front();
+        }
+    }
+
+    fn find(&mut self, run: Extent) -> Option<Extent> {
+        self.release();
+        let overlap = |freed: &Vec<Extent>| {
+            let at = freed.partition_point(|extent| extent.end() <= run.start.0);
+            freed.get(at).copied().filter(|extent| extent.overlaps(run))
+        };
+        self.held.iter().filter_map(|(_, freed)| overlap(freed)).min()
+    }
+}
+
+/// The engine's overlay over the layers that readers see.
+#[derive(Debug)]
+pub(crate) struct Layered {
+    shared: Arc<Shared>,
+    active: Arc<Memtable>,
+    frozen: Option<Arc<Memtable>>,
+    pins: RefCell<Pins>,
+}
+
+impl Layered {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let active = Arc::clone(&shared.layers.load().active);
+        Self { shared, active, frozen: None, pins: RefCell::default() }
+    }
+
+    /// Shows new layers; `root` is given when a checkpoint has ended.
+    fn replace(&self, root: Option<TreeRoot>) {
+        let old = self.shared.layers.load_full();
+        let generation = if root.is_some() { Arc::default() } else { Arc::clone(&old.generation) };
+        self.shared.layers.store(Arc::new(Layers {
+            active: Arc::clone(&self.active),
+            frozen: self.frozen.clone(),
+            root: root.unwrap_or(old.root),
+            generation,
+        }));
+    }
+}
+
+impl Overlay for Layered {
+    const KEEPS_BODIES: bool = true;
+
+    fn has_room(&self, _entries: usize) -> bool {
+        true
+    }
+
+    fn insert(&mut self, name: &[u8], entry: &Entry, body: &[u8]) -> Result<(), OverlayFull> {
+        self.active.insert(name, entry, body);
+        Ok(())
+    }
+
+    fn active(&self, name: &[u8]) -> Option<Entry> {
+        self.active.entry(name, u64::MAX)
+    }
+
+    fn frozen(&self, name: &[u8]) -> Option<Entry> {
+        self.frozen.as_ref()?.entry(name, u64::MAX)
+    }
+
+    fn freeze(&mut self) {
+        debug_assert!(self.frozen.is_none(), "the frozen layer must be empty");
+        self.frozen = Some(std::mem::take(&mut self.active));
+        self.replace(None);
+    }
+
+    fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
+        let slot = self.frozen.as_ref()?.next(after, false, u64::MAX)?;
+        name.get_mut(..slot.name_length)?.copy_from_slice(slot.name());
+        Some((slot.name_length, slot.entry))
+    }
+
+    fn next(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
+        let view = View { layers: self.shared.layers.load_full(), sequence: u64::MAX };
+        let slot = view.next_pending(after, false)?;
+        name.get_mut(..slot.name_length)?.copy_from_slice(slot.name());
+        Some((slot.name_length, slot.entry))
+    }
+
+    fn frozen_len(&self) -> usize {
+        self.frozen.as_ref().map_or(0, |frozen| frozen.len())
+    }
+
+    fn with_body(&self, name: &[u8], entry: &Entry, use_body: &mut dyn FnMut(&[u8])) -> bool {
+        let layers = [Some(&self.active), self.frozen.as_ref()];
+        layers.into_iter().flatten().any(|layer| {
+            let mut found = false;
+            layer.with_slot(name, entry.sequence.0, |slot| {
+                if slot.entry.sequence == entry.sequence {
+                    use_body(slot.body());
+                    found = true;
+                }
+            });
+            found
+        })
+    }
+
+    fn folded(&mut self, root: TreeRoot) {
+        self.frozen = None;
+        let old = self.shared.layers.load_full();
+        self.replace(Some(root));
+        let generation = Arc::clone(&old.generation);
+        drop(old);
+        // Only the readers' own hold on the generation may count.
+        let mut pins = self.pins.borrow_mut();
+        pins.turn(&generation);
+        drop(generation);
+        pins.release();
+    }
+
+    fn discard_frozen(&mut self) {
+        self.frozen = None;
+        self.replace(None);
+    }
+
+    fn retire(&mut self, extent: Extent) {
+        self.pins.get_mut().retired.push(extent);
+    }
+
+    fn pinned(&self, run: Extent) -> Option<Extent> {
+        self.pins.borrow_mut().find(run)
+    }
+}

@@ -1,0 +1,4 @@
+//! The store as its users see it: one binary for all integration tests.
+
+mod basics;
+mod support;
