@@ -301,7 +301,7 @@ impl Iter {
         if self.ended {
             return None;
         }
-        let result = self.inner.check_open().and_then(|()| self.step(forward)).transpose();
+        let result = self.step(forward).transpose();
         self.ended = !matches!(result, Some(Ok(_)));
         result
     }

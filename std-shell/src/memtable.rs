@@ -3,7 +3,8 @@
 //! 1. Versions of a name lie together, the newest first; a reader at sequence S takes the first one
 //!    that is not above S, so what a commit inserts is unseen until its sequence is published.
 //! 2. Slots lie in sorted leaves of fixed capacity. An insert moves part of one leaf and, one time in
-//!    thirty, splits it: no allocation but the leaf's, and one for the bytes of the change.
+//!    thirty, splits it, into a leaf of an earlier table: the one allocation is for the bytes of the
+//!    change.
 //! 3. The lock is held for one look-up or one insert, never across I/O.
 
 use blockyard_core::overlay::Entry;
@@ -41,6 +42,22 @@ struct Leaves {
     leaves: Vec<Vec<Slot>>,
     slots: usize,
     scratch: Vec<u8>,
+    spare: Spare,
+}
+
+/// Memory of tables that are gone, for those to come.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    leaves: Vec<Vec<Slot>>,
+    /// The list of leaves and the scratch buffer of the last table.
+    list: Vec<Vec<Slot>>,
+    scratch: Vec<u8>,
+}
+
+impl Spare {
+    fn leaf(&mut self) -> Vec<Slot> {
+        self.leaves.pop().unwrap_or_else(|| Vec::with_capacity(LEAF))
+    }
 }
 
 /// The table.
@@ -68,7 +85,7 @@ impl Leaves {
         let (mut leaf, mut at) = self.seek(slot.name(), slot.entry.sequence.0);
         if leaf == self.leaves.len() {
             match self.leaves.last() {
-                None => self.leaves.push(Vec::with_capacity(LEAF)),
+                None => self.leaves.push(self.spare.leaf()),
                 Some(last) => at = last.len(),
             }
             leaf = self.leaves.len() - 1;
@@ -76,7 +93,7 @@ impl Leaves {
         if self.leaves[leaf].len() == LEAF {
             // Ascending names fill leaves; others split them in the middle.
             let cut = if at == LEAF && leaf + 1 == self.leaves.len() { LEAF } else { LEAF / 2 };
-            let mut right = Vec::with_capacity(LEAF);
+            let mut right = self.spare.leaf();
             right.extend(self.leaves[leaf].drain(cut..));
             self.leaves.insert(leaf + 1, right);
             if at >= cut {
@@ -106,6 +123,22 @@ impl Leaves {
 }
 
 impl Memtable {
+    /// An empty table that uses the memory of earlier ones.
+    pub(crate) fn reusing(mut spare: Spare) -> Self {
+        let (leaves, scratch) = (std::mem::take(&mut spare.list), std::mem::take(&mut spare.scratch));
+        Self { inner: RwLock::new(Leaves { leaves, slots: 0, scratch, spare }) }
+    }
+
+    /// Takes the table's memory for another one.
+    pub(crate) fn into_spare(self) -> Spare {
+        let Leaves { mut leaves, scratch, mut spare, .. } = self.inner.into_inner();
+        for mut leaf in leaves.drain(..) {
+            leaf.clear();
+            spare.leaves.push(leaf);
+        }
+        Spare { leaves: spare.leaves, list: leaves, scratch }
+    }
+
     /// The newest version of `name` not above `sequence`.
     pub(crate) fn get(&self, name: &[u8], sequence: u64) -> Option<Slot> {
         let inner = self.inner.read();
@@ -186,7 +219,7 @@ impl Memtable {
         }
     }
 
-    /// Number of distinct names is not kept; this is the number of versions.
+    /// Number of versions.
     pub(crate) fn len(&self) -> usize {
         self.inner.read().slots
     }

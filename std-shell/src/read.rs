@@ -243,29 +243,17 @@ pub(crate) fn read_ref(source: &Source, view: &View, name: &[u8], located: &Loca
 
 /// A located block's bytes in a vector of their own.
 pub(crate) fn read_vec(source: &Source, view: &View, name: &[u8], located: &Located) -> Result<Vec<u8>> {
-    // A length that the file cannot hold is damage; memory is set aside chunk by chunk.
-    let length = usize::try_from(located.length()).map_err(|_| Error::BufferTooSmall { needed: located.length() })?;
-    if let Located::File { info, slot } = located
-        && let BlockLocation::Chunks { chunk_size, count } = info.location
-    {
-        let mut bytes = Vec::new();
-        for index in 0..count {
-            let start = bytes.len();
-            let piece = (length - start).min(chunk_size as usize);
-            let (page, digest) = chunk(source, view, name, slot.as_ref(), index)?;
-            bytes.resize(start + piece, 0);
-            source
-                .extent_into(page, &digest, &mut bytes[start..])
-                .map_err(|error| Error::read(error, Some(name)))?;
-        }
+    let Located::File { info, .. } = located else {
+        let mut bytes = vec![0; located.length() as usize];
+        read_into(source, view, name, located, &mut bytes)?;
         return Ok(bytes);
-    }
-    if let Located::File { info, .. } = located
-        && let BlockLocation::Extent { page } = info.location
-        && length as u64 > u64::from(source.chunk_size())
-    {
-        return Err(Error::read(source.implausible(page), Some(name)));
-    }
+    };
+    // A length that the file cannot hold is damage, and no memory is set aside for it.
+    let page = match info.location {
+        BlockLocation::Extent { page } => page,
+        _ => view.layers.root.page,
+    };
+    let length = source.fits_in_file(page, info.length).map_err(|error| Error::read(error, Some(name)))?;
     let mut bytes = vec![0; length];
     read_into(source, view, name, located, &mut bytes)?;
     Ok(bytes)

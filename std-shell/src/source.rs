@@ -5,7 +5,7 @@
 
 use crate::device::FileDevice;
 use blockyard_core::tree::{Child, NodeSource, NodeView};
-use blockyard_core::{Damage, Digest, Geometry, PageIndex, ReadError, Structure};
+use blockyard_core::{BlockDevice, Damage, Digest, Geometry, PageIndex, ReadError, Structure};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
@@ -101,23 +101,24 @@ impl Source {
         if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(self.damage(page, Structure::Block)) }
     }
 
-    /// Bytes that an extent has at most.
-    pub(crate) const fn chunk_size(&self) -> u32 {
-        self.geometry.chunk_size()
-    }
-
-    /// The error for a record whose length no extent can have.
-    pub(crate) fn implausible(&self, page: PageIndex) -> FileReadError {
-        self.damage(page, Structure::Registry)
-    }
-
     /// Refuses lengths that no extent of this file can have, before memory is set aside for them.
     fn plausible(&self, page: PageIndex, length: u64) -> Result<usize, FileReadError> {
-        let limit = u64::from(self.geometry.chunk_size());
-        match usize::try_from(length) {
-            Ok(bytes) if length <= limit => Ok(bytes),
-            _ => Err(self.damage(page, Structure::Registry)),
+        if length > u64::from(self.geometry.chunk_size()) {
+            return Err(self.damage(page, Structure::Registry));
         }
+        self.fits_in_file(page, length)
+    }
+
+    /// Refuses lengths that are longer than the file.
+    pub(crate) fn fits_in_file(&self, page: PageIndex, length: u64) -> Result<usize, FileReadError> {
+        // Asking for the file's length is worth it only where much memory is at stake.
+        if length > 64 << 10 {
+            let mut device = self.device.clone();
+            if length > BlockDevice::length(&mut device).map_err(ReadError::Device)? {
+                return Err(self.damage(page, Structure::Registry));
+            }
+        }
+        usize::try_from(length).map_err(|_| self.damage(page, Structure::Registry))
     }
 
     /// Reads an extent into the caller's buffer; takes it from the cache or leaves it there.

@@ -498,7 +498,8 @@ impl Store {
     }
 
     /// Commits what is queued, folds the journal in and closes the file. Other handles of the store
-    /// get [`Error::Closed`] from then on. Iterators and snapshots that are held go on reading.
+    /// get [`Error::Closed`] from then on. Iterators, readers and snapshots that are held go on
+    /// reading; the file stays locked until the last of them and of the handles is dropped.
     ///
     /// # Errors
     /// [`Error::Poisoned`] if an earlier write failed; else see [`Error`]. The store is closed in any

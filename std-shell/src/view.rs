@@ -7,7 +7,7 @@
 //! 3. An extent that a checkpoint frees is handed out again only when no layers older than that
 //!    checkpoint are held by anybody ([`Pins`]).
 
-use crate::memtable::{Memtable, Slot};
+use crate::memtable::{Memtable, Slot, Spare};
 use arc_swap::ArcSwap;
 use blockyard_core::overlay::{Entry, Overlay, OverlayFull, TreeRoot};
 use blockyard_core::{Extent, Sequence};
@@ -160,13 +160,15 @@ pub(crate) struct Layered {
     shared: Arc<Shared>,
     active: Arc<Memtable>,
     frozen: Option<Arc<Memtable>>,
+    /// Memory of the table that was folded in last.
+    spare: Spare,
     pins: RefCell<Pins>,
 }
 
 impl Layered {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let active = Arc::clone(&shared.layers.load().active);
-        Self { shared, active, frozen: None, pins: RefCell::default() }
+        Self { shared, active, frozen: None, spare: Spare::default(), pins: RefCell::default() }
     }
 
     /// Shows new layers; `root` is given when a checkpoint has ended.
@@ -204,7 +206,8 @@ impl Overlay for Layered {
 
     fn freeze(&mut self) {
         debug_assert!(self.frozen.is_none(), "the frozen layer must be empty");
-        self.frozen = Some(std::mem::take(&mut self.active));
+        let fresh = Arc::new(Memtable::reusing(std::mem::take(&mut self.spare)));
+        self.frozen = Some(std::mem::replace(&mut self.active, fresh));
         self.replace(None);
     }
 
@@ -240,11 +243,15 @@ impl Overlay for Layered {
     }
 
     fn folded(&mut self, root: TreeRoot) {
-        self.frozen = None;
+        let folded = self.frozen.take();
         let old = self.shared.layers.load_full();
         self.replace(Some(root));
         let generation = Arc::clone(&old.generation);
         drop(old);
+        // Unless a reader still looks at it.
+        if let Some(table) = folded.and_then(Arc::into_inner) {
+            self.spare = table.into_spare();
+        }
         // Only the readers' own hold on the generation may count.
         let mut pins = self.pins.borrow_mut();
         pins.turn(&generation);

@@ -183,6 +183,22 @@ fn one_sync_a_durable_commit_and_none_on_a_read() {
 }
 
 #[test]
+fn buffered_updates_end_in_a_handful_of_syncs() {
+    let place = Place::new();
+    let options = OpenOptions::new().create(true).flush_interval(std::time::Duration::from_secs(3600));
+    let store = options.open(&place.path).expect("store");
+    let before = store.stats().expect("stats").syncs;
+    for index in 0..500 {
+        let options = PutOptions { durability: Some(Durability::Buffered), ..PutOptions::default() };
+        store.put_with(format!("{index}"), bytes(index, 200), options).expect("put");
+    }
+    store.sync().expect("sync");
+    let syncs = store.stats().expect("stats").syncs - before;
+    // At most one each hundred operations in the background, one at the end, and one for growth.
+    assert!((1..=7).contains(&syncs), "{syncs} syncs");
+}
+
+#[test]
 fn many_threads_share_syncs_and_lose_nothing() {
     let place = Place::new();
     let store = place.create();
