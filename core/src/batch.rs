@@ -193,6 +193,20 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         self.push(&head, name, chunks.as_bytes())
     }
 
+    /// Puts a small block whose bytes the caller fills in.
+    pub(crate) fn put_later(&mut self, name: &[u8], length: usize, tag: u64) -> Result<&mut [u8], BatchError> {
+        let head = self.head(op_kind::INLINE, name, length as u64, tag, Digest::default())?;
+        let before = self.meta.as_ref().len();
+        self.push(&head, name, &[])?;
+        let start = self.meta.as_ref().len();
+        if !self.meta.set_length(start + length) {
+            self.meta.set_length(before);
+            self.operations -= 1;
+            return Err(BatchError::Full);
+        }
+        Ok(&mut self.meta.as_mut()[start..])
+    }
+
     /// Begins a put of chunks whose list follows by [`add_chunk`](Self::add_chunk).
     pub(crate) fn begin_chunks(
         &mut self,

@@ -50,6 +50,35 @@ pub(crate) struct Ahead {
     pub(crate) passed: u64,
 }
 
+/// Where allocation stands. A copy of it takes back what was handed out since.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Allocator {
+    pub(crate) cursor: u64,
+    /// Limits for allocation now.
+    pub(crate) ahead: Ahead,
+    /// Limits once the checkpoint that began last is durable.
+    since: Ahead,
+    /// What was ahead when the oldest staged write began.
+    stage: Ahead,
+    /// Free pages ahead, about.
+    pub(crate) free: u64,
+    /// Pages handed out since the checkpoint began that it marks used.
+    folded: u64,
+}
+
+impl Allocator {
+    fn aheads(&mut self) -> [&mut Ahead; 3] {
+        [&mut self.ahead, &mut self.since, &mut self.stage]
+    }
+
+    /// Moves on to `cursor` past `passed` free pages.
+    fn advance(&mut self, cursor: u64, passed: u64) {
+        self.cursor = cursor;
+        self.free = self.free.saturating_sub(passed);
+        self.aheads().into_iter().for_each(|ahead| ahead.passed += passed);
+    }
+}
+
 impl Ahead {
     /// All that is ahead of a cursor that has just come to `cursor`.
     const fn of(cursor: u64) -> Self {
@@ -81,53 +110,46 @@ pub(crate) struct FreeMap {
     next: MapTop,
     windows: heapless::Vec<Window, MAX_WINDOWS>,
     clock: u64,
-    pub(crate) cursor: u64,
-    /// Limits for allocation now.
-    pub(crate) ahead: Ahead,
-    /// Limits once the checkpoint that began last is durable.
-    since: Ahead,
+    pub(crate) at: Allocator,
+    /// Where allocation stood, and the pages of the file, after what must not be taken back.
+    kept: (Allocator, u64),
     /// Where the commits that the checkpoint does not fold began.
     mark: u64,
-    /// Free pages ahead, about.
-    pub(crate) free_ahead: u64,
-    /// Writes under way whose pages no commit refers to yet: how many, where the oldest began and
-    /// what was ahead since then. A checkpoint must not call those pages free.
+    /// Writes under way whose pages no commit refers to yet: how many, and where the oldest began. A
+    /// checkpoint must not call those pages free.
     staged: u32,
     stage_mark: u64,
-    stage: Ahead,
 }
 
 impl FreeMap {
     pub(crate) fn new(durable: MapTop, cursor: u64, pages: u64, geometry: &Geometry) -> Self {
         let ahead = Ahead::of(cursor);
+        let at = Allocator { cursor, ahead, since: ahead, stage: ahead, free: 0, folded: 0 };
         let mut map = Self {
             durable,
             next: durable,
             windows: heapless::Vec::new(),
             clock: 0,
-            cursor,
-            ahead,
-            since: ahead,
+            at,
+            kept: (at, pages),
             mark: cursor,
-            free_ahead: 0,
             staged: 0,
             stage_mark: 0,
-            stage: ahead,
         };
-        map.free_ahead = map.free_in_file(pages, geometry);
+        map.at.free = map.free_in_file(pages, geometry);
+        map.keep(pages);
         map
     }
 
     /// Pages of the file that the durable map calls free, at least.
     fn free_in_file(&self, pages: u64, geometry: &Geometry) -> u64 {
-        let map_pages = (0..=u64::from(self.durable.level)).fold(0, |sum: u64, level| {
-            let span = geometry.map_fanout().saturating_pow(level as u32);
-            sum + 2 * geometry.groups(pages).div_ceil(span) + 2
-        });
+        // With one map page it is known whether it is there and its slots are counted as used; with
+        // more, all of them are taken for missing.
+        let there = if self.durable.level == 0 && self.durable.at.slot != 0 { geometry.reserved(0) } else { 0 };
         pages
             .saturating_sub(geometry.first_group())
             .saturating_sub(self.durable.at.used)
-            .saturating_sub(map_pages)
+            .saturating_sub(geometry.reserved_in(geometry.groups(pages)) - there)
     }
 
     /// The durable map's top page.
@@ -136,19 +158,22 @@ impl FreeMap {
     }
 
     /// Begins a checkpoint of all commits so far: changes go to the next map from here on.
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, pages: u64) {
         self.next = self.durable;
-        (self.mark, self.since) = if self.staged > 0 {
-            (self.stage_mark, self.stage)
+        (self.mark, self.at.since) = if self.staged > 0 {
+            (self.stage_mark, self.at.stage)
         } else {
-            (self.cursor, Ahead::of(self.cursor))
+            (self.at.cursor, Ahead::of(self.at.cursor))
         };
+        self.at.folded = 0;
+        self.keep(pages);
     }
 
     /// A write begins whose pages no commit refers to yet.
-    pub(crate) fn stage(&mut self) {
+    pub(crate) fn stage(&mut self, pages: u64) {
         if self.staged == 0 {
-            (self.stage_mark, self.stage) = (self.cursor, Ahead::of(self.cursor));
+            (self.stage_mark, self.at.stage) = (self.at.cursor, Ahead::of(self.at.cursor));
+            self.keep(pages);
         }
         self.staged += 1;
     }
@@ -156,6 +181,9 @@ impl FreeMap {
     /// Such a write was committed or given up.
     pub(crate) fn unstage(&mut self) {
         self.staged = self.staged.saturating_sub(1);
+        if self.staged == 0 {
+            self.at.stage = self.at.ahead;
+        }
     }
 
     /// The cursor that the checkpoint's superblock records.
@@ -166,29 +194,80 @@ impl FreeMap {
     /// The next map has become the durable one.
     pub(crate) fn finish(&mut self, pages: u64, geometry: &Geometry) {
         self.durable = self.next;
-        self.ahead = self.since;
-        self.free_ahead = self.free_in_file(pages, geometry).saturating_sub(self.since.passed);
+        self.at.ahead = self.at.since;
+        let passed = self.at.since.passed.saturating_sub(self.at.folded);
+        self.at.free = self.free_in_file(pages, geometry).saturating_sub(passed);
+        self.keep(pages);
     }
 
-    /// Gives the next map up.
-    pub(crate) fn abandon(&mut self) {
+    /// Gives the next map up, and what was handed out for it.
+    pub(crate) fn abandon(&mut self, pages: u64, geometry: &Geometry) {
         self.next = self.durable;
         self.windows.clear();
+        self.take_back(pages, geometry);
+    }
+
+    /// What was handed out so far stays so.
+    pub(crate) fn keep(&mut self, pages: u64) {
+        self.kept = (self.at, pages);
+    }
+
+    /// Takes back what was handed out since [`keep`](Self::keep); nothing may refer to it.
+    pub(crate) fn take_back(&mut self, pages: u64, geometry: &Geometry) {
+        let then;
+        (self.at, then) = self.kept;
+        if then < pages {
+            self.grown(then, pages, geometry);
+        }
+    }
+
+    /// What [`take_back`](Self::take_back) goes back to.
+    pub(crate) const fn kept(&self) -> (Allocator, u64) {
+        self.kept
+    }
+
+    /// Takes back what was handed out since an earlier [`keep`](Self::keep).
+    pub(crate) fn take_back_to(&mut self, kept: (Allocator, u64), pages: u64, geometry: &Geometry) {
+        self.kept = kept;
+        self.take_back(pages, geometry);
+        self.keep(pages);
+    }
+
+    /// Begins a new round over all that the durable map calls free, which no checkpoint is needed for
+    /// when no commit waits for one. False if writes are staged.
+    pub(crate) fn restart(&mut self, pages: u64, geometry: &Geometry) -> bool {
+        if self.staged > 0 {
+            return false;
+        }
+        let ahead = Ahead::of(self.at.cursor);
+        let free = self.free_in_file(pages, geometry);
+        self.at = Allocator { ahead, since: ahead, stage: ahead, free, ..self.at };
+        self.keep(pages);
+        true
+    }
+
+    /// The checkpoint under way marks `pages` pages used that were handed out since it began.
+    pub(crate) fn count_folded(&mut self, pages: u64) {
+        self.at.folded += pages;
     }
 
     /// Takes note that the file has grown.
-    pub(crate) fn grown(&mut self, old: u64, new: u64) {
-        self.free_ahead += new - old;
-        let jump = self.ahead.wrapped && self.ahead.limit != old;
-        for ahead in [&mut self.ahead, &mut self.since, &mut self.stage] {
+    pub(crate) fn grown(&mut self, old: u64, new: u64, geometry: &Geometry) {
+        let slots = geometry.reserved_in(geometry.groups(new)) - geometry.reserved_in(geometry.groups(old));
+        let added = (new - old).saturating_sub(slots);
+        // Once wrapped, what lies between the cursor and the old end is in use or waits for a
+        // checkpoint, unless the limit is the old end: go on in the new part.
+        let jump = self.at.aheads().into_iter().any(|ahead| ahead.wrapped && ahead.limit != old);
+        if jump {
+            let left = self.at.free;
+            self.at.advance(old, left);
+        }
+        for ahead in self.at.aheads() {
             if ahead.wrapped {
                 ahead.limit = new;
             }
         }
-        if jump {
-            self.cursor = old;
-            self.free_ahead = new - old;
-        }
+        self.at.free += added;
     }
 
     fn find(&self, level: u32, index: u64, slot: u32) -> Option<usize> {
@@ -477,19 +556,20 @@ impl FreeMap {
         Ok(self.next)
     }
 
-    /// Hands out the next run of at least `min` and at most `want` pages, if there is one ahead.
-    /// `pinned` names the first part of a run that may not be used.
+    /// Hands out the next run of at least `min` and at most `want` pages, if there is one ahead that
+    /// leaves `floor` free pages ahead. `pinned` names the first part of a run that may not be used.
     pub(crate) fn allocate<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         (min, want): (u64, u64),
-        pages: u64,
+        (pages, floor): (u64, u64),
         pinned: impl Fn(Extent) -> Option<Extent>,
     ) -> Result<Option<Extent>, WriteError<D::Error>> {
         let geometry = *space.geometry;
-        let (mut at, mut wrapped, mut passed) = (self.cursor.max(geometry.first_group()), self.ahead.wrapped, 0);
+        let mut wrapped = self.at.ahead.wrapped;
+        let (mut at, mut passed) = (self.at.cursor.max(geometry.first_group()), 0);
         loop {
-            let end = if wrapped { self.ahead.limit.min(pages) } else { pages };
+            let end = if wrapped { self.at.ahead.limit.min(pages) } else { pages };
             if at >= end {
                 if wrapped {
                     return Ok(None);
@@ -509,22 +589,25 @@ impl FreeMap {
                 None => run,
                 Some(held) if held.start > run.start => Extent::new(run.start, held.start.0 - run.start.0),
                 Some(held) => {
-                    at = held.end().max(run.start.0 + 1);
+                    let over = held.end().clamp(run.start.0 + 1, run.end());
+                    passed += over - run.start.0;
+                    at = over;
                     continue;
                 }
             };
             passed += free.pages;
             at = free.end();
-            if free.pages >= min {
-                let wraps = wrapped && !self.ahead.wrapped;
-                for ahead in [&mut self.ahead, &mut self.since, &mut self.stage] {
-                    ahead.wrapped |= wraps;
-                    ahead.passed += passed;
-                }
-                self.cursor = at;
-                self.free_ahead = self.free_ahead.saturating_sub(passed);
-                return Ok(Some(free));
+            if free.pages < min {
+                continue;
             }
+            if floor > 0 && self.at.free < passed + floor {
+                return Ok(None);
+            }
+            if wrapped && !self.at.ahead.wrapped {
+                self.at.aheads().into_iter().for_each(|ahead| ahead.wrapped = true);
+            }
+            self.at.advance(at, passed);
+            return Ok(Some(free));
         }
     }
 
@@ -557,9 +640,9 @@ impl FreeMap {
 
     /// Takes the last `pages` pages of the extent that was handed out last back.
     pub(crate) fn give_back(&mut self, pages: u64) {
-        self.cursor -= pages;
-        self.free_ahead += pages;
-        for ahead in [&mut self.ahead, &mut self.since, &mut self.stage] {
+        self.at.cursor -= pages;
+        self.at.free += pages;
+        for ahead in self.at.aheads() {
             ahead.passed = ahead.passed.saturating_sub(pages);
         }
     }
@@ -567,9 +650,11 @@ impl FreeMap {
     /// Goes on where the last record of a journal says allocation stood.
     pub(crate) fn resume(&mut self, cursor: u64, limit: u64, wrapped: bool, pages: u64) {
         let ahead = if wrapped { limit.saturating_sub(cursor) } else { pages.saturating_sub(cursor) + limit };
-        self.free_ahead = self.free_ahead.min(ahead);
-        self.cursor = cursor;
-        self.ahead = Ahead { limit, wrapped, passed: 0 };
+        self.at.free = self.at.free.min(ahead);
+        self.at.cursor = cursor;
+        let ahead = Ahead { limit, wrapped, passed: 0 };
+        self.at.aheads().into_iter().for_each(|each| *each = ahead);
+        self.keep(pages);
     }
 
     /// Whether all pages of `extent` are marked used in the durable map.

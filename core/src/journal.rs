@@ -115,29 +115,60 @@ pub(crate) struct RingReader<'a, D> {
     pub(crate) geometry: &'a Geometry,
     /// Whole units, at least one.
     buffer: &'a mut [u8],
-    /// Place in the ring of the first buffered byte, and how many are buffered.
+    window: RingWindow,
+    /// Where the window is noted for the next reader over the same buffer.
+    kept: Option<&'a mut RingWindow>,
+}
+
+/// What part of the ring a buffer holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RingWindow {
+    /// Place in the ring of the first buffered byte.
     at: u64,
+    /// Bytes buffered; 0 when the buffer was used for something else.
     filled: usize,
+}
+
+impl<D> Drop for RingReader<'_, D> {
+    fn drop(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            **kept = self.window;
+        }
+    }
 }
 
 impl<'a, D: BlockDevice> RingReader<'a, D> {
     pub(crate) fn new(device: &'a mut D, geometry: &'a Geometry, buffer: &'a mut [u8]) -> Self {
         let length = buffer.len() - buffer.len() % geometry.unit();
-        Self { device, geometry, buffer: &mut buffer[..length], at: 0, filled: 0 }
+        Self { device, geometry, buffer: &mut buffer[..length], window: RingWindow::default(), kept: None }
+    }
+
+    /// A reader that goes on with what an earlier one left in the same buffer.
+    pub(crate) fn resume(
+        device: &'a mut D,
+        geometry: &'a Geometry,
+        buffer: &'a mut [u8],
+        window: &'a mut RingWindow,
+    ) -> Self {
+        let mut reader = Self::new(device, geometry, buffer);
+        reader.window = *window;
+        reader.kept = Some(window);
+        reader
     }
 
     /// The bytes at a logical position: at least one, at most `most`.
     pub(crate) fn peek(&mut self, position: u64, most: usize) -> Result<&[u8], D::Error> {
         let place = position % self.geometry.journal_length();
-        if place < self.at || place >= self.at + self.filled as u64 {
+        let window = self.window;
+        if place < window.at || place >= window.at + window.filled as u64 {
             let start = floor(place, self.geometry.unit());
             let length = (self.geometry.journal_length() - start).min(self.buffer.len() as u64) as usize;
-            self.filled = 0;
+            self.window.filled = 0;
             self.device.read(self.geometry.journal_offset() + start, &mut self.buffer[..length])?;
-            (self.at, self.filled) = (start, length);
+            self.window = RingWindow { at: start, filled: length };
         }
-        let from = (place - self.at) as usize;
-        Ok(&self.buffer[from..self.filled.min(from + most)])
+        let from = (place - self.window.at) as usize;
+        Ok(&self.buffer[from..self.window.filled.min(from.saturating_add(most))])
     }
 
     /// Fills `into` from a logical position on.

@@ -36,6 +36,9 @@ pub struct Entry {
     /// The pages of the name's record in the layers below now belong to another name, so folding
     /// this entry must not free them.
     pub base_moved: bool,
+    /// The pages were another name's in the layers below (a rename): before this entry gives way, a
+    /// checkpoint must make them this name's.
+    pub inherited: bool,
 }
 
 /// Where the bytes of a block are.
@@ -48,10 +51,12 @@ pub enum Value {
         /// Logical journal position of the bytes.
         at: u64,
     },
-    /// In the data section of a journal record; a checkpoint gives them pages.
+    /// In the data section of a journal record; a checkpoint writes them to their pages.
     Carried {
         /// Logical journal position of the bytes.
         at: u64,
+        /// First of the pages set aside for them.
+        page: PageIndex,
     },
     /// In one extent.
     Extent {
@@ -91,6 +96,11 @@ pub trait Overlay {
 
     /// Whether `entries` more entries certainly fit into the active layer.
     fn has_room(&self, entries: usize) -> bool;
+
+    /// The longest name that it can hold, in bytes.
+    fn max_name(&self) -> usize {
+        usize::MAX
+    }
 
     /// Puts the newest entry of `name` into the active layer. `body` holds the bytes of an inline
     /// or carried block, or the chunk list; an overlay that keeps them spares reads of the journal.
@@ -197,6 +207,10 @@ impl<const N: usize, const NAME: usize> Overlay for FixedOverlay<N, NAME> {
 
     fn has_room(&self, entries: usize) -> bool {
         N - self.slots.len() >= entries
+    }
+
+    fn max_name(&self) -> usize {
+        NAME
     }
 
     fn insert(&mut self, name: &[u8], entry: &Entry, _body: &[u8]) -> Result<(), OverlayFull> {

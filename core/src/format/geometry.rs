@@ -189,6 +189,17 @@ impl Geometry {
         2 * levels
     }
 
+    /// Pages that hold map slots in the first `groups` groups.
+    pub(crate) fn reserved_in(&self, groups: u64) -> u64 {
+        let mut span = 1_u64;
+        let mut sum = 0;
+        for _ in 0..=MAP_LEVELS {
+            sum += 2 * groups.div_ceil(span);
+            span = span.saturating_mul(self.map_fanout());
+        }
+        sum
+    }
+
     /// Page of slot `slot` (1 or 2) of the map page `index` on level `level`.
     pub(crate) fn map_page(&self, level: u32, index: u64, slot: u32) -> u64 {
         let group = index.saturating_mul(self.map_fanout().saturating_pow(level));

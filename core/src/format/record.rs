@@ -15,8 +15,8 @@ pub mod record_kind {
 pub mod op_kind {
     /// Puts a block whose bytes follow the name.
     pub const INLINE: u8 = 1;
-    /// Puts a block whose bytes lie in the record's data section; their offset there follows the
-    /// name in 8 bytes.
+    /// Puts a block whose bytes lie in the record's data section, behind those of the carried blocks
+    /// before it; the first of the pages set aside for them follows the name in 8 bytes.
     pub const CARRIED: u8 = 2;
     /// Puts a block of one extent; its first page follows the name in 8 bytes.
     pub const EXTENT: u8 = 3;
@@ -24,7 +24,7 @@ pub mod op_kind {
     pub const CHUNKS: u8 = 4;
     /// Deletes a block.
     pub const DELETE: u8 = 5;
-    /// Deletes a name whose pages a put of the same record takes over.
+    /// Deletes a name whose pages the next operation of the record, a put, takes over.
     pub const MOVE: u8 = 6;
 }
 

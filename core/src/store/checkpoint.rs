@@ -56,26 +56,28 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             self.begin_checkpoint(None);
         }
-        match self.fold_step() {
+        let result = match self.fold_step() {
             Ok(None) => Ok(Progress::Working),
             Ok(Some(root)) => self.finish_checkpoint(root).map(|()| Progress::Done),
-            Err(error) => {
-                let root = self.root();
-                if let Some(checkpoint) = &mut self.checkpoint {
-                    checkpoint.fold = Fold::new(root);
-                    checkpoint.tree_pages = 0;
-                }
-                self.map.abandon();
-                Err(error)
+            Err(error) => Err(error),
+        };
+        if result.is_err() {
+            let root = self.root();
+            if let Some(checkpoint) = &mut self.checkpoint {
+                checkpoint.fold = Fold::new(root);
+                checkpoint.tree_pages = 0;
             }
+            self.map.abandon(self.pages, &self.geometry);
         }
+        result
     }
 
     /// Freezes the active layer.
     pub(super) fn begin_checkpoint(&mut self, relocate_above: Option<Sequence>) {
         self.overlay.freeze();
+        let floor = self.reserve(&super::commit::Demand::default());
         self.frozen = core::mem::take(&mut self.active);
-        self.map.begin();
+        self.map.begin(self.pages);
         self.checkpoint = Some(Checkpoint {
             fold: Fold::new(self.root()),
             head: self.journal.head,
@@ -83,6 +85,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             sequence: self.sequence,
             tree_pages: 0,
             relocate_above,
+            floor,
         });
     }
 
@@ -102,6 +105,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             growth: self.growth,
             tree_pages: checkpoint.tree_pages,
             relocate_above: checkpoint.relocate_above,
+            floor: checkpoint.floor,
         };
         let build = BuildSpace { levels: space.levels, output: space.page };
         let mut fold_space = FoldSpace { build, inputs: space.inputs, body: space.body, last, next, bound };
@@ -118,7 +122,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let top = self.map.flush(&mut maps)?;
         // Everything that the superblock will refer to is on the medium before it is written.
         self.barrier()?;
-        let Some(checkpoint) = self.checkpoint.take() else { return Ok(()) };
+        let Some(checkpoint) = self.checkpoint.clone() else { return Ok(()) };
         let mut next = self.superblock;
         next.generation = U64::new(next.generation.get() + 1);
         next.sequence = U64::new(checkpoint.sequence.0);
@@ -143,6 +147,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.write_superblock(&next, &[0, 1])?;
         self.io.sync().map_err(WriteError::Device)?;
         self.superblock = next;
+        self.checkpoint = None;
         self.map.finish(self.pages, &self.geometry);
         self.journal.tail = checkpoint.head;
         self.frozen = Pending::default();

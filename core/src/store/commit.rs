@@ -1,7 +1,7 @@
 //! Committing batches.
 
 use super::host::Host;
-use super::{Durability, Pending, Store, space};
+use super::{BlockLocation, Durability, Pending, Store, space};
 use crate::batch::{Batch, BatchError, GrowBytes};
 use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
@@ -13,21 +13,27 @@ use zerocopy::IntoBytes as _;
 
 /// What a group of batches will take.
 #[derive(Clone, Copy, Debug, Default)]
-struct Demand {
+pub(super) struct Demand {
     operations: usize,
     meta: u64,
     carried: u64,
     pages: u64,
     /// The group only deletes.
     deletes_only: bool,
-    /// An operation is too long to be read back by a recovery with this much memory.
-    oversize: bool,
+    /// Bytes of the longest value or list that a recovery would have to hold in memory.
+    longest_value: u64,
+    longest_list: u64,
+    longest_name: usize,
 }
 
 /// How a group goes into the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Path {
-    Journal,
+    /// One journal record that holds the values.
+    Carry,
+    /// Values to pages of their own, a journal record.
+    Place,
+    /// Values to pages of their own, a checkpoint.
     Checkpoint,
 }
 
@@ -36,14 +42,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// after a crash either all of them are there or none. Returns the last one's number.
     ///
     /// With [`Durability::Durable`] the group survives a power cut when this returns; it costs one
-    /// sync, and up to [`CreateOptions::carry_max`](super::OpenOptions::carry_max) bytes of values
+    /// sync, and up to [`OpenOptions::carry_max`](super::OpenOptions::carry_max) bytes of values
     /// one contiguous write. The batches keep their changes, in the form in which they were
     /// recorded; clear them before they are used again.
     ///
     /// # Errors
-    /// [`WriteError::Full`], [`WriteError::BatchTooLarge`] and [`WriteError::Corrupted`] leave the
-    /// store as it was. [`WriteError::Device`] after a failed write or sync poisons it: whether the
-    /// group survived shows when the store is opened again.
+    /// [`WriteError::Full`], [`WriteError::BatchTooLarge`], [`WriteError::NameTooLong`] (the overlay's
+    /// names are shorter than the geometry's) and [`WriteError::Corrupted`] leave the store and the
+    /// batches as they were. [`WriteError::Device`] after a failed write or sync poisons the store:
+    /// whether the group survived shows when it is opened again.
     pub fn commit<M: GrowBytes, V: GrowBytes>(
         &mut self,
         batches: &mut [Batch<M, V>],
@@ -51,27 +58,25 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<Sequence, WriteError<D::Error>> {
         self.ready()?;
         let demand = self.demand(batches);
-        if demand.operations > 0 {
-            let carry = demand.carried <= self.carry_max;
-            let path = self.admit(&demand, carry)?;
-            if !carry || path == Path::Checkpoint {
-                for batch in batches.iter_mut() {
-                    self.place(batch)?;
-                }
-            }
-            let last = self.number(batches);
-            if path == Path::Checkpoint {
-                return self.commit_by_checkpoint(batches, last);
-            }
-            let meta_at = self.record(batches, last)?;
-            self.sequence = last;
+        if demand.operations == 0 {
             if durability == Durability::Durable {
-                self.barrier()?;
+                self.sync()?;
             }
-            self.show(batches, meta_at);
-        } else if durability == Durability::Durable {
-            self.sync()?;
+            return Ok(self.sequence);
         }
+        let path = self.admit(&demand, batches)?;
+        self.place_all(batches, &demand, path)?;
+        let last = self.number(batches, path);
+        if path == Path::Checkpoint {
+            return self.commit_by_checkpoint(batches, last);
+        }
+        let meta_at = self.record(batches, last)?;
+        self.map.keep(self.pages);
+        self.sequence = last;
+        if durability == Durability::Durable {
+            self.barrier()?;
+        }
+        self.show(batches, meta_at);
         Ok(self.sequence)
     }
 
@@ -103,7 +108,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     fn demand<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> Demand {
-        let staging = self.memory.bytes_of_staging(self.geometry.page_size()) as u64;
         let page = self.geometry.page_size() as u64;
         let mut demand = Demand { deletes_only: true, ..Demand::default() };
         for batch in batches {
@@ -113,26 +117,46 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             demand.pages += (batch.data.as_ref().len() as u64).div_ceil(page);
         }
         for operation in batches.iter().flat_map(Batch::operations) {
-            demand.deletes_only &= operation.head.kind == op_kind::DELETE;
-            demand.oversize |= operation.body.len() as u64 > staging;
+            let kind = operation.head.kind;
+            demand.deletes_only &= kind == op_kind::DELETE;
+            demand.longest_name = demand.longest_name.max(operation.name.len());
+            demand.longest_list = demand.longest_list.max(operation.body.len() as u64);
+            if kind == op_kind::CARRIED {
+                demand.longest_value = demand.longest_value.max(operation.head.length.get());
+            }
         }
-        demand.oversize |= demand.meta > u64::from(u32::MAX) / 2;
         demand
     }
 
     /// Makes room in the overlay, the journal and the file, by checkpoints and growth, or refuses.
-    fn admit(&mut self, demand: &Demand, carry: bool) -> Result<Path, WriteError<D::Error>> {
-        if !self.overlay.has_room(demand.operations) {
+    fn admit<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        demand: &Demand,
+        batches: &[Batch<M, V>],
+    ) -> Result<Path, WriteError<D::Error>> {
+        let max = self.overlay.max_name();
+        if demand.longest_name > max {
+            return Err(WriteError::NameTooLong { length: demand.longest_name, max });
+        }
+        if !self.overlay.has_room(demand.operations) || self.takes_inherited(batches) {
             self.checkpoint()?;
             if !self.overlay.has_room(demand.operations) {
                 return Err(WriteError::BatchTooLarge);
             }
         }
-        let record = RecordHeader::SIZE as u64 + demand.meta + if carry { demand.carried } else { 0 };
-        let mut path = Path::Journal;
-        if demand.oversize || record > self.journal.room(&self.geometry) {
+        // An overlay that keeps bodies takes each from a recovery in one piece.
+        let piece = self.memory.bytes_of_staging(self.geometry.page_size()) as u64;
+        let readable = |length: u64| !O::KEEPS_BODIES || length <= piece;
+        let listed = RecordHeader::SIZE as u64 + demand.meta;
+        let carries = demand.carried <= self.carry_max
+            && 2 * (listed + demand.carried) <= self.geometry.journal_length()
+            && readable(demand.longest_value);
+        let (mut path, record) =
+            if carries { (Path::Carry, listed + demand.carried) } else { (Path::Place, listed) };
+        let fits = readable(demand.longest_list) && demand.meta <= u64::from(u32::MAX) / 2;
+        if !fits || record > self.journal.room(&self.geometry) {
             self.checkpoint()?;
-            if demand.oversize || record > self.journal.room(&self.geometry) {
+            if !fits || record > self.journal.room(&self.geometry) {
                 path = Path::Checkpoint;
             }
         }
@@ -143,26 +167,36 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(path)
     }
 
+    /// Whether a name of the group has pages that were another name's when the last checkpoint began:
+    /// only a checkpoint can tell whose they are before they are freed.
+    fn takes_inherited<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> bool {
+        self.active.inherited > 0
+            && batches.iter().flat_map(Batch::operations).any(|operation| {
+                operation.head.kind != op_kind::MOVE
+                    && self.overlay.active(operation.name).is_some_and(|entry| entry.inherited)
+            })
+    }
+
     /// Sees to it that after this group a checkpoint still finds the pages it needs.
     fn make_space(&mut self, demand: &Demand) -> Result<(), WriteError<D::Error>> {
-        let spare = if demand.deletes_only { 0 } else { (self.pages / 64).clamp(4, 32) };
-        let mut checkpointed = false;
+        let mut last_resort = false;
         for _ in 0..4 {
-            let need = demand.pages + spare + self.reserve(demand);
-            if self.map.free_ahead >= need {
+            let need = demand.pages + self.floor(demand);
+            if self.map.at.free >= need {
                 return Ok(());
             }
             // What a checkpoint gives back is worth it before the file grows by a step.
-            let stale = self.map.ahead.passed >= self.growth.min(self.pages / 4);
-            if stale && !checkpointed && self.pending() > 0 {
-                checkpointed = true;
+            let stale = self.map.at.ahead.passed >= self.growth.min(self.pages / 4);
+            if stale && !last_resort && self.pending() > 0 {
+                last_resort = true;
                 self.checkpoint()?;
                 continue;
             }
             match self.with_host(None, |host| host.grow(need)) {
-                Err(WriteError::Full) if !checkpointed && self.pending() > 0 => {
-                    checkpointed = true;
-                    self.checkpoint()?;
+                Ok(()) => self.map.keep(self.pages),
+                Err(WriteError::Full) if !last_resort => {
+                    last_resort = true;
+                    self.new_round()?;
                 }
                 result => result?,
             }
@@ -170,37 +204,87 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Err(WriteError::Full)
     }
 
+    /// Makes all free pages of the file available again.
+    fn new_round(&mut self) -> Result<(), WriteError<D::Error>> {
+        if self.pending() > 0 {
+            self.checkpoint()?;
+        }
+        self.map.restart(self.pages, &self.geometry);
+        Ok(())
+    }
+
     /// Sees to it that `pages` pages can be written and a checkpoint still succeeds.
     pub(super) fn make_space_for(&mut self, pages: u64) -> Result<(), WriteError<D::Error>> {
         self.make_space(&Demand { pages, ..Demand::default() })
     }
 
+    /// Free pages that must be left when the values of a group have theirs: for the next checkpoint,
+    /// and, unless the group only deletes, for the deletion that makes room in a full store.
+    fn floor(&self, demand: &Demand) -> u64 {
+        let height = u64::from(self.superblock.height.get());
+        let spare = if demand.deletes_only { 0 } else { (self.pages / 64).clamp(4, 32) + 4 * height + 8 };
+        spare + self.reserve(demand)
+    }
+
     /// Pages that folding everything pending and `demand` in takes at most, or nearly so.
-    fn reserve(&self, demand: &Demand) -> u64 {
+    pub(super) fn reserve(&self, demand: &Demand) -> u64 {
         let height = u64::from(self.superblock.height.get());
         let entries = self.pending() + demand.operations as u64;
         let touched = (entries * (2 * height + 1)).min(self.superblock.tree_pages.get() * 3 / 2);
         let meta = self.active.meta + self.frozen.meta + demand.meta;
         let fresh = meta.div_ceil(self.geometry.page_size() as u64) * 2;
-        touched + fresh + self.active.carried_pages + self.frozen.carried_pages + height + 2
+        touched + fresh + height + 2
     }
 
-    /// Gives the values of a batch pages of their own, in as few runs as the file allows, and writes
-    /// each run at once.
-    fn place<M: GrowBytes, V: GrowBytes>(&mut self, batch: &mut Batch<M, V>) -> Result<(), WriteError<D::Error>> {
+    /// Gives all values pages. If the free ones ahead lie too scattered, a checkpoint may bring others.
+    fn place_all<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        batches: &mut [Batch<M, V>],
+        demand: &Demand,
+        path: Path,
+    ) -> Result<(), WriteError<D::Error>> {
+        let mut again = true;
+        loop {
+            self.map.keep(self.pages);
+            let floor = self.floor(demand);
+            let result = batches.iter_mut().try_for_each(|batch| self.place(batch, floor, path));
+            let Err(error) = result else { return Ok(()) };
+            batches.iter_mut().for_each(unplace);
+            self.map.take_back(self.pages, &self.geometry);
+            if !matches!(error, WriteError::Full) || !again {
+                return Err(error);
+            }
+            again = false;
+            self.new_round()?;
+            self.make_space(demand)?;
+        }
+    }
+
+    /// Gives the values of a batch pages of their own, in as few runs as the file allows. Those that
+    /// the record does not carry are written there, each run at once.
+    fn place<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        batch: &mut Batch<M, V>,
+        floor: u64,
+        path: Path,
+    ) -> Result<(), WriteError<D::Error>> {
         let page = self.geometry.page_size();
         let padded = batch.data.as_ref().len().next_multiple_of(page);
-        if !batch.data.set_length(padded) {
+        if path != Path::Carry && !batch.data.set_length(padded) {
             return Err(WriteError::BatchTooLarge);
         }
         let geometry = self.geometry;
         let (meta, data) = (batch.meta.as_mut(), batch.data.as_ref());
         let (mut at, mut placed) = (0, 0);
         while placed < data.len() {
-            let Some((_, first)) = next_carried(meta, at) else { break };
+            let Some((op, first)) = next_carried(meta, at) else { break };
+            at = op;
             let least = geometry.pages_for(first);
-            let want = ((data.len() - placed) / page) as u64;
-            let run = self.with_host(None, |host| host.allocate(least, want))?;
+            let want = ((data.len() - placed).div_ceil(page)) as u64;
+            let run = self.with_host(None, |host| {
+                host.floor = floor;
+                host.allocate(least, want)
+            })?;
             // As many values as fit into the run.
             let (start, from) = (run.start.0, placed);
             let mut used = 0;
@@ -209,37 +293,37 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 if used + pages > run.pages {
                     break;
                 }
-                set_location(meta, op, op_kind::EXTENT, start + used);
+                at = set_location(meta, op, start + used, path != Path::Carry);
                 used += pages;
-                at = op;
             }
             if used < run.pages {
                 self.map.give_back(run.pages - used);
             }
             placed += used as usize * page;
-            let offset = geometry.offset(start);
-            crate::device::BlockDevice::write(&mut self.io, offset, &data[from..placed])
-                .map_err(WriteError::Device)?;
+            if path != Path::Carry {
+                let offset = geometry.offset(start);
+                BlockDevice::write(&mut self.io, offset, &data[from..placed]).map_err(WriteError::Device)?;
+            }
         }
-        batch.carried = 0;
+        if path != Path::Carry {
+            batch.carried = 0;
+        }
         Ok(())
     }
 
-    /// Gives each batch its sequence number and each carried value its place in the record.
-    fn number<M: GrowBytes, V: GrowBytes>(&self, batches: &mut [Batch<M, V>]) -> Sequence {
-        let (mut sequence, mut carried) = (self.sequence.0, 0);
+    /// Gives each operation its sequence number.
+    fn number<M: GrowBytes, V: GrowBytes>(&self, batches: &mut [Batch<M, V>], path: Path) -> Sequence {
+        let mut sequence = self.sequence.0;
         for batch in batches.iter_mut() {
             sequence += 1;
             let meta = batch.meta.as_mut();
             let mut at = 0;
-            while let Some((head, name, end)) = operation_at(meta, at) {
-                let mut head = head;
+            while let Some((mut head, _, end)) = operation_at(meta, at) {
                 head.sequence = U64::new(sequence);
-                meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
-                if head.kind == op_kind::CARRIED {
-                    meta[name.end..name.end + 8].copy_from_slice(&u64::to_le_bytes(carried));
-                    carried += head.length.get();
+                if path == Path::Place && head.kind == op_kind::EXTENT {
+                    head.chunk_size = U32::new(0);
                 }
+                meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
                 at = end;
             }
         }
@@ -264,9 +348,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             watermark: U64::new(self.durable.0),
             position: U64::new(self.journal.head),
             pages: U64::new(self.pages),
-            cursor: U64::new(self.map.cursor),
-            limit: U64::new(self.map.ahead.limit),
-            wrapped: U32::new(u32::from(self.map.ahead.wrapped)),
+            cursor: U64::new(self.map.at.cursor),
+            limit: U64::new(self.map.at.ahead.limit),
+            wrapped: U32::new(u32::from(self.map.at.ahead.wrapped)),
             operations: U32::new(operations),
             meta_length: U32::new(meta),
             data_length: U32::new(data),
@@ -317,7 +401,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Puts the group into the overlay's active layer.
     fn show<M: GrowBytes, V: GrowBytes>(&mut self, batches: &[Batch<M, V>], meta_at: u64) {
         let meta: u64 = batches.iter().map(|batch| batch.meta.as_ref().len() as u64).sum();
-        let (mut at, data_at) = (meta_at, meta_at + meta);
+        let (mut at, mut data_at) = (meta_at, meta_at + meta);
         let page = self.geometry.page_size();
         for batch in batches {
             let mut values = carried_values(batch, page);
@@ -329,43 +413,54 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 } else {
                     operation.body
                 };
-                let location = match head.kind {
-                    op_kind::CARRIED => data_at + operation.location(),
-                    op_kind::EXTENT => operation.location(),
-                    _ => at,
-                };
+                let mut place = (at, PageIndex(operation.location()));
+                if head.kind == op_kind::CARRIED {
+                    place.0 = data_at;
+                    data_at += head.length.get();
+                }
                 let body_digest = if !O::KEEPS_BODIES && matches!(head.kind, op_kind::INLINE | op_kind::CHUNKS) {
                     Digest::of(body)
                 } else {
                     Digest::default()
                 };
-                self.insert(operation.name, head, location, body, body_digest);
+                self.insert(operation.name, head, place, body, body_digest);
                 at += operation.body.len() as u64;
             }
         }
     }
 
-    /// Puts one operation into the overlay; there is room.
-    pub(super) fn insert(&mut self, name: &[u8], head: &OpHeader, location: u64, body: &[u8], digest: Digest) {
+    /// Puts one operation into the overlay; there is room. `place` is the journal position of the
+    /// bytes or the chunk list, and the first page of a carried block or an extent.
+    pub(super) fn insert(
+        &mut self,
+        name: &[u8],
+        head: &OpHeader,
+        place: (u64, PageIndex),
+        body: &[u8],
+        digest: Digest,
+    ) {
         let (overlay, active) = (&mut self.overlay, &mut self.active);
-        insert_entry(overlay, active, &self.geometry, name, head, location, body, digest);
+        insert_entry(overlay, active, &self.geometry, name, head, place, body, digest);
     }
 
     /// Commits a group that the journal cannot take: it is folded in at once, and the superblock
-    /// makes it durable, whatever was asked for.
+    /// makes it durable, whatever was asked for. Nothing else is pending.
     fn commit_by_checkpoint<M: GrowBytes, V: GrowBytes>(
         &mut self,
-        batches: &[Batch<M, V>],
+        batches: &mut [Batch<M, V>],
         last: Sequence,
     ) -> Result<Sequence, WriteError<D::Error>> {
-        self.checkpoint()?;
-        let before = (self.sequence, self.active);
+        let (sequence, place) = (self.sequence, self.map.kept());
         self.sequence = last;
         self.show(batches, 0);
         let result = self.checkpoint();
         if let Err(error) = result {
-            self.forget_checkpoint();
-            (self.sequence, self.active) = before;
+            // Nobody was told of it.
+            self.overlay.discard_frozen();
+            (self.checkpoint, self.frozen) = (None, Pending::default());
+            (self.sequence, self.durable) = (sequence, self.durable.min(sequence));
+            batches.iter_mut().for_each(unplace);
+            self.map.take_back_to(place, self.pages, &self.geometry);
             return Err(error);
         }
         Ok(last)
@@ -385,21 +480,30 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<Sequence, WriteError<D::Error>> {
         self.ready()?;
         scratch.clear();
-        let info = self.info(from)?.ok_or(WriteError::NotFound)?;
-        let same = from == to;
-        match &info.location {
-            super::BlockLocation::Memory => self.copy_small(from, to, &info, scratch)?,
-            super::BlockLocation::Extent { page } => scratch
-                .put_extent(to, info.length, info.tag, info.digest, *page)
-                .map_err(batch_error)?,
-            super::BlockLocation::Chunks { .. } => self.copy_chunk_list(from, to, &info, scratch)?,
+        Self::check_name(&self.geometry, to)?;
+        let mut info = self.info(from)?.ok_or(WriteError::NotFound)?;
+        if from == to {
+            return self.commit(core::slice::from_mut(scratch), durability);
         }
-        if same {
-            scratch.clear();
-        } else if matches!(info.location, super::BlockLocation::Memory) {
-            scratch.delete(from).map_err(batch_error)?;
-        } else {
-            scratch.move_away(from).map_err(batch_error)?;
+        if info.location == BlockLocation::Memory && info.length > self.geometry.max_inline() as u64 {
+            // It lies in the journal: a checkpoint gives it to its pages, which can change hands.
+            self.checkpoint()?;
+            info = self.info(from)?.ok_or(WriteError::NotFound)?;
+        }
+        match info.location {
+            BlockLocation::Memory => {
+                scratch.delete(from).map_err(batch_error)?;
+                let into = scratch.put_later(to, info.length as usize, info.tag).map_err(batch_error)?;
+                self.get(from, into)?;
+            }
+            BlockLocation::Extent { page } => {
+                scratch.move_away(from).map_err(batch_error)?;
+                scratch.put_extent(to, info.length, info.tag, info.digest, page).map_err(batch_error)?;
+            }
+            BlockLocation::Chunks { .. } => {
+                scratch.move_away(from).map_err(batch_error)?;
+                self.copy_chunk_list(from, to, &info, scratch)?;
+            }
         }
         self.commit(core::slice::from_mut(scratch), durability)
     }
@@ -423,17 +527,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             growth: self.growth,
             tree_pages: 0,
             relocate_above,
+            floor: 0,
         };
         work(&mut host)
-    }
-
-    /// Drops what a failed checkpoint left frozen, of which nobody was told.
-    fn forget_checkpoint(&mut self) {
-        if self.checkpoint.take().is_some() {
-            self.map.abandon();
-            self.overlay.discard_frozen();
-            self.frozen = Pending::default();
-        }
     }
 }
 
@@ -445,15 +541,15 @@ pub(super) fn insert_entry<O: Overlay>(
     geometry: &Geometry,
     name: &[u8],
     head: &OpHeader,
-    location: u64,
+    (at, page): (u64, PageIndex),
     body: &[u8],
     body_digest: Digest,
 ) {
     let value = match head.kind {
-        op_kind::INLINE => Value::Inline { at: location },
-        op_kind::CARRIED => Value::Carried { at: location },
-        op_kind::EXTENT => Value::Extent { page: PageIndex(location) },
-        op_kind::CHUNKS => Value::Chunks { at: location, chunk_size: head.chunk_size.get() },
+        op_kind::INLINE => Value::Inline { at },
+        op_kind::CARRIED => Value::Carried { at, page },
+        op_kind::EXTENT => Value::Extent { page },
+        op_kind::CHUNKS => Value::Chunks { at, chunk_size: head.chunk_size.get() },
         _ => Value::Deleted,
     };
     let moves = head.kind == op_kind::MOVE;
@@ -463,6 +559,8 @@ pub(super) fn insert_entry<O: Overlay>(
     {
         retire(overlay, geometry, name, &before);
     }
+    let inherited = core::mem::take(&mut active.inherits);
+    active.inherits = moves && before.is_none_or(|before| before.inherited);
     let entry = Entry {
         sequence: Sequence(head.sequence.get()),
         tag: head.tag.get(),
@@ -471,8 +569,9 @@ pub(super) fn insert_entry<O: Overlay>(
         body_digest,
         value,
         base_moved: before.map_or(moves, |before| before.base_moved),
+        inherited,
     };
-    active.add(name.len(), &entry, geometry);
+    active.add(name.len(), &entry);
     let inserted = overlay.insert(name, &entry, body);
     debug_assert!(inserted.is_ok(), "room was made before the commit was recorded");
 }
@@ -525,13 +624,37 @@ fn next_carried(meta: &[u8], mut at: usize) -> Option<(usize, u64)> {
     None
 }
 
-/// Gives the operation at `at` another kind and location.
-fn set_location(meta: &mut [u8], at: usize, kind: u8, location: u64) {
-    if let Some((mut head, name, _)) = operation_at(meta, at) {
-        head.kind = kind;
+/// In memory only: stands in the chunk size of an extent that [`Store::commit`] made of a carried
+/// value, so that the batch can be brought back to what it was.
+const PLACED: u32 = 1;
+
+/// Gives the carried value of the operation at `at` its first page, makes it an extent if it is to
+/// be one, and returns where the next operation starts.
+fn set_location(meta: &mut [u8], at: usize, page: u64, extent: bool) -> usize {
+    let Some((mut head, name, end)) = operation_at(meta, at) else { return at };
+    if extent {
+        (head.kind, head.chunk_size) = (op_kind::EXTENT, U32::new(PLACED));
         meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
-        meta[name.end..name.end + 8].copy_from_slice(&location.to_le_bytes());
     }
+    meta[name.end..name.end + 8].copy_from_slice(&page.to_le_bytes());
+    end
+}
+
+/// Makes carried values of the extents that a commit made of them.
+fn unplace<M: GrowBytes, V: GrowBytes>(batch: &mut Batch<M, V>) {
+    let meta = batch.meta.as_mut();
+    let (mut at, mut carried) = (0, 0);
+    while let Some((mut head, _, end)) = operation_at(meta, at) {
+        if head.kind == op_kind::EXTENT && head.chunk_size.get() == PLACED {
+            (head.kind, head.chunk_size) = (op_kind::CARRIED, U32::new(0));
+            meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
+        }
+        if head.kind == op_kind::CARRIED {
+            carried += head.length.get();
+        }
+        at = end;
+    }
+    batch.carried = carried;
 }
 
 /// The values that a batch carries, in order, without the padding between them.

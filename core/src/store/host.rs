@@ -24,6 +24,8 @@ pub(crate) struct Host<'a, D, O> {
     pub(crate) growth: u64,
     pub(crate) tree_pages: i64,
     pub(crate) relocate_above: Option<Sequence>,
+    /// Free pages that runs of several pages must leave ahead.
+    pub(crate) floor: u64,
 }
 
 impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
@@ -34,10 +36,12 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
 
     /// Hands out at least `min` and at most `want` consecutive pages, growing the device if need be.
     pub(crate) fn allocate(&mut self, min: u64, want: u64) -> Result<Extent, WriteError<D::Error>> {
+        let floor = if min > 1 { self.floor } else { 0 };
         for _ in 0..3 {
             let overlay = &*self.overlay;
             let space = &mut MapSpace { device: self.io, geometry: self.geometry, windows: self.windows };
-            let found = self.map.allocate(space, (min, want), *self.pages, |run| overlay.pinned(run))?;
+            let limits = (*self.pages, floor);
+            let found = self.map.allocate(space, (min, want), limits, |run| overlay.pinned(run))?;
             if let Some(extent) = found {
                 return Ok(extent);
             }
@@ -62,7 +66,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
                 Ok(()) => {
                     self.io.sync().map_err(WriteError::Device)?;
                     *self.pages = new;
-                    self.map.grown(old, new);
+                    self.map.grown(old, new, self.geometry);
                     return Ok(());
                 }
                 Err(error) if error.kind() == DeviceErrorKind::NoSpace => {}
@@ -86,37 +90,39 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         Ok(())
     }
 
-    /// Moves `length` bytes that `source` gives piece by piece to fresh pages, and checks their
-    /// digest on the way. Writes begin at a page and are whole pages.
+    /// Moves `length` bytes that `source` gives piece by piece to the pages from `page` on, and checks
+    /// their digest on the way. Writes begin at a page and are whole pages. The second half of the
+    /// transfer buffer is the source's.
     fn bring_home(
         &mut self,
+        page: PageIndex,
         length: u64,
         digest: &Digest,
         place: Damage,
-        mut source: impl FnMut(&mut Io<D>, u64, &mut [u8]) -> Result<(), WriteError<D::Error>>,
-    ) -> Result<PageIndex, WriteError<D::Error>> {
-        let pages = self.geometry.pages_for(length);
-        let extent = self.allocate(pages, pages)?;
+        mut source: impl FnMut(&mut Io<D>, u64, &mut [u8], &mut [u8]) -> Result<(), WriteError<D::Error>>,
+    ) -> Result<(), WriteError<D::Error>> {
+        let page_size = self.geometry.page_size();
+        let half = (self.transfer.len() / 2).next_multiple_of(page_size);
+        let (piece, scratch) = self.transfer.split_at_mut(half);
         let mut hasher = Hasher::new();
         let mut done = 0;
         while done < length {
-            let now = (length - done).min(self.transfer.len() as u64) as usize;
-            let whole = now.next_multiple_of(self.geometry.page_size());
-            source(self.io, done, &mut self.transfer[..now])?;
-            hasher.update(&self.transfer[..now]);
-            self.transfer[now..whole].fill(0);
-            let offset = self.geometry.offset(extent.start.0) + done;
-            self.io.write(offset, &self.transfer[..whole]).map_err(WriteError::Device)?;
+            let now = (length - done).min(piece.len() as u64) as usize;
+            let whole = now.next_multiple_of(page_size);
+            source(self.io, done, &mut piece[..now], scratch)?;
+            hasher.update(&piece[..now]);
+            piece[now..whole].fill(0);
+            let offset = self.geometry.offset(page.0) + done;
+            self.io.write(offset, &piece[..whole]).map_err(WriteError::Device)?;
             done += now as u64;
         }
-        if hasher.finish() != *digest {
-            return Err(WriteError::Corrupted(place));
-        }
-        self.mark(extent.start, length, true)?;
-        Ok(extent.start)
+        if hasher.finish() == *digest { Ok(()) } else { Err(WriteError::Corrupted(place)) }
     }
 
-    /// Copies an extent whose bytes may not be on the medium to fresh pages.
+    /// Copies an extent whose bytes may not be on the medium to fresh pages, or, if no run is long
+    /// enough, writes them again where they are: either the medium has them, and a torn write of the
+    /// same bytes changes nothing, or it has not, and nobody was told that they are durable. Pages
+    /// that the durable map calls used were folded in before and are on the medium.
     fn relocate(
         &mut self,
         page: PageIndex,
@@ -125,12 +131,28 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     ) -> Result<PageIndex, WriteError<D::Error>> {
         let start = self.geometry.offset(page.0);
         let place = Damage { what: Structure::Block, offset: start };
-        let moved = self.bring_home(length, digest, place, |io, done, into| {
+        let pages = self.geometry.pages_for(length);
+        if page.0 < self.geometry.first_group() || page.0.saturating_add(pages) > *self.pages {
+            return Err(WriteError::Corrupted(place));
+        }
+        let (map, mut space) = self.map_space();
+        if map.is_used(&mut space, Extent::new(page, pages))? {
+            self.mark(page, length, true)?;
+            return Ok(page);
+        }
+        let home = match self.allocate(pages, pages) {
+            Ok(extent) => {
+                self.map.count_folded(pages);
+                extent.start
+            }
+            Err(WriteError::Full) => page,
+            Err(error) => return Err(error),
+        };
+        self.bring_home(home, length, digest, place, |io, done, into, _| {
             read_rounded(io, start + done, into).map_err(WriteError::Device)
         })?;
-        // A renamed block may have had these pages since an earlier checkpoint.
-        self.mark(page, length, false)?;
-        Ok(moved)
+        self.mark(home, length, true)?;
+        Ok(home)
     }
 
     fn is_above(&self, entry: &Entry) -> bool {
@@ -151,46 +173,44 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         Err(WriteError::Corrupted(Damage { what: Structure::Journal, offset }))
     }
 
+    /// Writes a carried value to the pages that its commit set aside.
     fn settle_carried(
         &mut self,
         name: &[u8],
         entry: &Entry,
         at: u64,
-    ) -> Result<PageIndex, WriteError<D::Error>> {
-        let offset = self.geometry.journal_offset() + at % self.geometry.journal_length();
+        page: PageIndex,
+    ) -> Result<(), WriteError<D::Error>> {
+        let geometry = *self.geometry;
+        let offset = geometry.journal_offset() + at % geometry.journal_length();
         let place = Damage { what: Structure::Journal, offset };
-        if !O::KEEPS_BODIES {
-            let geometry = *self.geometry;
-            let mut unit = [0; 512];
-            return self.bring_home(entry.length, &entry.digest, place, |io, done, into| {
-                read_ring_slowly(io, &geometry, at + done, into, &mut unit).map_err(WriteError::Device)
-            });
-        }
-        // The body is in memory, put there by this process: no digest is needed on the way.
-        let pages = self.geometry.pages_for(entry.length);
-        let extent = self.allocate(pages, pages)?;
-        let start = self.geometry.offset(extent.start.0);
-        let page_size = self.geometry.page_size();
-        let (io, transfer) = (&mut *self.io, &mut *self.transfer);
-        let mut written = Ok(());
-        let found = self.overlay.with_body(name, entry, &mut |body| {
-            let whole = body.len() - body.len() % page_size;
-            let (pages, rest) = body.split_at(whole);
-            if !pages.is_empty() {
-                written = io.write(start, pages);
-            }
-            if !rest.is_empty() && written.is_ok() {
-                transfer[..rest.len()].copy_from_slice(rest);
-                transfer[rest.len()..page_size].fill(0);
-                written = io.write(start + whole as u64, &transfer[..page_size]);
-            }
-        });
-        written.map_err(WriteError::Device)?;
-        if !found {
+        let end = page.0.saturating_add(geometry.pages_for(entry.length));
+        if page.0 < geometry.first_group() || end > *self.pages {
             return Err(WriteError::Corrupted(place));
         }
-        self.mark(extent.start, entry.length, true)?;
-        Ok(extent.start)
+        let mut written = Ok(false);
+        let (io, transfer) = (&mut *self.io, &mut *self.transfer);
+        // A body in memory was put there by this process: no digest is needed on the way.
+        let kept = self.overlay.with_body(name, entry, &mut |body| {
+            let whole = body.len() - body.len() % geometry.page_size();
+            let (pages, rest) = body.split_at(whole);
+            let start = geometry.offset(page.0);
+            let pages_written = if pages.is_empty() { Ok(()) } else { io.write(start, pages) };
+            written = pages_written.and_then(|()| {
+                if !rest.is_empty() {
+                    transfer[..rest.len()].copy_from_slice(rest);
+                    transfer[rest.len()..geometry.page_size()].fill(0);
+                    io.write(start + whole as u64, &transfer[..geometry.page_size()])?;
+                }
+                Ok(true)
+            });
+        });
+        if !kept || !written.map_err(WriteError::Device)? {
+            self.bring_home(page, entry.length, &entry.digest, place, |io, done, into, scratch| {
+                RingReader::new(io, &geometry, scratch).read(at + done, into).map_err(WriteError::Device)
+            })?;
+        }
+        self.mark(page, entry.length, true)
     }
 }
 
@@ -223,27 +243,6 @@ fn read_edge<D: BlockDevice>(io: &mut D, offset: u64, rest: &mut [u8]) -> Result
     Ok(())
 }
 
-/// Reads from the ring without the transfer buffer, which holds the result.
-fn read_ring_slowly<D: BlockDevice>(
-    io: &mut D,
-    geometry: &Geometry,
-    position: u64,
-    into: &mut [u8],
-    unit: &mut [u8; 512],
-) -> Result<(), D::Error> {
-    let mut done = 0;
-    while done < into.len() {
-        let place = (position + done as u64) % geometry.journal_length();
-        let start = place - place % unit.len() as u64;
-        io.read(geometry.journal_offset() + start, unit)?;
-        let from = (place - start) as usize;
-        let now = (unit.len() - from).min(into.len() - done);
-        into[done..done + now].copy_from_slice(&unit[from..from + now]);
-        done += now;
-    }
-    Ok(())
-}
-
 impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
     type Error = D::Error;
 
@@ -252,6 +251,7 @@ impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
         let digest = Digest::of(page);
         self.io.write(self.geometry.offset(extent.start.0), page).map_err(WriteError::Device)?;
         self.mark(extent.start, 1, true)?;
+        self.map.count_folded(1);
         self.tree_pages += 1;
         Ok(Child { page: extent.start, digest })
     }
@@ -293,7 +293,10 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
                 }
                 Ok(Settled::Inline(length))
             }
-            Value::Carried { at } => self.settle_carried(name, entry, at).map(Settled::Extent),
+            Value::Carried { at, page } => {
+                self.settle_carried(name, entry, at, page)?;
+                Ok(Settled::Extent(page))
+            }
             Value::Extent { page } if self.is_above(entry) => {
                 self.relocate(page, entry.length, &entry.digest).map(Settled::Extent)
             }
@@ -358,16 +361,16 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
 
 impl Pending {
     /// What one more operation adds.
-    pub(crate) fn add(&mut self, name: usize, entry: &Entry, geometry: &Geometry) {
+    pub(crate) fn add(&mut self, name: usize, entry: &Entry) {
         self.entries += 1;
+        self.inherited += u64::from(entry.inherited);
         self.meta += name as u64 + 128;
         match entry.value {
             Value::Inline { .. } => self.meta += entry.length,
-            Value::Carried { .. } => self.carried_pages += geometry.pages_for(entry.length),
             Value::Chunks { chunk_size, .. } => {
                 self.meta += entry.length.div_ceil(u64::from(chunk_size)) * (name as u64 + 64);
             }
-            Value::Extent { .. } | Value::Deleted => {}
+            Value::Carried { .. } | Value::Extent { .. } | Value::Deleted => {}
         }
     }
 }

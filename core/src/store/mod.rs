@@ -44,7 +44,7 @@ use crate::error::WriteError;
 use crate::format::{Geometry, Superblock};
 use crate::freemap::FreeMap;
 use crate::ids::Sequence;
-use crate::journal::Journal;
+use crate::journal::{Journal, RingWindow};
 use crate::overlay::{Overlay, TreeRoot};
 use crate::tree::Fold;
 use io::Io;
@@ -71,6 +71,8 @@ struct Checkpoint {
     tree_pages: i64,
     /// Blocks of commits above this are copied to fresh pages (recovery only).
     relocate_above: Option<Sequence>,
+    /// Free pages that such copies must leave ahead.
+    floor: u64,
 }
 
 /// What is committed and not yet folded in.
@@ -79,8 +81,11 @@ struct Pending {
     entries: u64,
     /// Bytes of names and small values.
     meta: u64,
-    /// Pages that carried values will need.
-    carried_pages: u64,
+    /// Entries whose pages were another name's in the layers below.
+    inherited: u64,
+    /// The operation before moved a name away whose pages lie in the layers below: the next one takes
+    /// them over.
+    inherits: bool,
 }
 
 /// A store over device `D`, with changes not yet folded in kept by `O`, working in the memory `B`.
@@ -112,6 +117,8 @@ pub struct Store<D, O, B> {
     read_only: bool,
     /// The journal ends in a commit that a sync covers and no record says so.
     unsealed: bool,
+    /// What the transfer buffer holds of the journal while a recovery reads it.
+    ring_window: RingWindow,
 }
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {

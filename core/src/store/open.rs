@@ -11,8 +11,8 @@ use crate::format::{
     record_kind,
 };
 use crate::freemap::{FreeMap, MapRef, MapTop};
-use crate::ids::Sequence;
-use crate::journal::{Journal, RingReader};
+use crate::ids::{PageIndex, Sequence};
+use crate::journal::{Journal, RingReader, RingWindow};
 use crate::overlay::Overlay;
 use zerocopy::FromZeros as _;
 
@@ -178,6 +178,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             frozen: Pending::default(),
             read_only: options.read_only,
             unsealed: false,
+            ring_window: RingWindow::default(),
         }
     }
 
@@ -239,7 +240,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     fn ring(&mut self) -> Result<RingReader<'_, Io<D>>, OpenError<D::Error>> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let transfer = space.ok_or(OpenError::WorkspaceTooSmall)?.transfer;
-        Ok(RingReader::new(&mut self.io, &self.geometry, transfer))
+        Ok(RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window))
     }
 
     /// Brings the overlay to the state of the last whole commit in the journal.
@@ -437,7 +438,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<bool, OpenError<D::Error>> {
         let mut at = position + RecordHeader::SIZE as u64;
         let end = at + u64::from(header.meta_length.get());
-        let (data_at, data_end) = (end, end + u64::from(header.data_length.get()));
+        let (mut data_at, data_end) = (end, end + u64::from(header.data_length.get()));
         let mut hasher = Hasher::new();
         for _ in 0..header.operations.get() {
             let mut bytes = [0; OpHeader::SIZE];
@@ -456,11 +457,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             let location = u64::from_le_bytes(location);
             let sound = if insert {
-                let carried = (data_at, data_end);
-                self.insert_replayed(&head, at, (body_at, body), location, carried, &mut hasher)?
+                self.insert_replayed(&head, at, (body_at, body), location, data_at, &mut hasher)?
             } else {
                 self.values_sound(&head, body_at, location, (data_at, data_end), above)?
             };
+            if head.kind == op_kind::CARRIED {
+                data_at = data_at.saturating_add(head.length.get());
+            }
             if !sound {
                 return Ok(false);
             }
@@ -484,11 +487,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         match head.kind {
             op_kind::INLINE => Ok(length <= self.geometry.max_inline() as u64),
             op_kind::CARRIED => {
-                let start = data_at.saturating_add(location);
-                if start.saturating_add(length) > data_end {
+                if data_at.saturating_add(length) > data_end || !self.extent_sound(location, length, &[0; 32], false)? {
                     return Ok(false);
                 }
-                let digest = self.ring()?.digest(start, length).map_err(OpenError::Device)?;
+                let digest = self.ring()?.digest(data_at, length).map_err(OpenError::Device)?;
                 Ok(digest.0 == head.digest)
             }
             op_kind::EXTENT => self.extent_sound(location, length, &head.digest, above),
@@ -535,6 +537,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let start = self.geometry.offset(page);
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let Some(transfer) = space.map(|space| space.transfer) else { return Ok(None) };
+        self.ring_window = RingWindow::default();
         let mut hasher = Hasher::new();
         let mut done = 0;
         while done < length {
@@ -553,7 +556,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         at: u64,
         (body_at, body): (u64, u64),
         location: u64,
-        (data_at, _): (u64, u64),
+        data_at: u64,
         hasher: &mut Hasher,
     ) -> Result<bool, OpenError<D::Error>> {
         let name_length = usize::from(head.name_length.get());
@@ -564,15 +567,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let carried = head.kind == op_kind::CARRIED;
         let (from, length) = if carried {
             hasher.update(&location.to_le_bytes());
-            (data_at + location, head.length.get())
+            (data_at, head.length.get())
         } else {
             (body_at, body)
         };
-        let place = match head.kind {
-            op_kind::EXTENT => location,
-            op_kind::CARRIED => from,
-            _ => body_at,
-        };
+        let place = (from, PageIndex(location));
         let needs_body = matches!(head.kind, op_kind::INLINE | op_kind::CARRIED | op_kind::CHUNKS);
         if !needs_body {
             if head.kind == op_kind::EXTENT {
@@ -595,6 +594,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 position += piece.len() as u64;
                 rest -= piece.len() as u64;
             }
+            drop(ring);
             let digest = own.finish();
             if carried && digest.0 != head.digest {
                 return Ok(false);
@@ -608,7 +608,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let space = space.ok_or(OpenError::WorkspaceTooSmall)?;
         let staging = space.staging.get_mut(..length).ok_or(OpenError::WorkspaceTooSmall)?;
-        RingReader::new(&mut self.io, &self.geometry, space.transfer)
+        RingReader::resume(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
             .read(from, staging)
             .map_err(OpenError::Device)?;
         if !carried {
@@ -621,7 +621,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Inserts an operation whose body lies at the start of the staging buffer.
-    fn insert_staged(&mut self, name: &[u8], head: &OpHeader, place: u64, length: usize) {
+    fn insert_staged(&mut self, name: &[u8], head: &OpHeader, place: (u64, PageIndex), length: usize) {
         let geometry = self.geometry;
         let Some(space) = space::divide(self.buffer.as_mut(), &self.memory, &geometry) else { return };
         let body = &space.staging[..length];

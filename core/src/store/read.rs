@@ -185,7 +185,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
         let (at, digest) = match entry.value {
             Value::Inline { at } => (at, entry.body_digest),
-            Value::Carried { at } => (at, entry.digest),
+            Value::Carried { at, .. } => (at, entry.digest),
             _ => return Ok(()),
         };
         self.journal_bytes(at, into)?;
@@ -351,46 +351,20 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let mut cursor = Cursor::seek(&mut pages, &root, from)?;
         cursor.settle(&mut pages)?;
         let Some((leaf, index)) = cursor.record() else { return Ok(None) };
+        let size = pages.geometry.page_size() as u64;
+        let damage = |page: PageIndex| Damage {
+            what: Structure::Registry,
+            offset: page.0.saturating_mul(size),
+        };
         let page = pages.node(leaf, 0)?;
         let key = NodeView::parse(page).and_then(|node| node.key(index));
-        let Some(key) = key else { return Ok(None) };
+        // A name that is not above the last one would lead a caller round in circles.
+        let key = key.filter(|key| after.is_none_or(|after| key.name > after));
+        let Some(key) = key else { return Err(ReadError::Corrupted(damage(leaf.page))) };
         let length = key.name.len();
         let into = name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
         into.copy_from_slice(key.name);
         Ok(Some(length))
-    }
-
-    /// Fills `scratch` with a put of `to` that holds the bytes of the small or carried block `from`.
-    pub(super) fn copy_small<M: GrowBytes, V: GrowBytes>(
-        &mut self,
-        from: &[u8],
-        to: &[u8],
-        info: &BlockInfo,
-        scratch: &mut Batch<M, V>,
-    ) -> Result<(), WriteError<D::Error>> {
-        Self::check_name(&self.geometry, to)?;
-        let length = info.length as usize;
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let staging = space.ok_or(WriteError::WorkspaceTooSmall)?.transfer;
-        let small = length <= self.geometry.max_inline();
-        if small {
-            let mut bytes = [0; 16_384];
-            let bytes = bytes.get_mut(..length).ok_or(WriteError::WorkspaceTooSmall)?;
-            self.get(from, bytes)?;
-            return scratch.put(to, bytes, info.tag).map_err(batch_error);
-        }
-        if length > staging.len() {
-            return Err(WriteError::WorkspaceTooSmall);
-        }
-        // A carried block: it gets pages of its own, then it can be renamed like any other.
-        self.checkpoint()?;
-        let info = self.info(from)?.ok_or(WriteError::NotFound)?;
-        match info.location {
-            BlockLocation::Extent { page } => {
-                scratch.put_extent(to, info.length, info.tag, info.digest, page).map_err(batch_error)
-            }
-            _ => Err(WriteError::NotFound),
-        }
     }
 
     /// Fills `scratch` with a put of `to` that names the chunks of `from`.
@@ -563,7 +537,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
         let (position, digest) = match entry.value {
             Value::Inline { at } => (at, entry.body_digest),
-            Value::Carried { at } => (at, entry.digest),
+            Value::Carried { at, .. } => (at, entry.digest),
             _ => return Ok(()),
         };
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);

@@ -32,7 +32,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Begins a write whose chunks no commit refers to yet. Until the matching
     /// [`end_staged`](Self::end_staged) no checkpoint hands their pages out again.
     pub fn begin_staged(&mut self) {
-        self.map.stage();
+        self.map.stage(self.pages);
     }
 
     /// Ends such a write, after its commit or without one: then its pages are free again.

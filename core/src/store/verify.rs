@@ -103,6 +103,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             Err(error) => return Err(error),
         };
         report.tree_pages += 1;
+        if report.tree_pages > self.pages {
+            // A forged tree that leads round in circles: it has more nodes than the file has pages.
+            if report.tree_pages == self.pages + 1 {
+                self.malformed(child, sink, report);
+            }
+            return Ok(());
+        }
         self.verify_used(Extent::new(child.page, 1), None, sink, report)?;
         for index in 0..count {
             if level > 0 {
