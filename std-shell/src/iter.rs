@@ -96,6 +96,8 @@ impl Item {
 struct Walk {
     cursor: Cursor,
     page: Option<(Child, NodePage)>,
+    /// Leaves met: a tree has no more of them than the file has pages.
+    leaves: u64,
 }
 
 /// A block met in one of the sources, not yet handed out.
@@ -141,6 +143,12 @@ impl Iter {
             return Ok(page.clone());
         }
         let mut source = &inner.source;
+        walk.leaves += 1;
+        if walk.leaves.is_multiple_of(1024) {
+            // A forged tree may lead round in circles.
+            let bytes = walk.leaves.saturating_mul(inner.geometry.page_size() as u64);
+            source.fits_in_file(leaf.page, bytes).map_err(|error| Error::read(error, None))?;
+        }
         let page = source.node(leaf, 0).map_err(|error| Error::read(error, None))?;
         let first = walk.page.replace((leaf, page.clone())).is_none();
         if !first {
@@ -155,7 +163,9 @@ impl Iter {
         let page = Self::page(inner, walk, leaf)?;
         let node = NodeView::parse(&page);
         let found = node.and_then(|node| Some((node.key(index)?, node.record(index)?)));
-        let Some((key, record)) = found else { return Ok(None) };
+        let Some((key, record)) = found else {
+            return Err(Error::read(inner.source.implausible(leaf.page), None));
+        };
         if key.chunk > 0 {
             return Ok(None);
         }
@@ -177,7 +187,7 @@ impl Iter {
                 Bound::Unbounded => Key::first(&[]),
             };
             let cursor = Cursor::seek(&mut source, &root, key).map_err(named)?;
-            self.front.walk = Some(Walk { cursor, page: None });
+            self.front.walk = Some(Walk { cursor, page: None, leaves: 0 });
         }
         let Some(walk) = &mut self.front.walk else { return Ok(()) };
         loop {
@@ -209,7 +219,7 @@ impl Iter {
                 Bound::Excluded(name) => Cursor::seek(&mut source, &root, Key::first(name)),
                 Bound::Unbounded => Cursor::seek_end(&mut source, &root),
             };
-            self.back.walk = Some(Walk { cursor: cursor.map_err(named)?, page: None });
+            self.back.walk = Some(Walk { cursor: cursor.map_err(named)?, page: None, leaves: 0 });
         }
         let Some(walk) = &mut self.back.walk else { return Ok(()) };
         while walk.cursor.retreat(&mut source).map_err(named)? {

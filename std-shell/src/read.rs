@@ -156,7 +156,10 @@ pub(crate) fn locate_stored(source: &Source, view: &View, name: &[u8]) -> Result
     let found = tree::lookup_page(&mut pages, root, Key::first(name));
     let Some((page, index)) = found.map_err(|error| Error::read(error, Some(name)))? else { return Ok(None) };
     let record = NodeView::parse(&page).and_then(|node| node.record(index));
-    Ok(record.and_then(|record| locate_record(&page, &record)))
+    match record.and_then(|record| locate_record(&page, &record)) {
+        Some(located) => Ok(Some(located)),
+        None => Err(Error::read(source.implausible(root.page), Some(name))),
+    }
 }
 
 /// Whether a block exists.

@@ -101,6 +101,11 @@ impl Source {
         if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(self.damage(page, Structure::Block)) }
     }
 
+    /// The error for a page or a record that cannot be what it says.
+    pub(crate) fn implausible(&self, page: PageIndex) -> FileReadError {
+        self.damage(page, Structure::Registry)
+    }
+
     /// Refuses lengths that no extent of this file can have, before memory is set aside for them.
     fn plausible(&self, page: PageIndex, length: u64) -> Result<usize, FileReadError> {
         if length > u64::from(self.geometry.chunk_size()) {

@@ -83,7 +83,7 @@ impl Stats {
         while let Some(slot) = view.next_pending(after.as_deref(), false) {
             let stored = read::locate_stored(&inner.source, &view, slot.name())?;
             if let Some(stored) = stored {
-                blocks -= 1;
+                blocks = blocks.saturating_sub(1);
                 value_bytes = value_bytes.saturating_sub(stored.length());
             }
             if slot.entry.value != Value::Deleted {
@@ -97,7 +97,7 @@ impl Stats {
         Ok(Self {
             file_bytes,
             page_size: page,
-            used_bytes: file_bytes - free_bytes,
+            used_bytes: file_bytes.saturating_sub(free_bytes),
             free_bytes,
             fragmentation: if free.pages == 0 { 0.0 } else { 1.0 - free.largest as f64 / free.pages as f64 },
             blocks,
