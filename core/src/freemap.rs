@@ -650,7 +650,8 @@ impl FreeMap {
     /// Goes on where the last record of a journal says allocation stood.
     pub(crate) fn resume(&mut self, cursor: u64, limit: u64, wrapped: bool, pages: u64) {
         let ahead = if wrapped { limit.saturating_sub(cursor) } else { pages.saturating_sub(cursor) + limit };
-        self.at.free = self.at.free.min(ahead);
+        // At least: it may be that all used pages are ahead.
+        self.at.free = ahead.saturating_sub(self.durable.at.used);
         self.at.cursor = cursor;
         let ahead = Ahead { limit, wrapped, passed: 0 };
         self.at.aheads().into_iter().for_each(|each| *each = ahead);

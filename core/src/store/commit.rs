@@ -167,13 +167,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(path)
     }
 
-    /// Whether a name of the group has pages that were another name's when the last checkpoint began:
-    /// only a checkpoint can tell whose they are before they are freed.
+    /// Whether a name of the group has pages that are still another name's in the durable registry: a
+    /// checkpoint must settle whose they are before they are freed, and it must be durable, for a
+    /// replay of the journal sees all changes since the last one in one layer.
     fn takes_inherited<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> bool {
-        self.active.inherited > 0
+        self.active.inherited + self.frozen.inherited > 0
             && batches.iter().flat_map(Batch::operations).any(|operation| {
                 operation.head.kind != op_kind::MOVE
-                    && self.overlay.active(operation.name).is_some_and(|entry| entry.inherited)
+                    && self.pending_entry(operation.name).is_some_and(|entry| entry.inherited)
             })
     }
 
@@ -213,9 +214,43 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(())
     }
 
-    /// Sees to it that `pages` pages can be written and a checkpoint still succeeds.
-    pub(super) fn make_space_for(&mut self, pages: u64) -> Result<(), WriteError<D::Error>> {
-        self.make_space(&Demand { pages, ..Demand::default() })
+    /// Hands out `pages` consecutive pages such that a checkpoint still succeeds.
+    pub(super) fn run_of(&mut self, pages: u64) -> Result<Extent, WriteError<D::Error>> {
+        let demand = Demand { pages, ..Demand::default() };
+        self.make_space(&demand)?;
+        self.settled(&demand, |store, floor| {
+            store.with_host(None, |host| {
+                host.floor = floor;
+                host.allocate(pages, pages)
+            })
+        })
+    }
+
+    /// Does `work`, which takes pages for `demand` and leaves at least the free pages it is told. If
+    /// it fails, what it took is taken back; if the free pages ahead lie too scattered, a new round
+    /// may bring others.
+    fn settled<R>(
+        &mut self,
+        demand: &Demand,
+        mut work: impl FnMut(&mut Self, u64) -> Result<R, WriteError<D::Error>>,
+    ) -> Result<R, WriteError<D::Error>> {
+        let mut again = true;
+        loop {
+            self.map.keep(self.pages);
+            let floor = self.floor(demand);
+            match work(self, floor) {
+                Err(error) => {
+                    self.map.take_back(self.pages, &self.geometry);
+                    if !again || !matches!(error, WriteError::Full) {
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+            again = false;
+            self.new_round()?;
+            self.make_space(demand)?;
+        }
     }
 
     /// Free pages that must be left when the values of a group have theirs: for the next checkpoint,
@@ -236,28 +271,20 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         touched + fresh + height + 2
     }
 
-    /// Gives all values pages. If the free ones ahead lie too scattered, a checkpoint may bring others.
+    /// Gives all values pages.
     fn place_all<M: GrowBytes, V: GrowBytes>(
         &mut self,
         batches: &mut [Batch<M, V>],
         demand: &Demand,
         path: Path,
     ) -> Result<(), WriteError<D::Error>> {
-        let mut again = true;
-        loop {
-            self.map.keep(self.pages);
-            let floor = self.floor(demand);
-            let result = batches.iter_mut().try_for_each(|batch| self.place(batch, floor, path));
-            let Err(error) = result else { return Ok(()) };
-            batches.iter_mut().for_each(unplace);
-            self.map.take_back(self.pages, &self.geometry);
-            if !matches!(error, WriteError::Full) || !again {
-                return Err(error);
+        self.settled(demand, |store, floor| {
+            let result = batches.iter_mut().try_for_each(|batch| store.place(batch, floor, path));
+            if result.is_err() {
+                batches.iter_mut().for_each(unplace);
             }
-            again = false;
-            self.new_round()?;
-            self.make_space(demand)?;
-        }
+            result
+        })
     }
 
     /// Gives the values of a batch pages of their own, in as few runs as the file allows. Those that

@@ -91,7 +91,7 @@ enum Found {
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// The newest entry of `name` that is not folded in yet.
-    fn pending_entry(&self, name: &[u8]) -> Option<Entry> {
+    pub(super) fn pending_entry(&self, name: &[u8]) -> Option<Entry> {
         self.overlay.active(name).or_else(|| self.overlay.frozen(name))
     }
 

@@ -52,8 +52,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             return Err(WriteError::BatchTooLarge);
         }
         let pages = self.geometry.pages_for(bytes.len() as u64);
-        self.make_space_for(pages)?;
-        let extent = self.with_host(None, |host| host.allocate(pages, pages))?;
+        let extent = self.run_of(pages)?;
+        self.map.keep(self.pages);
         let page_size = self.geometry.page_size();
         let whole = bytes.len() - bytes.len() % page_size;
         let offset = self.geometry.offset(extent.start.0);
