@@ -131,6 +131,8 @@ fn why_closed(error: &OpenError) -> String {
         OpenError::AlreadyExists(_) => "it exists already; use it, or choose another name".to_owned(),
         OpenError::Locked(_) => "it is open elsewhere; close it there, or wait".to_owned(),
         OpenError::NotBlockyard(_) => "it is not a Blockyard file; check the path".to_owned(),
+        OpenError::ReadOnly => "it cannot be written; make it writable, or only read it".to_owned(),
+        OpenError::Full => "no space is left on the device; make room first".to_owned(),
         OpenError::Corrupted(damage) => {
             format!("{damage}; restore it from a backup, or rescue what can be read with --salvage")
         }

@@ -7,6 +7,7 @@ mod commands;
 mod copy;
 mod demo;
 mod failure;
+mod listing;
 mod name;
 mod opening;
 mod output;

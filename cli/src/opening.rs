@@ -1,6 +1,7 @@
 //! Opening a store for the needs of a command.
 
 use crate::failure::{Failure, Outcome};
+use crate::output;
 use blockyard::{OpenError, OpenOptions, Store};
 use clap::Args;
 use std::fs;
@@ -33,12 +34,23 @@ pub(crate) fn for_reading(file: &Path, salvage: bool) -> Result<Store, OpenError
 
 /// Opens `file`, which must exist, for reading and writing.
 pub(crate) fn for_writing(file: &Path) -> Outcome<Store> {
-    options().open(file).map_err(|error| Failure::open(file, &error))
+    open_to_write(file, &options())
 }
 
 /// Opens `file` for reading and writing, and creates it if it is missing.
 pub(crate) fn for_writing_or_new(file: &Path) -> Outcome<Store> {
-    options().create(true).open(file).map_err(|error| Failure::open(file, &error))
+    open_to_write(file, &options().create(true))
+}
+
+fn open_to_write(file: &Path, options: &OpenOptions) -> Outcome<Store> {
+    let store = options.open(file).map_err(|error| Failure::open(file, &error))?;
+    if store.recovery().torn_tail {
+        output::remark(format_args!(
+            "{} was not closed: a commit cut short, never answered durable, was dropped from its end",
+            file.display()
+        ));
+    }
+    Ok(store)
 }
 
 /// Closes a store that was written to, so that nothing is left to recover.

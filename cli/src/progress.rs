@@ -29,8 +29,8 @@ impl Progress {
     pub(crate) fn new(label: &'static str, total: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
         let template = match total {
-            Some(_) => "{prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}",
-            None => "{prefix} {spinner} {bytes} {bytes_per_sec} {msg}",
+            Some(_) => "{prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}",
+            None => "{prefix} {spinner} {bytes} {bytes_per_sec} {wide_msg}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("━╸─"));

@@ -1,6 +1,7 @@
 //! `ls FILE [PREFIX]`.
 
 use crate::failure::{Exit, Failure, Outcome};
+use crate::listing::Listing;
 use crate::name::{self, BlockName, JsonName};
 use crate::opening::Source;
 use crate::output::{DIM, Out};
@@ -69,15 +70,31 @@ impl JsonBlock {
 /// Lists the blocks.
 pub(super) fn run(args: &Args) -> Outcome {
     let store = args.source.open()?;
-    let blocks = match &args.prefix {
-        Some(prefix) => store.prefix(&prefix.0),
-        None => store.iter(),
-    };
+    let prefix = args.prefix.as_ref().map_or(&[][..], |prefix| &prefix.0);
     let mut out = Out::new();
     if args.long {
         heading(&mut out)?;
     }
-    let exit = if args.reverse { show(args, blocks.rev(), &mut out) } else { show(args, blocks, &mut out) }?;
+    let mut exit = Exit::Fine;
+    let mut left = args.limit.unwrap_or(usize::MAX);
+    let mut blocks = Listing::new(&store, prefix, args.reverse);
+    while left > 0
+        && let Some(block) = blocks.next()
+    {
+        match block {
+            Ok(block) => {
+                show(args, &block, &mut out)?;
+                left -= 1;
+            }
+            Err(error) => {
+                // What was listed so far goes out before the message.
+                out.flush()?;
+                Failure::store(format_args!("cannot list all of {}", args.source.file.display()), &error)
+                    .report();
+                exit = Exit::Problem;
+            }
+        }
+    }
     out.flush()?;
     Ok(exit)
 }
@@ -88,22 +105,14 @@ fn heading(out: &mut Out) -> Outcome<()> {
     out.line(out.styled(DIM, titles))
 }
 
-fn show(args: &Args, blocks: impl Iterator<Item = Result<Item, blockyard::Error>>, out: &mut Out) -> Outcome {
-    for block in blocks.take(args.limit.unwrap_or(usize::MAX)) {
-        let block = block.map_err(|error| {
-            // What was listed so far is good, and goes out before the message.
-            let _ = out.flush();
-            Failure::store(format_args!("cannot list all of {}", args.source.file.display()), &error)
-        })?;
-        if args.json {
-            out.json(&JsonBlock::new(&block.name, &block.metadata()))?;
-        } else if args.long {
-            long(&block, out)?;
-        } else {
-            out.line(name::shown(&block.name))?;
-        }
+fn show(args: &Args, block: &Item, out: &mut Out) -> Outcome<()> {
+    if args.json {
+        out.json(&JsonBlock::new(&block.name, &block.metadata()))
+    } else if args.long {
+        long(block, out)
+    } else {
+        out.line(name::shown(&block.name))
     }
-    Ok(Exit::Fine)
 }
 
 fn long(block: &Item, out: &mut Out) -> Outcome<()> {

@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         None => {
             let doing = format!("cannot read the figures of {}", args.source.file.display());
             let stats = store.stats().map_err(|error| Failure::store(doing, &error))?;
-            show_file(args, &stats, &store.recovery(), &mut out)?;
+            show_file(args, &stats, store.recovery(), &mut out)?;
         }
     }
     out.flush()?;

@@ -18,7 +18,7 @@ use std::path::PathBuf;
     Every page and every block is read and compared with its digest. The exit code is 0 when all is\n\
     well and 1 when anything is damaged; blocks that are not named in the report are whole.\n\
     --json prints one object: {\"clean\":…,\"blocks\":…,\"bytes\":…,\"pages\":…,\"leaked_pages\":…,\n\
-    \"problem_count\":…,\"problems\":[…]},\n\
+    \"torn_tail\":…,\"problem_count\":…,\"problems\":[…]},\n\
     a problem being {\"name\" or \"name_hex\" if known,\"what\":…,\"offset\":…,\"message\":…}.")]
 pub(crate) struct Args {
     /// The Blockyard file
@@ -36,6 +36,7 @@ struct JsonReport {
     bytes: u64,
     pages: u64,
     leaked_pages: u64,
+    torn_tail: bool,
     problem_count: u64,
     problems: Vec<JsonProblem>,
 }
@@ -71,6 +72,8 @@ impl From<&Damage> for JsonProblem {
 struct Findings {
     report: VerifyReport,
     in_the_way: Option<Damage>,
+    /// A commit that was cut short, and never answered durable, lies at the journal's end.
+    torn_tail: bool,
 }
 
 impl Findings {
@@ -83,7 +86,8 @@ impl Findings {
 /// Checks the file.
 pub(super) fn run(args: &Args) -> Outcome {
     let (store, in_the_way) = open(args)?;
-    let findings = Findings { report: check(args, &store)?, in_the_way };
+    let findings =
+        Findings { report: check(args, &store)?, in_the_way, torn_tail: store.recovery().torn_tail };
     let mut out = Out::new();
     let told = if args.json { show_json(&findings, &mut out) } else { show(&findings, &mut out) };
     // The exit code tells of damage even when nobody reads the report.
@@ -124,13 +128,14 @@ fn check(args: &Args, store: &Store) -> Outcome<VerifyReport> {
 }
 
 fn show_json(findings: &Findings, out: &mut Out) -> Outcome<()> {
-    let Findings { report, in_the_way } = findings;
+    let Findings { report, in_the_way, .. } = findings;
     out.json(&JsonReport {
         clean: findings.count() == 0,
         blocks: report.blocks,
         bytes: report.bytes,
         pages: report.pages,
         leaked_pages: report.leaked_pages,
+        torn_tail: findings.torn_tail,
         problem_count: findings.count(),
         problems: in_the_way
             .iter()
@@ -141,7 +146,7 @@ fn show_json(findings: &Findings, out: &mut Out) -> Outcome<()> {
 }
 
 fn show(findings: &Findings, out: &mut Out) -> Outcome<()> {
-    let Findings { report, in_the_way } = findings;
+    let Findings { report, in_the_way, .. } = findings;
     let damaged = out.styled(BAD, "damaged");
     if let Some(damage) = in_the_way {
         out.line(format_args!("{damaged} {damage}"))?;
@@ -153,6 +158,9 @@ fn show(findings: &Findings, out: &mut Out) -> Outcome<()> {
     let unlisted = report.problem_count.saturating_sub(report.problems.len() as u64);
     if unlisted > 0 {
         out.line(format_args!("… and {}", count(unlisted, "problem more", "problems more")))?;
+    }
+    if findings.torn_tail {
+        out.line("note: the last commit was cut short; it was never answered durable and will be dropped")?;
     }
     let verdict =
         if findings.count() == 0 { out.styled(GOOD, "clean") } else { out.styled(BAD, "not clean") };

@@ -1,15 +1,23 @@
-//! Counts what an engine really does: syncs, bytes written, heap traffic. The only `unsafe` of the demo is here.
+//! Counts what an engine really does: syncs, bytes written, heap traffic. The only `unsafe` of the
+//! demo is here.
 //!
-//! | figure | what is counted | how |
-//! |---|---|---|
-//! | syncs | every `fsync`, `fdatasync` and `syncfs` of this process, failed ones too | the symbols are defined here, so that the calls of Rust's standard library and of SQLite's C code, both linked into this program, come through us; forwarded as plain system calls |
-//! | bytes written | bytes that `write`, `pwrite`, `writev`, `pwritev`… took, whoever called | `wchar` of `/proc/self/io`: the kernel's own count. Pages changed through a mapping are not in it (SQLite's `-shm` index, which is never made durable) |
-//! | heap | calls of alloc and realloc, and the bytes they asked for (a realloc counts its whole new size) | the global allocator of this program; SQLite's calls of `malloc` and `realloc` by its own hook for that, its look-aside memory not included |
+//! - **Syncs**: every `fsync`, `fdatasync` and `syncfs` of this process, failed ones too. The
+//!   symbols are defined here, so that the calls of Rust's standard library and of SQLite's C code,
+//!   both linked into this program, come through us; they go on as plain system calls.
+//! - **Bytes written**: what `write`, `pwrite`, `writev`, `pwritev`… took, whoever called: `wchar`
+//!   of `/proc/self/io`, the kernel's own count. Pages changed through a mapping are not in it
+//!   (SQLite's `-shm` index, which is never made durable).
+//! - **Heap**: the calls of alloc and realloc, and the bytes they asked for (a realloc counts its
+//!   whole new size), in the global allocator of this program; SQLite's calls of `malloc` and
+//!   `realloc` by its own hook for that, its look-aside memory not included.
 //!
-//! All three are counted for the whole process, so the work of an engine's own threads is in its figures. Everything else
-//! must be quiet while a measurement runs: the demo lets every other engine settle first and draws its progress in between.
-//! A library that makes system calls past libc would escape the first count; Blockyard's own count of its syncs is therefore
-//! compared with ours (see `engines::Engine::own_syncs`), and the larger one is reported. `strace -f -c` agrees with both.
+//! All three are counted for the whole process, so the work of an engine's own threads is in its
+//! figures. Everything else must be quiet while a measurement runs: the demo lets every other
+//! engine settle first and draws its progress in between. A library that makes system calls past
+//! libc would escape the first count; Blockyard's own count of its syncs is therefore compared with
+//! ours (`Engine::own_syncs`), and the larger one is reported. The reads of `/proc/self/io` frame
+//! each measurement in an `strace -f`: cut up by them, its syncs and bytes were those of `--json`,
+//! to the byte, in every row.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::{c_int, c_void};
@@ -43,7 +51,8 @@ pub(crate) struct Cost {
 
 /// Runs `work` and says what it cost.
 pub(crate) fn measure<T>(work: impl FnOnce() -> T) -> (T, Cost) {
-    // The order matters: reading /proc comes before the heap's count at the start and after it at the end.
+    // The order matters: reading /proc comes before the heap's count at the start and after it at
+    // the end.
     let written = written();
     let syncs = SYNCS.load(Ordering::Relaxed);
     let (bytes, calls) = heap();
@@ -66,7 +75,8 @@ fn heap() -> (u64, u64) {
     (HEAP_BYTES.load(Ordering::Relaxed), HEAP_CALLS.load(Ordering::Relaxed))
 }
 
-/// Bytes this process has handed to the operating system, as the kernel counts them; `None` where it does not say.
+/// Bytes this process has handed to the operating system, as the kernel counts them; `None` where
+/// it does not say.
 fn written() -> Option<u64> {
     let mut text = [0; 512];
     let length = File::open("/proc/self/io").ok()?.read(&mut text).ok()?;
@@ -88,7 +98,8 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: every call is passed on to `System` with its arguments unchanged, and the counters never allocate.
+// SAFETY: every call is passed on to `System` with its arguments unchanged, and the counters never
+// allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count_heap(layout.size());
@@ -104,17 +115,20 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count_heap(new_size);
-        // SAFETY: the caller keeps the contract of `realloc`; `pointer` came from `System`, since all of ours do.
+        // SAFETY: the caller keeps the contract of `realloc`; `pointer` came from `System`, since
+        // all of ours do.
         unsafe { System.realloc(pointer, layout, new_size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`; `pointer` came from `System`, since all of ours do.
+        // SAFETY: the caller keeps the contract of `dealloc`; `pointer` came from `System`, since
+        // all of ours do.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
 
-/// The system calls that reach the device, defined in this program so that the linker prefers them to libc's.
+/// The system calls that reach the device, defined in this program so that the linker prefers them
+/// to libc's.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod interposed {
     use std::ffi::{c_int, c_long};
@@ -122,11 +136,13 @@ mod interposed {
 
     fn sync(number: c_long, file: c_int) -> c_int {
         super::SYNCS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: `number` is a system call that takes one descriptor and touches no memory of ours; a bad one gives EBADF.
+        // SAFETY: `number` is a system call that takes one descriptor and touches no memory of
+        // ours; a bad one gives EBADF.
         unsafe { libc::syscall(number, file) as c_int }
     }
 
-    // SAFETY: (of the three) the name, the signature and the behaviour, errno included, are those of libc.
+    // SAFETY: (of the three) the name, the signature and the behaviour, errno included, are those
+    // of libc.
     #[unsafe(no_mangle)]
     extern "C" fn fsync(file: c_int) -> c_int {
         sync(libc::SYS_fsync, file)
@@ -149,7 +165,8 @@ mod interposed {
 #[cfg(target_os = "linux")]
 pub(crate) fn sync_filesystem(file: &File) -> std::io::Result<()> {
     use std::os::fd::AsRawFd;
-    // SAFETY: the descriptor is open as long as `file` is borrowed; the call touches no memory of ours.
+    // SAFETY: the descriptor is open as long as `file` is borrowed; the call touches no memory of
+    // ours.
     match unsafe { libc::syncfs(file.as_raw_fd()) } {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
@@ -181,12 +198,13 @@ unsafe extern "C" fn sqlite_malloc(bytes: c_int) -> *mut c_void {
 unsafe extern "C" fn sqlite_realloc(pointer: *mut c_void, bytes: c_int) -> *mut c_void {
     let Some((_, realloc)) = SQLITE.get() else { return std::ptr::null_mut() };
     count_heap(usize::try_from(bytes).unwrap_or(0));
-    // SAFETY: SQLite called us under the contract of its own realloc; `pointer` came from its own malloc, through us.
+    // SAFETY: SQLite called us under the contract of its own realloc; `pointer` came from its own
+    // malloc, through us.
     unsafe { realloc(pointer, bytes) }
 }
 
-/// Lets SQLite's heap be counted with the rest. To be called before the first connection is opened; later calls do nothing.
-/// Says whether it is counted.
+/// Lets SQLite's heap be counted with the rest. To be called before the first connection is opened;
+/// later calls do nothing. Says whether it is counted.
 pub(crate) fn count_sqlite() -> bool {
     use rusqlite::ffi::{
         SQLITE_CONFIG_GETMALLOC, SQLITE_CONFIG_MALLOC, SQLITE_OK, sqlite3_config, sqlite3_mem_methods,
@@ -195,7 +213,8 @@ pub(crate) fn count_sqlite() -> bool {
         return true;
     }
     let mut methods = std::mem::MaybeUninit::<sqlite3_mem_methods>::zeroed();
-    // SAFETY: this option takes one pointer to such a struct and fills it; zeroes are a valid value of it (no method set).
+    // SAFETY: this option takes one pointer to such a struct and fills it; zeroes are a valid value
+    // of it (no method set).
     let mut methods = unsafe {
         if sqlite3_config(SQLITE_CONFIG_GETMALLOC, methods.as_mut_ptr()) != SQLITE_OK {
             return false;
@@ -208,8 +227,9 @@ pub(crate) fn count_sqlite() -> bool {
     }
     methods.xMalloc = Some(sqlite_malloc);
     methods.xRealloc = Some(sqlite_realloc);
-    // SAFETY: this option takes one pointer to such a struct and copies it; all methods in it are SQLite's own or pass on to
-    // them. After SQLite is in use the call is refused, without an effect.
+    // SAFETY: this option takes one pointer to such a struct and copies it; all methods in it are
+    // SQLite's own or pass on to them. After SQLite is in use the call is refused, without an
+    // effect.
     unsafe { sqlite3_config(SQLITE_CONFIG_MALLOC, &raw const methods) == SQLITE_OK }
 }
 

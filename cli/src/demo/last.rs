@@ -1,4 +1,5 @@
-//! The last word: the Blockyard file that is left is opened again, verified page by page and compared record by record.
+//! The last word: the Blockyard file that is left is opened again, verified page by page and
+//! compared record by record.
 
 use std::path::Path;
 
@@ -30,8 +31,7 @@ pub(crate) fn check(file: &Path, model: &Model, progress: &Progress) -> Result<C
     let store = Store::open(file).with_context(|| format!("cannot open {} again", file.display()))?;
     let report = store
         .verify(|seen| progress.say(format!("verify · {} of {} blocks", seen.blocks, seen.total_blocks)))?;
-    let mut problems: Vec<String> =
-        report.problems.iter().map(|problem| problem.message.clone()).collect();
+    let mut problems: Vec<String> = report.problems.iter().map(|problem| problem.message.clone()).collect();
 
     let mut comparison = Comparison::new(model);
     engines::read_blocks(&store, &mut |id, bytes| comparison.see(id, bytes))?;

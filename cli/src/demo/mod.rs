@@ -1,8 +1,9 @@
 //! `blockyard demo`: the main job on show.
 //!
-//! Records are loaded into each engine, updated at random and read back by a select, each engine at the same durability, in the
-//! same run, interleaved over several rounds. Every engine is compared with a model after every workload, so that a figure in
-//! the table is the figure of work that was done.
+//! Records are loaded into each engine, updated at random and read back by a select, each engine at
+//! the same durability, in the same run, interleaved over several rounds. Every engine is compared
+//! with a model after every workload, so that a figure in the table is the figure of work that was
+//! done.
 
 mod count;
 mod engines;
@@ -30,7 +31,8 @@ pub(crate) struct Args {
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
-    /// How often everything is run; the table shows medians [default: as often as fits into half a minute, 3 to 7].
+    /// How often everything is run; the table shows medians [default: as often as fits into half a
+    /// minute, 3 to 7].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
     /// How many records are loaded.
@@ -39,7 +41,8 @@ pub(crate) struct Args {
     /// How many of them are updated.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     updates: u32,
-    /// Where the files lie while they are measured, and the Blockyard file afterwards [default: the system's temporary directory].
+    /// Where the files lie while they are measured, and the Blockyard file afterwards [default: the
+    /// system's temporary directory].
     #[arg(long, value_name = "PATH")]
     dir: Option<PathBuf>,
     /// Keep the files of all engines, not only the Blockyard file.
@@ -84,9 +87,8 @@ impl Plan {
 
 /// Runs the demo and prints what it measured.
 ///
-/// # Errors
-/// A file that cannot be made, an engine that fails, or, after the figures were printed, an engine or a Blockyard file that
-/// does not hold what was written.
+/// # Errors A file that cannot be made, an engine that fails, or, after the figures were printed,
+/// an engine or a Blockyard file that does not hold what was written.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     let plan = Plan { rounds: args.rounds, records: args.records, updates: args.updates };

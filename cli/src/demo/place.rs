@@ -46,7 +46,8 @@ impl Place {
         Ok(path)
     }
 
-    /// Removes an engine's files of a round that is over, and lets the file system finish with that.
+    /// Removes an engine's files of a round that is over, and lets the file system finish with
+    /// that.
     pub(crate) fn clear(&self, round: u32, engine: &str) -> Result<()> {
         let path = self.round(round).join(engine);
         fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -54,7 +55,8 @@ impl Place {
         Ok(())
     }
 
-    /// Leaves the Blockyard file where the user finds it, and removes the rest unless it is to be kept.
+    /// Leaves the Blockyard file where the user finds it, and removes the rest unless it is to be
+    /// kept.
     pub(crate) fn settle(mut self, file: PathBuf) -> Result<Kept> {
         let filesystem = filesystem(&self.base);
         if self.keep {
@@ -79,7 +81,8 @@ fn filesystem(path: &Path) -> Option<String> {
     kind_in(&fs::read_to_string("/proc/self/mounts").ok()?, &path.canonicalize().ok()?)
 }
 
-/// The kind of the innermost mount that holds the path; of two on the same place the later one is on top.
+/// The kind of the innermost mount that holds the path; of two on the same place the later one is
+/// on top.
 fn kind_in(mounts: &str, path: &Path) -> Option<String> {
     let fields = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ').skip(1);

@@ -1,9 +1,11 @@
 //! The rounds: every engine at every workload, interleaved.
 //!
 //! Invariants
-//! 1. Within a round all engines do a workload before any does the next one, in an order that changes from round to round.
+//! 1. Within a round all engines do a workload before any does the next one, in an order that
+//!    changes from round to round.
 //! 2. All engines start a round with the same records and do the same updates.
-//! 3. While one engine is measured the others have nothing left to do: each settles after its own turn.
+//! 3. While one engine is measured the others have nothing left to do: each settles after its own
+//!    turn.
 //! 4. Every workload is followed by a comparison with the model, outside the clock.
 
 use std::path::PathBuf;
@@ -82,8 +84,9 @@ pub(crate) fn run(plan: Plan, place: &Place, progress: &Progress) -> Result<Outc
     Ok(Outcome { rounds: round, results, file, model })
 }
 
-/// Removes what earlier rounds have left. An engine of many files is cleared every tenth round only: ext4 makes new files
-/// slowly for some minutes after thousands were deleted, which would be measured.
+/// Removes what earlier rounds have left. An engine of many files is cleared every tenth round
+/// only: ext4 makes new files slowly for some minutes after thousands were deleted, which would be
+/// measured.
 fn clear(round: u32, place: &Place) -> Result<()> {
     for kind in &ALL {
         let rounds = match (kind.many_files, round % 10) {
@@ -113,7 +116,8 @@ fn empty_results() -> Vec<Measured> {
         .collect()
 }
 
-/// The order of a round: rotated, and every other round backwards, so that nobody always follows the same neighbour.
+/// The order of a round: rotated, and every other round backwards, so that nobody always follows
+/// the same neighbour.
 fn order(round: u32, engines: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..engines).collect();
     order.rotate_left(round as usize % engines);

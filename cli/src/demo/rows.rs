@@ -3,7 +3,8 @@
 //! Invariants
 //! 1. The same seed gives the same records and the same updates, byte for byte.
 //! 2. An encoded row is 100 to 250 bytes long.
-//! 3. What an engine is asked to keep is the encoded row (SQLite: its columns), and what it gives back is compared with it.
+//! 3. What an engine is asked to keep is the encoded row (SQLite: its columns), and what it gives
+//!    back is compared with it.
 
 use std::rc::Rc;
 
@@ -63,10 +64,12 @@ const DEPARTMENT: [&str; 6] = ["accounting", "engineering", "logistics", "market
 const COMPANY: [&str; 4] =
     ["northwind-traders", "contoso-manufacturing", "harbour-freight-lines", "fabrikam-instruments"];
 
-/// Bytes before the texts of an encoded row: id, age, salary and the lengths of name, email and created.
+/// Bytes before the texts of an encoded row: id, age, salary and the lengths of name, email and
+/// created.
 const HEADER: usize = 4 + 1 + 4 + 3;
 
-/// A small generator (SplitMix64, Steele et al. 2014): the demo needs repeatable rows, not good randomness.
+/// A small generator (SplitMix64, Steele et al. 2014): the demo needs repeatable rows, not good
+/// randomness.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -155,7 +158,8 @@ impl Row {
         row
     }
 
-    /// id u32 · age u8 · salary u32 · three lengths u8 · name · email · created; integers little-endian.
+    /// id u32 · age u8 · salary u32 · three lengths u8 · name · email · created; integers
+    /// little-endian.
     fn encode(&self) -> Vec<u8> {
         encode(self.id, self.age, self.salary, [&self.name, &self.email, &self.created])
     }
@@ -195,7 +199,8 @@ impl<'a> RowRef<'a> {
     }
 }
 
-/// What `select … where age > N` found. Three numbers that only the right rows, read to their end, can give.
+/// What `select … where age > N` found. Three numbers that only the right rows, read to their end,
+/// can give.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selection {
     /// Rows that matched.

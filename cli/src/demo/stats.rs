@@ -2,7 +2,8 @@
 
 use super::count::Cost;
 
-/// The middle value; of an even number of values the mean of the middle two. `None` if there are none.
+/// The middle value; of an even number of values the mean of the middle two. `None` if there are
+/// none.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);

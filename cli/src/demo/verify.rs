@@ -5,7 +5,8 @@ use anyhow::Result;
 use super::engines::Engine;
 use super::rows::Model;
 
-/// The first difference, in words; `None` if every record is there, with exactly its bytes, and nothing else.
+/// The first difference, in words; `None` if every record is there, with exactly its bytes, and
+/// nothing else.
 ///
 /// # Errors
 /// What the engine fails with while it reads.

@@ -4,6 +4,7 @@ mod target;
 
 use crate::copy::{self, CopyError};
 use crate::failure::{Exit, Failure, Outcome, why, why_io};
+use crate::listing::Listing;
 use crate::name::{self, BlockName};
 use crate::opening::{Identity, Source};
 use crate::output::{self, Out};
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         folder: Folder::new(args.dir.clone(), Identity::of(&args.source.file)),
         counts: Counts::default(),
     };
-    export.all(args)?;
+    export.all(args);
     let counts = export.counts;
     drop(progress);
     output::even_if_gone(show(args, counts))?;
@@ -97,14 +98,19 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    fn all(&mut self, args: &Args) -> Outcome<()> {
+    fn all(&mut self, args: &Args) {
         let prefix = args.prefix.as_ref().map_or(&[][..], |prefix| &prefix.0);
         let stripped = if args.strip { prefix.len() } else { 0 };
-        for block in self.store.prefix(prefix) {
-            let block = block.map_err(|error| {
-                let doing = format!("cannot list all of {}", args.source.file.display());
-                Failure::store(doing, &error)
-            })?;
+        for block in Listing::new(self.store, prefix, false) {
+            let block = match block {
+                Ok(block) => block,
+                Err(error) => {
+                    self.counts.failed += 1;
+                    let file = args.source.file.display();
+                    self.progress.complain(format_args!("cannot list all of {file}: {}", why(&error)));
+                    continue;
+                }
+            };
             self.progress.message(|| name::shown(&block.name).to_string());
             match self.one(&block.name, block.name.get(stripped..).unwrap_or_default()) {
                 Ok(bytes) => {
@@ -118,7 +124,6 @@ impl Export<'_> {
                 }
             }
         }
-        Ok(())
     }
 
     /// Writes block `name` to the file `relative` and gives its length, or why that is not to be.

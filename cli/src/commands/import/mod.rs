@@ -160,7 +160,7 @@ impl<'a> Import<'a> {
         self.progress.message(|| name::shown(&name).to_string());
 
         // One byte more tells a small file from the start of a large one, whatever its metadata says.
-        let mut start = Vec::new();
+        let mut start = Vec::with_capacity(metadata.len().min(SMALL_FILE) as usize + 1);
         (&mut file)
             .take(SMALL_FILE + 1)
             .read_to_end(&mut start)

@@ -1,6 +1,6 @@
 //! Blockyard: one file, a block a record.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
@@ -22,16 +22,15 @@ pub(super) enum Mode {
 }
 
 struct Blocks {
-    path: PathBuf,
     mode: Mode,
     store: Store,
 }
 
 /// Starts the engine.
 pub(super) fn start(directory: &Path, mode: Mode) -> Result<Box<dyn Engine>> {
-    let path = directory.join(FILE);
-    let store = Store::create(&path)?;
-    Ok(Box::new(Blocks { path, mode, store }))
+    let options = OpenOptions::new().create_new(true).emulate_unbatched_registry(mode == Mode::Old);
+    let store = options.open(directory.join(FILE))?;
+    Ok(Box::new(Blocks { mode, store }))
 }
 
 /// The record's number in a block's name, `record/000042`.
@@ -70,13 +69,8 @@ impl Blocks {
 
 impl Engine for Blocks {
     fn load(&mut self, rows: &[Rc<Row>]) -> Result<()> {
-        self.commit_together(rows)?;
-        if self.mode == Mode::Old {
-            // Loaded the new way, to spare everybody some seconds: the load of the old one is not measured.
-            self.store.clone().close()?;
-            self.store = OpenOptions::new().emulate_unbatched_registry(true).open(&self.path)?;
-        }
-        Ok(())
+        // The old one too, to spare everybody some seconds: its load is not measured.
+        self.commit_together(rows)
     }
 
     fn update(&mut self, workload: Workload, rows: &[Rc<Row>]) -> Result<()> {

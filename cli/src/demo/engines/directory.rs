@@ -1,7 +1,8 @@
 //! A directory: one file a block, replaced by rename, as programs without an engine do it.
 //!
-//! Many files are made durable together by one `syncfs`, which is some hundred times quicker than a sync of each. (It also
-//! waits for what other programs have written to the same file system: on a busy machine look at the minimum.)
+//! Many files are made durable together by one `syncfs`, which is some hundred times quicker than a
+//! sync of each. (It also waits for what other programs have written to the same file system: on a
+//! busy machine look at the minimum.)
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

@@ -21,7 +21,8 @@ pub(crate) enum Workload {
     UpdateBatch,
     /// Each update durable before the next one begins.
     UpdateSingle,
-    /// Each update a relaxed commit of its own (it survives a crash of the process), durable together by one sync at the end.
+    /// Each update a relaxed commit of its own (it survives a crash of the process), durable
+    /// together by one sync at the end.
     UpdateBuffered,
     /// All records read, those above an age returned.
     Select,
@@ -73,10 +74,12 @@ pub(crate) trait Engine {
     /// Shows every row it holds, by id, with its encoded bytes, in any order.
     fn read_all(&mut self, visit: &mut dyn FnMut(u32, &[u8])) -> Result<()>;
 
-    /// Does the work it has put off (folding a journal into its home), so that nothing runs while others are measured.
+    /// Does the work it has put off (folding a journal into its home), so that nothing runs while
+    /// others are measured.
     fn settle(&mut self) -> Result<()>;
 
-    /// Brings it into the state in which it works for most of its life, if what went before has taken it out of that.
+    /// Brings it into the state in which it works for most of its life, if what went before has
+    /// taken it out of that.
     fn prepare(&mut self) -> Result<()> {
         Ok(())
     }
@@ -110,8 +113,8 @@ pub(crate) const KEPT: &str = "blockyard-batch";
 /// The engine the others are compared with.
 pub(crate) const REFERENCE: &str = "sqlite";
 
-/// All engines. The old behaviour knows no batch: its way of making 500 updates durable, together or each, is one by one, so it
-/// stands beside the others in both workloads.
+/// All engines. The old behaviour knows no batch: its way of making 500 updates durable, together
+/// or each, is one by one, so it stands beside the others in both workloads.
 pub(crate) const ALL: [Kind; 7] = {
     use Workload::{Load, Select, UpdateBatch, UpdateBuffered, UpdateSingle};
     const EVERYTHING: &[Workload] = &Workload::ALL;

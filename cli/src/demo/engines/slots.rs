@@ -1,4 +1,5 @@
-//! A file of fixed slots, overwritten in place: what the device can do when nobody asks for an atomic batch or a digest.
+//! A file of fixed slots, overwritten in place: what the device can do when nobody asks for an
+//! atomic batch or a digest.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

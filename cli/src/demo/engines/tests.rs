@@ -1,4 +1,5 @@
-//! Every engine, through the trait: it holds what the model holds after each workload, and again after a settle.
+//! Every engine, through the trait: it holds what the model holds after each workload, and again
+//! after a settle.
 
 use super::*;
 use crate::demo::rows::Model;

@@ -25,7 +25,8 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
 }
 
-/// What the engine before this one, and its rivals then, needed on another machine: for orientation.
+/// What the engine before this one, and its rivals then, needed on another machine: for
+/// orientation.
 pub(crate) const PREDECESSOR: &str = "The engine before this one needed, on another machine: 500 updates 506 ms (directory 8.8, \
                                       pages 8.5, SQLite 6.4), a select 4.1 ms (directory 0.9), and 8.3 MB of heap a batch.";
 

@@ -10,10 +10,13 @@ use super::{PREDECESSOR, Report};
 use crate::demo::Plan;
 use crate::demo::engines::{ALL, Workload};
 use crate::demo::rounds::Measured;
-use crate::size::{grouped, human};
+use crate::size::{count, grouped, human};
 
 /// A line under the header, nothing else.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// Where there is nothing to say.
+const NOTHING: &str = "–";
 
 const HEADER: [&str; 10] = [
     "engine",
@@ -44,8 +47,8 @@ pub(super) fn text(report: &Report, colours: bool) -> Result<String> {
     let (records, updates) = (grouped(plan.records.into()), grouped(plan.updates.into()));
     writeln!(
         text,
-        "{records} records, {updates} random updates, {} rounds on {filesystem}, interleaved.",
-        report.rounds
+        "{records} records, {updates} random updates, {} on {filesystem}, interleaved.",
+        count(report.rounds.into(), "round", "rounds")
     )?;
     if filesystem == "tmpfs" {
         writeln!(
@@ -103,7 +106,7 @@ fn row(report: &Report, line: &Measured, best: f64, colours: bool) -> Vec<Cell> 
     if colours && median <= best {
         cells[1] = Cell::new(milliseconds(median)).fg(Color::Green);
     }
-    let durable = if line.workload.durable() { "yes" } else { "–" };
+    let durable = if line.workload.durable() { "yes" } else { NOTHING };
     cells.extend([
         Cell::new(milliseconds(line.series.min_ms())),
         Cell::new(report.ratio(line).map_or_else(unknown, |ratio| format!("{ratio:.2}"))),
@@ -111,7 +114,11 @@ fn row(report: &Report, line: &Measured, best: f64, colours: bool) -> Vec<Cell> 
         Cell::new(line.series.median_of(|cost| cost.bytes_written).map_or_else(unknown, human)),
         Cell::new(line.series.median_of(|cost| Some(cost.heap_bytes)).map_or_else(unknown, human)),
         Cell::new(line.series.median_of(|cost| Some(cost.heap_calls)).map_or_else(unknown, grouped)),
-        Cell::new(milliseconds(line.settling.median_ms())),
+        Cell::new(if line.workload.durable() {
+            milliseconds(line.settling.median_ms())
+        } else {
+            NOTHING.to_owned()
+        }),
         match &line.problem {
             None => Cell::new(durable),
             Some(_) if colours => Cell::new("WRONG").fg(Color::Red),
