@@ -60,6 +60,8 @@ pub enum ReadError<E> {
         /// Length of the block in bytes.
         needed: u64,
     },
+    /// There is no block of this name.
+    NotFound,
 }
 
 /// A change could not be made.
@@ -138,6 +140,7 @@ impl<E: fmt::Display> fmt::Display for ReadError<E> {
                 write!(f, "damaged: {damage}; run verify for the whole extent, restore this block from a backup")
             }
             Self::BufferTooSmall { needed } => write!(f, "the buffer is too small: the block has {needed} bytes"),
+            Self::NotFound => f.write_str("there is no block of this name"),
         }
     }
 }
@@ -211,6 +214,7 @@ impl<E> From<ReadError<E>> for WriteError<E> {
             ReadError::Device(error) => Self::Device(error),
             ReadError::Corrupted(damage) => Self::Corrupted(damage),
             ReadError::BufferTooSmall { .. } => Self::WorkspaceTooSmall,
+            ReadError::NotFound => Self::NotFound,
         }
     }
 }
@@ -220,7 +224,7 @@ impl<E> From<ReadError<E>> for OpenError<E> {
         match error {
             ReadError::Device(error) => Self::Device(error),
             ReadError::Corrupted(damage) => Self::Corrupted(damage),
-            ReadError::BufferTooSmall { .. } => Self::WorkspaceTooSmall,
+            ReadError::BufferTooSmall { .. } | ReadError::NotFound => Self::WorkspaceTooSmall,
         }
     }
 }

@@ -146,6 +146,7 @@ impl Error {
             ReadError::Device(error) => Self::Io(error.0),
             ReadError::Corrupted(damage) => Self::Corrupted { name: name.map(<[u8]>::to_vec), damage },
             ReadError::BufferTooSmall { needed } => Self::BufferTooSmall { needed },
+            ReadError::NotFound => Self::NotFound,
             _ => Self::BatchTooLarge,
         }
     }

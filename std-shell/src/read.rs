@@ -203,6 +203,22 @@ pub(crate) fn chunk(
     })
 }
 
+/// Compares the bytes of a located block, as the file has them now, with their digests.
+pub(crate) fn check(source: &Source, view: &View, name: &[u8], located: &Located) -> Result<()> {
+    let Located::File { info, slot } = located else { return Ok(()) };
+    let named = |error| Error::read(error, Some(name));
+    match info.location {
+        BlockLocation::Extent { page } => source.check(page, info.length, &info.digest).map_err(named),
+        BlockLocation::Chunks { chunk_size, count } => (0..count).try_for_each(|index| {
+            let (page, digest) = chunk(source, view, name, slot.as_ref(), index)?;
+            let size = u64::from(chunk_size);
+            let length = size.min(info.length - u64::from(index) * size);
+            source.check(page, length, &digest).map_err(named)
+        }),
+        BlockLocation::Memory => Ok(()),
+    }
+}
+
 /// Reads a located block into `into`, which has its length.
 pub(crate) fn read_into(
     source: &Source,

@@ -150,12 +150,7 @@ impl Source {
 
     /// Reads an extent from the medium, as far as the operating system can be told to, and compares
     /// its digest.
-    pub(crate) fn check_on_medium(
-        &self,
-        page: PageIndex,
-        length: u64,
-        digest: &Digest,
-    ) -> Result<(), FileReadError> {
+    pub(crate) fn check(&self, page: PageIndex, length: u64, digest: &Digest) -> Result<(), FileReadError> {
         self.device.forget(self.geometry.offset(page.0), length);
         self.fresh(page, length, digest).map(drop)
     }

@@ -5,9 +5,8 @@
 
 use crate::batch::RawBatch;
 use crate::inner::Inner;
-use crate::read::{self, Located};
+use crate::read;
 use blockyard_core::format::op_kind;
-use blockyard_core::store::BlockLocation;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
@@ -51,26 +50,9 @@ pub(crate) fn run(inner: &Weak<Inner>, names: &Receiver<Vec<u8>>) {
 
 fn check(inner: &Arc<Inner>, name: &[u8]) {
     let Ok(view) = inner.view() else { return };
-    let result = read::locate(&inner.source, &view, name).and_then(|located| {
-        let Some(Located::File { info, slot }) = located else { return Ok(()) };
-        let chunks = match info.location {
-            BlockLocation::Chunks { chunk_size, count } => {
-                (0..count).map(|index| (index, u64::from(chunk_size))).collect::<Vec<_>>()
-            }
-            _ => vec![(0, info.length)],
-        };
-        for (index, size) in chunks {
-            let (page, digest) = match info.location {
-                BlockLocation::Extent { page } => (page, info.digest),
-                _ => read::chunk(&inner.source, &view, name, slot.as_ref(), index)?,
-            };
-            let length = size.min(info.length - u64::from(index) * size);
-            inner
-                .source
-                .check_on_medium(page, length, &digest)
-                .map_err(|error| crate::Error::read(error, Some(name)))?;
-        }
-        Ok(())
+    let result = read::locate(&inner.source, &view, name).and_then(|located| match located {
+        Some(located) => read::check(&inner.source, &view, name, &located),
+        None => Ok(()),
     });
     match result {
         Ok(()) => inner.fresh.verified.fetch_add(1, Ordering::Relaxed),

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::inner::Inner;
+use crate::read;
 use blockyard_core::store::{Problem as CoreProblem, VerifySink};
 use blockyard_core::{Damage, Extent, Structure};
 
@@ -115,6 +116,40 @@ impl<P: FnMut(VerifyProgress)> VerifySink for Sink<P> {
     }
 }
 
+/// What checking pending blocks counted.
+#[derive(Default)]
+struct Pending {
+    blocks: u64,
+    bytes: u64,
+    problems: u64,
+}
+
+/// Checks the blocks that only the journal knows, where they could not be folded in: in a file that is
+/// open for reading only, or that is damaged.
+fn verify_pending<P: FnMut(VerifyProgress)>(inner: &Inner, sink: &mut Sink<P>) -> Result<Pending> {
+    let view = inner.shared.view();
+    let mut counted = Pending::default();
+    let mut after: Option<Vec<u8>> = None;
+    while let Some(slot) = view.next_pending(after.as_deref(), false) {
+        let name = slot.name().to_vec();
+        if let Some(located) = read::locate_slot(slot) {
+            counted.blocks += 1;
+            counted.bytes += located.length();
+            match read::check(&inner.source, &view, &name, &located) {
+                Ok(()) => {}
+                Err(Error::Corrupted { damage, .. }) => {
+                    counted.problems += 1;
+                    sink.add(Some(&name), damage, damage.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+            blockyard_core::store::VerifySink::checked(sink, &name, true, located.length());
+        }
+        after = Some(name);
+    }
+    Ok(counted)
+}
+
 /// Verifies everything under the engine's lock.
 pub(crate) fn run(inner: &Inner, progress: impl FnMut(VerifyProgress)) -> Result<VerifyReport> {
     inner.flush_queue();
@@ -142,12 +177,13 @@ pub(crate) fn run(inner: &Inner, progress: impl FnMut(VerifyProgress)) -> Result
         doubled: 0,
     };
     let found = engine.verify(&mut sink).map_err(|error| Error::read(error, None))?;
+    let pending = verify_pending(inner, &mut sink)?;
     Ok(VerifyReport {
-        blocks: found.blocks,
-        bytes: found.bytes,
+        blocks: found.blocks + pending.blocks,
+        bytes: found.bytes + pending.bytes,
         pages: found.used_pages,
         leaked_pages: found.leaked_pages,
-        problem_count: found.problems + sink.doubled,
+        problem_count: found.problems + pending.problems + sink.doubled,
         problems: sink.problems,
     })
 }

@@ -388,13 +388,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// A reader of a block's bytes, verified chunk by chunk before any of them is handed out.
     ///
     /// # Errors
-    /// As [`info`](Self::info).
+    /// [`ReadError::NotFound`]; else as [`info`](Self::info).
     pub fn reader<'s>(
         &'s mut self,
         name: &'s [u8],
-    ) -> Result<Option<BlockReader<'s, D, O, B>>, ReadError<D::Error>> {
-        let Some(info) = self.info(name)? else { return Ok(None) };
-        Ok(Some(BlockReader { store: self, name, info, at: 0, verified: None }))
+    ) -> Result<BlockReader<'s, D, O, B>, ReadError<D::Error>> {
+        let info = self.info(name)?.ok_or(ReadError::NotFound)?;
+        Ok(BlockReader { store: self, name, info, at: 0, verified: None })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Store, read};
 use crate::device::BlockDevice;
 use crate::error::{Damage, ReadError, Structure, WriteError};
-use crate::format::MAP_LEVELS;
+use crate::format::{MAP_LEVELS, SLOT_STRIDE, SLOTS, Superblock};
 use crate::ids::{Extent, PageIndex};
 use crate::overlay::Overlay;
 use crate::tree::{Child, Key, NodeSource, NodeView, Place, Record};
@@ -54,8 +54,8 @@ pub struct VerifyReport {
 }
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
-    /// Reads and digests everything that the newest superblock leads to: the registry, every
-    /// block's bytes, the free map; and compares the free map with what is in use. Changes that are
+    /// Reads and digests the superblock copies and everything that the newest of them leads to: the
+    /// registry, every block's bytes, the free map; and compares the free map with what is in use. Changes that are
     /// still in the journal are checked when they are read or folded in; call
     /// [`checkpoint`](Self::checkpoint) first to have them here.
     ///
@@ -63,6 +63,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// A device that fails to read; damage is reported to `sink` and verification goes on.
     pub fn verify(&mut self, sink: &mut impl VerifySink) -> Result<VerifyReport, ReadError<D::Error>> {
         let mut report = VerifyReport::default();
+        self.verify_superblocks(sink, &mut report)?;
         let root = self.root();
         if root.height > 0 {
             let child = Child { page: root.page, digest: root.digest };
@@ -82,6 +83,30 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
         }
         Ok(report)
+    }
+
+    /// Checks every superblock copy that was ever written. One that is damaged, or was torn by a power
+    /// cut, is stood in for by its twin and written anew when the file is next opened for writing.
+    fn verify_superblocks(
+        &mut self,
+        sink: &mut impl VerifySink,
+        report: &mut VerifyReport,
+    ) -> Result<(), ReadError<D::Error>> {
+        for slot in 0..SLOTS {
+            let offset = u64::from(slot) * SLOT_STRIDE;
+            let size = self.geometry.slot_size();
+            let Some((pages, ..)) = self.tree_pages() else {
+                return Err(ReadError::BufferTooSmall { needed: 0 });
+            };
+            let bytes = &mut pages.page[..size];
+            pages.io.read(offset, bytes).map_err(ReadError::Device)?;
+            let unwritten = bytes.iter().all(|&byte| byte == 0);
+            if !unwritten && !Superblock::read(bytes).is_some_and(|copy| copy.is_valid(slot)) {
+                report.problems += 1;
+                sink.problem(None, Problem::Damaged(Damage { what: Structure::Superblock, offset }));
+            }
+        }
+        Ok(())
     }
 
     /// Goes through the tree in key order. A node is read again for each of its children, so that

@@ -73,6 +73,10 @@ pub fn lookup_chunk<S: NodeSource, R>(
     }
 }
 
+/// A page of the tree and the number of a record in it, or the error of looking for it.
+pub type Found<'s, S> =
+    Result<Option<(<S as NodeSource>::Page<'s>, usize)>, ReadError<<S as NodeSource>::Error>>;
+
 /// Looks one key up and returns the leaf's page and the record's number in it: for a caller whose
 /// pages are shared and who wants to keep the one that holds the bytes.
 ///
@@ -82,7 +86,7 @@ pub fn lookup_page<'s, S: NodeSource>(
     source: &'s mut S,
     root: &TreeRoot,
     key: Key<'_>,
-) -> Result<Option<(S::Page<'s>, usize)>, ReadError<S::Error>> {
+) -> Found<'s, S> {
     let Some(leaf) = leaf_for(source, root, key)? else { return Ok(None) };
     let damage = damaged(source, leaf);
     let page = source.node(leaf, 0)?;

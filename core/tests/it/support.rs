@@ -159,7 +159,10 @@ pub(crate) fn read_stream<D: BlockDevice, O: Overlay>(
     name: &[u8],
     piece: usize,
 ) -> Option<Vec<u8>> {
-    let mut reader = store.reader(name).unwrap()?;
+    let mut reader = match store.reader(name) {
+        Err(blockyard_core::ReadError::NotFound) => return None,
+        reader => reader.unwrap(),
+    };
     let mut value = Vec::new();
     let mut buffer = vec![0; piece];
     loop {
