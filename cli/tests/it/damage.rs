@@ -133,7 +133,6 @@ fn blocks_on_both_sides_of_a_damaged_registry_page_are_reached() {
 }
 
 #[test]
-#[ignore = "the library's verify of a file opened for reading passes over commits still in the journal"]
 fn verify_covers_what_was_not_folded_in_before_a_crash() {
     let bench = Bench::with_store();
     let value = noise(300_000, 1);
@@ -174,7 +173,6 @@ fn one_good_superblock_copy_is_enough() {
 }
 
 #[test]
-#[ignore = "the library's verify does not look at the superblock copies yet"]
 fn verify_reports_a_damaged_superblock_copy() {
     for bench in flipped_slots() {
         let report = bench.run(["verify", "s.by", "--json"]).fails(1, &["1 problem"]).json();
