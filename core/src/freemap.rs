@@ -60,10 +60,22 @@ pub(crate) struct Allocator {
     since: Ahead,
     /// What was ahead when the oldest staged write began.
     stage: Ahead,
-    /// Free pages ahead, about.
+    /// Free pages ahead, about, and rather too few.
     pub(crate) free: u64,
-    /// Pages handed out since the checkpoint began that it marks used.
-    folded: u64,
+    /// What the checkpoint under way changes of that.
+    fold: FoldCount,
+}
+
+/// How a checkpoint under way changes the number of free pages ahead.
+#[derive(Clone, Copy, Debug, Default)]
+struct FoldCount {
+    /// Pages handed out since it began that it marks used.
+    used: u64,
+    /// Pages that it frees and the cursor has passed, and those that were ahead then.
+    behind: u64,
+    ahead: u64,
+    /// Pages that the cursor has gone since it began.
+    travel: u64,
 }
 
 impl Allocator {
@@ -73,6 +85,9 @@ impl Allocator {
 
     /// Moves on to `cursor` past `passed` free pages.
     fn advance(&mut self, cursor: u64, passed: u64) {
+        // Once round the end is at most the whole way.
+        let way = cursor.checked_sub(self.cursor).unwrap_or(u64::MAX / 2);
+        self.fold.travel = self.fold.travel.saturating_add(way);
         self.cursor = cursor;
         self.free = self.free.saturating_sub(passed);
         self.aheads().into_iter().for_each(|ahead| ahead.passed += passed);
@@ -124,7 +139,7 @@ pub(crate) struct FreeMap {
 impl FreeMap {
     pub(crate) fn new(durable: MapTop, cursor: u64, pages: u64, geometry: &Geometry) -> Self {
         let ahead = Ahead::of(cursor);
-        let at = Allocator { cursor, ahead, since: ahead, stage: ahead, free: 0, folded: 0 };
+        let at = Allocator { cursor, ahead, since: ahead, stage: ahead, ..Allocator::default() };
         let mut map = Self {
             durable,
             next: durable,
@@ -165,7 +180,7 @@ impl FreeMap {
         } else {
             (self.at.cursor, Ahead::of(self.at.cursor))
         };
-        self.at.folded = 0;
+        self.at.fold = FoldCount::default();
         self.keep(pages);
     }
 
@@ -194,9 +209,13 @@ impl FreeMap {
     /// The next map has become the durable one.
     pub(crate) fn finish(&mut self, pages: u64, geometry: &Geometry) {
         self.durable = self.next;
+        let FoldCount { used, behind, ahead, travel } = self.at.fold;
+        let freed = behind + ahead.min(travel);
+        for ahead in self.at.aheads() {
+            ahead.passed = (ahead.passed + freed).saturating_sub(used);
+        }
+        self.at.free = self.free_in_file(pages, geometry).saturating_sub(self.at.since.passed);
         self.at.ahead = self.at.since;
-        let passed = self.at.since.passed.saturating_sub(self.at.folded);
-        self.at.free = self.free_in_file(pages, geometry).saturating_sub(passed);
         self.keep(pages);
     }
 
@@ -205,6 +224,8 @@ impl FreeMap {
         self.next = self.durable;
         self.windows.clear();
         self.take_back(pages, geometry);
+        self.at.fold = FoldCount { travel: self.at.fold.travel, ..FoldCount::default() };
+        self.keep(pages);
     }
 
     /// What was handed out so far stays so.
@@ -248,7 +269,17 @@ impl FreeMap {
 
     /// The checkpoint under way marks `pages` pages used that were handed out since it began.
     pub(crate) fn count_folded(&mut self, pages: u64) {
-        self.at.folded += pages;
+        self.at.fold.used += pages;
+    }
+
+    /// Whether the cursor has passed a page since the checkpoint under way began, or may have.
+    fn has_passed(&self, page: u64) -> bool {
+        let (mark, since) = (self.mark, self.at.since);
+        if since.wrapped {
+            since.limit != mark || page >= mark || page < self.at.cursor
+        } else {
+            (mark..self.at.cursor).contains(&page)
+        }
     }
 
     /// Takes note that the file has grown.
@@ -259,7 +290,8 @@ impl FreeMap {
         // checkpoint, unless the limit is the old end: go on in the new part.
         let jump = self.at.aheads().into_iter().any(|ahead| ahead.wrapped && ahead.limit != old);
         if jump {
-            let left = self.at.free;
+            // At most so many free pages are left out.
+            let left = self.at.ahead.limit.saturating_sub(self.at.cursor);
             self.at.advance(old, left);
         }
         for ahead in self.at.aheads() {
@@ -537,6 +569,11 @@ impl FreeMap {
             let window = self.change(space, 0, group)?;
             let changed = set_bits(Self::page_mut(space, window), page - start, end - page, used);
             let delta = if used { changed as i64 } else { -(changed as i64) };
+            if !used && self.has_passed(page) {
+                self.at.fold.behind += changed;
+            } else if !used {
+                self.at.fold.ahead += changed;
+            }
             self.add_used(space, 0, group, delta)?;
             page = end;
         }
@@ -648,10 +685,13 @@ impl FreeMap {
     }
 
     /// Goes on where the last record of a journal says allocation stood.
-    pub(crate) fn resume(&mut self, cursor: u64, limit: u64, wrapped: bool, pages: u64) {
-        let ahead = if wrapped { limit.saturating_sub(cursor) } else { pages.saturating_sub(cursor) + limit };
-        // At least: it may be that all used pages are ahead.
-        self.at.free = ahead.saturating_sub(self.durable.at.used);
+    pub(crate) fn resume(&mut self, cursor: u64, limit: u64, wrapped: bool, pages: u64, geometry: &Geometry) {
+        let behind = if wrapped { 0 } else { limit.saturating_sub(geometry.first_group()) };
+        let end = if wrapped { limit } else { pages };
+        // At least: it may be that all used pages and all missing map pages are ahead.
+        self.at.free = (end.saturating_sub(cursor) + behind)
+            .saturating_sub(self.durable.at.used)
+            .saturating_sub(geometry.reserved_in(geometry.groups(pages)));
         self.at.cursor = cursor;
         let ahead = Ahead { limit, wrapped, passed: 0 };
         self.at.aheads().into_iter().for_each(|each| *each = ahead);

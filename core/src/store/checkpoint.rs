@@ -149,6 +149,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.superblock = next;
         self.checkpoint = None;
         self.map.finish(self.pages, &self.geometry);
+        if self.active.entries == 0 {
+            self.map.restart(self.pages, &self.geometry);
+        }
         self.journal.tail = checkpoint.head;
         self.frozen = Pending::default();
         self.unsealed &= self.durable > checkpoint.sequence;

@@ -282,7 +282,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if let Some(last) = &end.last {
             self.pages = last.pages.get().max(self.pages);
             let wrapped = last.wrapped.get() == 1;
-            self.map.resume(last.cursor.get(), last.limit.get(), wrapped, self.pages);
+            self.map.resume(last.cursor.get(), last.limit.get(), wrapped, self.pages, &self.geometry);
         }
         let (records, to, watermark) = (end.records, self.sequence, self.durable);
         Ok(Recovery { records, from, to, watermark, torn_tail, damage })
