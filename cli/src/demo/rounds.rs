@@ -54,8 +54,8 @@ pub(crate) struct Outcome {
 
 /// The steps of the progress bar.
 pub(crate) fn steps(plan: Plan) -> u64 {
-    let turns: usize =
-        ALL.iter().map(|kind| 1 + kind.workloads.iter().filter(|w| **w != Workload::Load).count()).sum();
+    let turns = |kind: &Kind| Workload::ALL.into_iter().filter(|workload| kind.runs(*workload)).count();
+    let turns: usize = ALL.iter().map(turns).sum();
     u64::from(plan.most()) * turns as u64 + 1
 }
 
@@ -161,24 +161,24 @@ impl Runner {
         results: &mut [Measured],
         progress: &Progress,
     ) -> Result<()> {
-        let shown = self.kind.workloads.contains(&workload);
-        if !shown && workload != Workload::Load {
+        if !self.kind.runs(workload) {
             return Ok(());
         }
         progress.say(format!("{} · {}", workload.name(), self.kind.name));
         let runs = if workload == Workload::Select { Plan::SELECTS } else { 1 };
-        let line = results.iter_mut().find(|line| line.engine == self.kind.name && line.workload == workload);
-        let mut line = line.filter(|_| shown);
         for _ in 0..runs {
             let (problem, cost) = self.work(workload, updates)?;
             let problem = problem.or(verify::compare(self.engine.as_mut(), &self.model)?);
             let (settled, settling) = measure(|| self.engine.settle());
             settled?;
             self.engine.prepare()?;
-            if let Some(line) = line.as_mut() {
+            let shown = |line: &&mut Measured| {
+                line.engine == self.kind.name && self.kind.is_figure_of(workload, line.workload)
+            };
+            for line in results.iter_mut().filter(shown) {
                 line.series.push(cost);
                 line.settling.push(settling);
-                line.problem = line.problem.take().or(problem);
+                line.problem = line.problem.take().or_else(|| problem.clone());
             }
         }
         progress.step();
