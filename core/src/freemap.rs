@@ -10,6 +10,8 @@
 //! 3. Pages that were handed out and never committed are free again after the next checkpoint,
 //!    because no bit was set for them.
 //! 4. A map page that was never written is all free.
+//! 5. A changed page in memory has its parent there, changed too: the path to the group at hand stays
+//!    in memory, and of the rest no page goes before the changed pages below it.
 
 use crate::device::BlockDevice;
 use crate::digest::Digest;
@@ -21,7 +23,8 @@ use zerocopy::IntoBytes as _;
 /// The most map pages that are kept in memory.
 pub(crate) const MAX_WINDOWS: usize = 128;
 
-/// The fewest that the free map can work with: a path of the durable map, a path of the next one.
+/// The fewest that the free map can work with: three more than the levels above the bits, of which
+/// three come a long way.
 pub(crate) const MIN_WINDOWS: usize = 6;
 
 /// A pointer to a map page.
@@ -125,6 +128,8 @@ pub(crate) struct FreeMap {
     next: MapTop,
     windows: heapless::Vec<Window, MAX_WINDOWS>,
     clock: u64,
+    /// The group whose bits are being changed.
+    group: u64,
     pub(crate) at: Allocator,
     /// Where allocation stood, and the pages of the file, after what must not be taken back.
     kept: (Allocator, u64),
@@ -145,6 +150,7 @@ impl FreeMap {
             next: durable,
             windows: heapless::Vec::new(),
             clock: 0,
+            group: 0,
             at,
             kept: (at, pages),
             mark: cursor,
@@ -318,20 +324,22 @@ impl FreeMap {
         &mut space.windows[window * size..(window + 1) * size]
     }
 
-    /// A window for a page that is not in memory; writes a changed page out if it must.
+    /// A window, but not `but`, for a page that is not in memory; writes a changed page out if it must.
     fn claim<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         window: Window,
+        but: Option<usize>,
     ) -> Result<usize, WriteError<D::Error>> {
         let capacity = (space.windows.len() / space.geometry.page_size()).min(MAX_WINDOWS);
         if self.windows.len() < capacity && self.windows.push(window).is_ok() {
             return Ok(self.windows.len() - 1);
         }
-        // A changed page goes only when no changed page below it is left, so that the parent that
-        // has to take the digest is still here.
+        let fanout = space.geometry.map_fanout();
+        let on_path = |w: &Window| w.dirty && w.index == self.group / fanout.saturating_pow(w.level);
         let lowest = |a: &(usize, &Window)| (a.1.dirty, if a.1.dirty { a.1.level } else { 0 }, a.1.touched);
-        let victim = self.windows.iter().enumerate().min_by_key(lowest).map(|(at, _)| at);
+        let others = self.windows.iter().enumerate().filter(|(at, window)| !on_path(window) && Some(*at) != but);
+        let victim = others.min_by_key(lowest).map(|(at, _)| at);
         let victim = victim.ok_or(WriteError::WorkspaceTooSmall)?;
         if self.windows[victim].dirty {
             self.write_out(space, victim)?;
@@ -383,7 +391,7 @@ impl FreeMap {
             return Ok(found);
         }
         let window = Window { level, index, slot: at.slot, dirty: false, touched: self.clock };
-        let found = self.claim(space, window)?;
+        let found = self.claim(space, window, None)?;
         let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
         let size = space.geometry.page_size();
         let page = &mut space.windows[found * size..(found + 1) * size];
@@ -421,7 +429,11 @@ impl FreeMap {
             let window = self.load(space, l, index / fanout.saturating_pow(l - level), at)?;
             at = entry(Self::page(space, window), index / fanout.saturating_pow(l - level - 1) % fanout);
         }
-        if at.slot > 2 { Ok(MapRef::default()) } else { Ok(at) }
+        if at.slot > 2 {
+            let offset = space.geometry.offset(space.geometry.map_page(level, index, 1));
+            return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
+        }
+        Ok(at)
     }
 
     /// The window of a map page that may be changed, as part of the next map.
@@ -464,13 +476,10 @@ impl FreeMap {
         let size = space.geometry.page_size();
         let old = if durable.slot == 0 { None } else { Some(self.load(space, level, index, durable)?) };
         self.clock += 1;
-        if let Some(old) = old {
-            self.windows[old].touched = self.clock;
-        }
-        let window = self.claim(space, Window { level, index, slot, dirty: true, touched: self.clock })?;
+        let new = Window { level, index, slot, dirty: true, touched: self.clock };
+        let window = self.claim(space, new, old)?;
         let mut added = 0;
         match old {
-            Some(old) if old == window => return Err(WriteError::WorkspaceTooSmall),
             Some(old) => space.windows.copy_within(old * size..(old + 1) * size, window * size),
             None => added = self.blank(space, window),
         }
@@ -500,12 +509,14 @@ impl FreeMap {
 
     /// Adds a level above the next map's top page.
     fn raise<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<(), WriteError<D::Error>> {
-        let old = self.next;
         self.clock += 1;
-        let level = old.level + 1;
+        let level = self.next.level + 1;
         let slot = 1;
-        let window = self.claim(space, Window { level, index: 0, slot, dirty: true, touched: self.clock })?;
+        let new = Window { level, index: 0, slot, dirty: true, touched: self.clock };
+        let window = self.claim(space, new, None)?;
         self.blank(space, window);
+        // Only now: the old top page may have been written out to make room.
+        let old = self.next;
         set_entry(Self::page_mut(space, window), 0, old.at);
         self.next = MapTop { level, at: MapRef { digest: Digest::default(), used: old.at.used, slot } };
         Ok(())
@@ -566,6 +577,7 @@ impl FreeMap {
             let group = geometry.group_of(page);
             let start = geometry.group_start(group);
             let end = extent.end().min(start + geometry.group_pages());
+            self.group = group;
             let window = self.change(space, 0, group)?;
             let changed = set_bits(Self::page_mut(space, window), page - start, end - page, used);
             let delta = if used { changed as i64 } else { -(changed as i64) };

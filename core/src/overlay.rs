@@ -6,8 +6,8 @@
 //! 1. Entries go into the *active* layer. [`Overlay::freeze`] turns it into the *frozen* layer,
 //!    which a checkpoint folds into the tree while new entries fill a new active layer.
 //! 2. A name's newest entry is the active layer's, else the frozen layer's, else the tree's.
-//! 3. Entries are inserted only after their journal record was written, and for a durable commit
-//!    only after the sync that covers it.
+//! 3. Entries are inserted only after their journal record was written, and for a single durable
+//!    commit only after the sync that covers it; a shell that groups commits hides them until then.
 
 #[cfg(feature = "alloc")]
 mod map;

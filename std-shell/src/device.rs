@@ -90,7 +90,10 @@ impl BlockDevice for FileDevice {
         if length <= old {
             return Ok(());
         }
-        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), old, length - old) {
+        let flags = rustix::fs::FallocateFlags::empty();
+        // A signal that arrives meanwhile is no failure of the device.
+        let reserve = || rustix::fs::fallocate(&self.file, flags, old, length - old);
+        match rustix::io::retry_on_intr(reserve) {
             Ok(()) => Ok(()),
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(self.file.set_len(length)?),
             Err(error) => Err(io::Error::from(error).into()),

@@ -48,7 +48,10 @@ fn sleep(inner: &Inner, idle: bool) -> Wake {
     let mut signal = inner.signal.lock();
     if !signal.wake && !signal.stop {
         let wait = match signal.since {
-            Some(since) => (since + inner.flush_interval).saturating_duration_since(Instant::now()),
+            // An interval beyond what the clock can count to never ends.
+            Some(since) => since
+                .checked_add(inner.flush_interval)
+                .map_or(LOOK, |due| due.saturating_duration_since(Instant::now())),
             None if idle => LOOK,
             None => IDLE,
         };

@@ -24,8 +24,11 @@ use std::time::{Duration, Instant};
 /// The engine over a file.
 pub(crate) type FileEngine = Engine<FileDevice, Layered, Vec<u8>>;
 
-/// Slots of the commit queue.
-pub(crate) const QUEUE_SLOTS: usize = 1024;
+/// The most commits that may be queued at once.
+pub(crate) const MOST_QUEUED: usize = 1024;
+
+/// Slots of the commit queue: besides those queued, as many whose answers wait for a ticket's holder.
+const QUEUE_SLOTS: usize = 2 * MOST_QUEUED;
 
 /// The most bytes that one group gathers before it is written.
 const GROUP_BYTES: usize = 4 << 20;
@@ -38,6 +41,8 @@ pub(crate) enum Request {
     Guarded(RawBatch, Vec<(Vec<u8>, Option<Sequence>)>),
     /// Give a block another name.
     Rename(Vec<u8>, Vec<u8>),
+    /// Change nothing: answered once everything queued before is.
+    Turn,
 }
 
 impl Request {
@@ -45,6 +50,7 @@ impl Request {
         match self {
             Self::Commit(batch) | Self::Guarded(batch, _) => batch.bytes(),
             Self::Rename(..) => 256,
+            Self::Turn => 0,
         }
     }
 
@@ -52,6 +58,7 @@ impl Request {
         match self {
             Self::Commit(batch) | Self::Guarded(batch, _) => batch.len(),
             Self::Rename(..) => 1,
+            Self::Turn => 0,
         }
     }
 }
@@ -67,7 +74,30 @@ pub(crate) struct Locked {
     group: Vec<RawBatch>,
     members: Vec<Member>,
     scratch: RawBatch,
+    /// Names in the group at hand that the verifier is to check.
+    fresh: Vec<Vec<u8>>,
     closed: bool,
+}
+
+/// What the group at hand has come to.
+#[derive(Default)]
+struct Outcome {
+    /// The last commit that succeeded.
+    last: Option<Sequence>,
+    /// The error that poisoned the engine.
+    fault: Option<Error>,
+}
+
+impl Outcome {
+    fn note(&mut self, engine: &FileEngine, answer: &Result<Sequence>) {
+        match answer {
+            Ok(sequence) => self.last = self.last.max(Some(*sequence)),
+            Err(error) if engine.is_poisoned() => {
+                self.fault.get_or_insert_with(|| error.clone());
+            }
+            Err(_) => {}
+        }
+    }
 }
 
 /// What the flusher sleeps on.
@@ -98,6 +128,7 @@ pub(crate) struct Inner {
     pub(crate) unbatched_registry: bool,
     pub(crate) verifier: Mutex<Option<crate::verifier::Sender>>,
     pub(crate) fresh: crate::verifier::Results,
+    pub(crate) tickets: crate::ticket::Open,
     /// Members of the last group: how many commits are likely to arrive together.
     company: AtomicU64,
 }
@@ -119,13 +150,14 @@ impl Inner {
         let geometry = *engine.geometry();
         let scratch = RawBatch::new(&geometry, Vec::new(), Vec::new());
         let slots: Slots = std::iter::repeat_with(Slot::new).take(QUEUE_SLOTS).collect();
-        let limits = Limits { pending: options.queue_limit.clamp(1, QUEUE_SLOTS), ..Limits::default() };
+        let limits = Limits { pending: options.queue_limit.clamp(1, MOST_QUEUED), ..Limits::default() };
         Self {
             locked: Mutex::new(Locked {
                 engine,
                 group: Vec::new(),
                 members: Vec::new(),
                 scratch,
+                fresh: Vec::new(),
                 closed: false,
             }),
             queue: GroupQueue::new(slots, limits),
@@ -143,6 +175,7 @@ impl Inner {
             unbatched_registry: options.unbatched_registry,
             verifier: Mutex::new(verifier),
             fresh: crate::verifier::Results::default(),
+            tickets: crate::ticket::Open::default(),
             company: AtomicU64::new(1),
         }
     }
@@ -228,7 +261,7 @@ impl Inner {
         }
         let durability = group.durability();
         let (mut bytes, mut operations) = (0, 0);
-        let mut last = None;
+        let mut outcome = Outcome::default();
         while let Some((member, request)) = group.take_if(|next| bytes == 0 || bytes + next.bytes() <= GROUP_BYTES) {
             bytes += request.bytes();
             operations += request.operations();
@@ -238,27 +271,32 @@ impl Inner {
                     locked.group.push(batch);
                 }
                 other => {
-                    self.commit_gathered(locked, group, &mut last);
-                    let answer = self.answer(&mut locked.engine, &mut locked.scratch, other);
-                    if let Ok(sequence) = answer {
-                        last = Some(sequence);
-                    }
+                    self.commit_gathered(locked, group, &mut outcome);
+                    let answer = self.answer(locked, other);
+                    outcome.note(&locked.engine, &answer);
                     group.complete(member, answer);
                 }
             }
         }
-        self.commit_gathered(locked, group, &mut last);
+        self.commit_gathered(locked, group, &mut outcome);
+        let fresh = std::mem::take(&mut locked.fresh);
         if locked.engine.is_poisoned() {
-            return group.poison(Error::Poisoned);
+            let error = outcome.fault.unwrap_or(Error::Poisoned);
+            tracing::error!(%error, "a commit failed; the store refuses writes from here on");
+            return group.poison(error);
         }
-        if let (Durability::Durable, Some(_)) = (durability, last)
+        if let (Durability::Durable, Some(_)) = (durability, outcome.last)
             && let Err(error) = locked.engine.sync()
         {
             tracing::error!(%error, "a sync failed; the store refuses writes from here on");
             return group.poison(error.into());
         }
-        if let Some(sequence) = last {
+        if let Some(sequence) = outcome.last {
             self.shared.publish(sequence);
+        }
+        // Only now does the verifier see what it is to check.
+        if let Some(verifier) = &*self.verifier.lock() {
+            verifier.offer(fresh);
         }
         if self.unbatched_registry {
             // The old engine's way: the registry to its place at every write.
@@ -289,7 +327,7 @@ impl Inner {
     }
 
     /// Commits the batches gathered so far as one record, or one by one if that is too much at once.
-    fn commit_gathered(&self, locked: &mut Locked, group: &mut Led<'_>, last: &mut Option<Sequence>) {
+    fn commit_gathered(&self, locked: &mut Locked, group: &mut Led<'_>, outcome: &mut Outcome) {
         let count = locked.group.len();
         if count == 0 {
             return;
@@ -303,34 +341,36 @@ impl Inner {
                 locked.engine.commit(std::slice::from_mut(&mut batch), Durability::Buffered)
             } else {
                 match &together {
-                    // Empty batches take no number.
+                    // Where there is nothing to commit, no number is taken.
                     Ok(sequence) => Ok(Sequence((first + index as u64).min(sequence.0))),
                     Err(error) => Err(error.clone()),
                 }
             };
-            if let Ok(sequence) = answer {
-                *last = (*last).max(Some(sequence));
-            }
-            if answer.is_ok()
-                && let Some(verifier) = &*self.verifier.lock()
-            {
-                verifier.offer(&batch);
+            let answer = answer.map_err(Error::from);
+            outcome.note(&locked.engine, &answer);
+            if answer.is_ok() {
+                self.note_fresh(&mut locked.fresh, &batch);
             }
             self.recycle(batch);
-            group.complete(member, answer.map_err(Error::from));
+            group.complete(member, answer);
         }
         locked.group = batches;
     }
 
     /// Answers a request that has to look before it writes.
-    fn answer(&self, engine: &mut FileEngine, scratch: &mut RawBatch, request: Request) -> Result<Sequence> {
+    fn answer(&self, locked: &mut Locked, request: Request) -> Result<Sequence> {
+        let Locked { engine, scratch, fresh, .. } = locked;
         match request {
+            Request::Turn => Ok(engine.sequence()),
             Request::Rename(from, to) => {
                 scratch.clear();
                 Ok(engine.rename(&from, &to, scratch, Durability::Buffered)?)
             }
             Request::Guarded(mut batch, expected) => {
                 let result = Self::commit_guarded(engine, &mut batch, &expected);
+                if result.is_ok() {
+                    self.note_fresh(fresh, &batch);
+                }
                 self.recycle(batch);
                 result
             }
@@ -352,6 +392,13 @@ impl Inner {
             }
         }
         Ok(engine.commit(std::slice::from_mut(batch), Durability::Buffered)?)
+    }
+
+    /// Notes what the verifier is to check once the batch can be seen.
+    fn note_fresh(&self, fresh: &mut Vec<Vec<u8>>, batch: &RawBatch) {
+        if self.verifier.lock().is_some() {
+            crate::verifier::note(fresh, batch);
+        }
     }
 
     /// Tells the flusher what has come up.
@@ -383,23 +430,34 @@ impl Inner {
         self.flush_queue();
         let mut locked = self.engine()?;
         let sequence = locked.engine.sync()?;
-        drop(locked);
+        // Under the lock, so that a commit that follows is not taken for synced.
         self.note_work(0, true, false);
+        drop(locked);
         Ok(sequence)
     }
 
-    /// Commits everything that is queued.
+    /// Commits everything that is queued. What came in while somebody else leads is in no group yet,
+    /// and nobody may be left to lead it: a turn in the queue is.
     pub(crate) fn flush_queue(&self) {
         while self.queue.lead_pending(|group| self.lead(group)) {}
+        if self.queue.pending() > 0
+            && let Err(error) = self.run(Request::Turn, Durability::Buffered)
+        {
+            tracing::debug!(%error, "what is queued was not committed");
+        }
     }
 
-    /// Runs a checkpoint to its end, letting commits and readers in between its steps.
+    /// Folds in what is committed now, letting commits and readers in between the steps. What they
+    /// bring is left to the next checkpoint.
     pub(crate) fn checkpoint(&self) -> Result<()> {
+        let mut target = None;
         loop {
             let mut locked = self.engine()?;
+            let target = *target.get_or_insert(locked.engine.sequence());
             let progress = locked.engine.checkpoint_step()?;
+            let folded = progress == Progress::Done && locked.engine.root().sequence >= target;
             MutexGuard::unlock_fair(locked);
-            if progress == Progress::Idle {
+            if folded || progress == Progress::Idle {
                 return Ok(());
             }
         }
@@ -414,10 +472,19 @@ impl Inner {
         self.queue.drain(|group| self.lead(group));
         let mut locked = self.locked.lock();
         let poisoned = locked.engine.is_poisoned();
-        let result = if self.read_only || poisoned { Ok(()) } else { locked.engine.checkpoint() };
+        let result = if self.read_only || poisoned { Ok(()) } else { Self::settle(&mut locked.engine) };
         locked.closed = true;
         result?;
         if poisoned { Err(Error::Poisoned) } else { Ok(()) }
+    }
+
+    /// Folds everything in; what cannot be folded in stays in the journal, durable.
+    fn settle(engine: &mut FileEngine) -> Result<()> {
+        let Err(error) = engine.checkpoint() else { return Ok(()) };
+        if !engine.is_poisoned() {
+            engine.sync()?;
+        }
+        Err(error.into())
     }
 
     /// Ends the background threads.

@@ -65,6 +65,12 @@ pub struct Item {
     /// The block's name.
     pub name: Vec<u8>,
     located: Located,
+    moment: Arc<Moment>,
+}
+
+/// What all items of an iterator share.
+#[derive(Debug)]
+struct Moment {
     inner: Arc<Inner>,
     view: View,
 }
@@ -87,7 +93,7 @@ impl Item {
     /// # Errors
     /// [`Error::Corrupted`] if they are damaged, [`Error::Io`] if they cannot be read.
     pub fn value(&self) -> Result<BlockRef> {
-        read::read_ref(&self.inner.source, &self.view, &self.name, &self.located)
+        read::read_ref(&self.moment.inner.source, &self.moment.view, &self.name, &self.located)
     }
 }
 
@@ -96,6 +102,8 @@ impl Item {
 struct Walk {
     cursor: Cursor,
     page: Option<(Child, NodePage)>,
+    /// Number of the record looked at last.
+    index: usize,
     /// Leaves met: a tree has no more of them than the file has pages.
     leaves: u64,
 }
@@ -118,8 +126,7 @@ struct End {
 /// The blocks of a span as of one moment. After an error it stays ended.
 #[derive(Debug)]
 pub struct Iter {
-    inner: Arc<Inner>,
-    view: View,
+    moment: Arc<Moment>,
     span: Span,
     /// Whether any change may be pending in this view.
     pending: bool,
@@ -132,36 +139,44 @@ impl Iter {
     pub(crate) fn new(inner: Arc<Inner>, view: View, span: Span) -> Self {
         let pending = !view.is_folded();
         let (front, back) = (End::default(), End::default());
-        Self { inner, view, span, pending, front, back, ended: false }
+        Self { moment: Arc::new(Moment { inner, view }), span, pending, front, back, ended: false }
     }
 
-    /// The leaf page that a walk stands on.
-    fn page(inner: &Inner, walk: &mut Walk, leaf: Child) -> Result<NodePage> {
-        if let Some((child, page)) = &walk.page
-            && *child == leaf
-        {
-            return Ok(page.clone());
+    /// The leaf page that a walk stands on, at record `index`.
+    fn page<'w>(
+        inner: &Inner,
+        walk: &'w mut Walk,
+        (leaf, index): (Child, usize),
+        forward: bool,
+    ) -> Result<&'w NodePage> {
+        let before = std::mem::replace(&mut walk.index, index);
+        // A leaf that is met again from its start is another one, whatever a forged tree says.
+        let went_on = if forward { index > before } else { index < before };
+        let known = went_on && walk.page.as_ref().is_some_and(|(child, _)| *child == leaf);
+        if !known {
+            let mut source = &inner.source;
+            walk.leaves += 1;
+            if walk.leaves.is_multiple_of(1024) {
+                // A forged tree may lead round in circles.
+                let bytes = walk.leaves.saturating_mul(inner.geometry.page_size() as u64);
+                source.fits_in_file(leaf.page, bytes).map_err(|error| Error::read(error, None))?;
+            }
+            let page = source.node(leaf, 0).map_err(|error| Error::read(error, None))?;
+            if walk.page.replace((leaf, page.clone())).is_some() {
+                read_ahead(inner, &page);
+            }
         }
-        let mut source = &inner.source;
-        walk.leaves += 1;
-        if walk.leaves.is_multiple_of(1024) {
-            // A forged tree may lead round in circles.
-            let bytes = walk.leaves.saturating_mul(inner.geometry.page_size() as u64);
-            source.fits_in_file(leaf.page, bytes).map_err(|error| Error::read(error, None))?;
+        match &walk.page {
+            Some((_, page)) => Ok(page),
+            None => Err(Error::read(inner.source.implausible(leaf.page), None)),
         }
-        let page = source.node(leaf, 0).map_err(|error| Error::read(error, None))?;
-        let first = walk.page.replace((leaf, page.clone())).is_none();
-        if !first {
-            read_ahead(inner, &page);
-        }
-        Ok(page)
     }
 
     /// The record under a walk, if it is a block's first.
-    fn candidate(inner: &Inner, walk: &mut Walk) -> Result<Option<Candidate>> {
+    fn candidate(inner: &Inner, walk: &mut Walk, forward: bool) -> Result<Option<Candidate>> {
         let Some((leaf, index)) = walk.cursor.record() else { return Ok(None) };
-        let page = Self::page(inner, walk, leaf)?;
-        let node = NodeView::parse(&page);
+        let page = Self::page(inner, walk, (leaf, index), forward)?;
+        let node = NodeView::parse(page);
         let found = node.and_then(|node| Some((node.key(index)?, node.record(index)?)));
         let Some((key, record)) = found else {
             return Err(Error::read(inner.source.implausible(leaf.page), None));
@@ -169,16 +184,17 @@ impl Iter {
         if key.chunk > 0 {
             return Ok(None);
         }
-        Ok(read::locate_record(&page, &record).map(|located| (key.name.to_vec(), Some(located))))
+        Ok(read::locate_record(page, &record).map(|located| (key.name.to_vec(), Some(located))))
     }
 
     /// Makes sure that the front's next block of the tree is known.
     fn fetch_front(&mut self) -> Result<()> {
-        let root = self.view.layers.root;
+        let root = self.moment.view.layers.root;
         if self.front.stored.is_some() || self.front.exhausted || root.height == 0 {
             return Ok(());
         }
-        let (inner, mut source) = (Arc::clone(&self.inner), &self.inner.source);
+        let inner = &*self.moment.inner;
+        let mut source = &inner.source;
         let named = |error| Error::read(error, None);
         if self.front.walk.is_none() {
             let key = match &self.span.lower {
@@ -187,7 +203,7 @@ impl Iter {
                 Bound::Unbounded => Key::first(&[]),
             };
             let cursor = Cursor::seek(&mut source, &root, key).map_err(named)?;
-            self.front.walk = Some(Walk { cursor, page: None, leaves: 0 });
+            self.front.walk = Some(Walk { cursor, page: None, index: 0, leaves: 0 });
         }
         let Some(walk) = &mut self.front.walk else { return Ok(()) };
         loop {
@@ -196,7 +212,7 @@ impl Iter {
                 self.front.exhausted = true;
                 return Ok(());
             }
-            let candidate = Self::candidate(&inner, walk)?;
+            let candidate = Self::candidate(inner, walk, true)?;
             walk.cursor.advance();
             if candidate.is_some() {
                 self.front.stored = candidate;
@@ -207,11 +223,12 @@ impl Iter {
 
     /// Makes sure that the back's next block of the tree is known.
     fn fetch_back(&mut self) -> Result<()> {
-        let root = self.view.layers.root;
+        let root = self.moment.view.layers.root;
         if self.back.stored.is_some() || self.back.exhausted || root.height == 0 {
             return Ok(());
         }
-        let (inner, mut source) = (Arc::clone(&self.inner), &self.inner.source);
+        let inner = &*self.moment.inner;
+        let mut source = &inner.source;
         let named = |error| Error::read(error, None);
         if self.back.walk.is_none() {
             let cursor = match &self.span.upper {
@@ -219,11 +236,11 @@ impl Iter {
                 Bound::Excluded(name) => Cursor::seek(&mut source, &root, Key::first(name)),
                 Bound::Unbounded => Cursor::seek_end(&mut source, &root),
             };
-            self.back.walk = Some(Walk { cursor: cursor.map_err(named)?, page: None, leaves: 0 });
+            self.back.walk = Some(Walk { cursor: cursor.map_err(named)?, page: None, index: 0, leaves: 0 });
         }
         let Some(walk) = &mut self.back.walk else { return Ok(()) };
         while walk.cursor.retreat(&mut source).map_err(named)? {
-            let candidate = Self::candidate(&inner, walk)?;
+            let candidate = Self::candidate(inner, walk, false)?;
             if candidate.is_some() {
                 self.back.stored = candidate;
                 return Ok(());
@@ -240,7 +257,7 @@ impl Iter {
             (None, Bound::Excluded(lower)) => (Some(lower.as_slice()), false),
             (None, Bound::Unbounded) => (None, false),
         };
-        let slot = self.view.next_pending(after, inclusive)?;
+        let slot = self.moment.view.next_pending(after, inclusive)?;
         Some((slot.name().to_vec(), read::locate_slot(slot)))
     }
 
@@ -253,7 +270,7 @@ impl Iter {
             (None, Bound::Unbounded) => None,
         };
         loop {
-            let slot = self.view.previous_pending(before.as_deref())?;
+            let slot = self.moment.view.previous_pending(before.as_deref())?;
             if self.span.is_above(slot.name()) {
                 before = Some(slot.name().to_vec());
                 continue;
@@ -301,8 +318,7 @@ impl Iter {
                 None => end.last = Some(name.clone()),
             }
             if let Some(located) = located {
-                let (inner, view) = (Arc::clone(&self.inner), self.view.clone());
-                return Ok(Some(Item { name, located, inner, view }));
+                return Ok(Some(Item { name, located, moment: Arc::clone(&self.moment) }));
             }
         }
     }

@@ -14,6 +14,12 @@ use std::sync::Arc;
 
 const LEAF: usize = 64;
 
+/// The most leaves, about 10 KiB each, that are kept for the tables to come.
+const SPARE_LEAVES: usize = 512;
+
+/// The most bytes of a scratch buffer that are kept.
+const SPARE_SCRATCH: usize = 1 << 20;
+
 /// One version of a name: its entry, and the name followed by the body in one allocation.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
@@ -76,6 +82,14 @@ impl Leaves {
         (leaf, at)
     }
 
+    /// The place behind all versions of `name`, whatever sequences a file may claim for them.
+    fn behind(&self, name: &[u8]) -> (usize, usize) {
+        let not_above = |slot: &Slot| slot.name() <= name;
+        let leaf = self.leaves.partition_point(|leaf| leaf.last().is_some_and(&not_above));
+        let at = self.leaves.get(leaf).map_or(0, |leaf| leaf.partition_point(&not_above));
+        (leaf, at)
+    }
+
     fn get(&self, name: &[u8], sequence: u64) -> Option<&Slot> {
         let (leaf, at) = self.seek(name, sequence);
         self.leaves.get(leaf)?.get(at).filter(|slot| slot.name() == name)
@@ -131,11 +145,14 @@ impl Memtable {
 
     /// Takes the table's memory for another one.
     pub(crate) fn into_spare(self) -> Spare {
-        let Leaves { mut leaves, scratch, mut spare, .. } = self.inner.into_inner();
-        for mut leaf in leaves.drain(..) {
+        let Leaves { mut leaves, mut scratch, mut spare, .. } = self.inner.into_inner();
+        let room = SPARE_LEAVES.saturating_sub(spare.leaves.len());
+        spare.leaves.extend(leaves.drain(..).take(room).map(|mut leaf| {
             leaf.clear();
-            spare.leaves.push(leaf);
-        }
+            leaf
+        }));
+        leaves.shrink_to(2 * SPARE_LEAVES);
+        scratch.shrink_to(SPARE_SCRATCH);
         Spare { leaves: spare.leaves, list: leaves, scratch }
     }
 
@@ -178,12 +195,7 @@ impl Memtable {
     pub(crate) fn next(&self, after: Option<&[u8]>, inclusive: bool, sequence: u64) -> Option<Slot> {
         let inner = self.inner.read();
         let (mut leaf, mut at) = match after {
-            // The oldest version of `after` has the least sequence: seek behind it.
-            Some(after) if !inclusive => {
-                let (leaf, at) = inner.seek(after, 0);
-                // Sequence 0 is never a commit, so this is behind every version of `after`.
-                (leaf, at)
-            }
+            Some(after) if !inclusive => inner.behind(after),
             Some(after) => inner.seek(after, u64::MAX),
             None => (0, 0),
         };

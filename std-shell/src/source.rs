@@ -11,7 +11,8 @@ use quick_cache::sync::Cache;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-type Key = (u64, u64);
+/// A page and half of a digest: as hard to find two contents for as anybody can ask of a cache.
+type Key = (u64, u128);
 type FileReadError = ReadError<crate::device::FileError>;
 
 #[derive(Clone, Debug)]
@@ -35,8 +36,8 @@ pub(crate) struct Source {
 }
 
 fn key(page: PageIndex, digest: &Digest) -> Key {
-    let [a, b, c, d, e, f, g, h, ..] = digest.0;
-    (page.0, u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = digest.0;
+    (page.0, u128::from_le_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]))
 }
 
 impl Source {
@@ -60,12 +61,13 @@ impl Source {
     fn read(&self, page: PageIndex, into: &mut [u8]) -> Result<(), FileReadError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.bytes_read.fetch_add(into.len() as u64, Ordering::Relaxed);
-        self.device.read_at(self.geometry.offset(page.0), into).map_err(|error| {
+        let offset = self.geometry.offset(page.0);
+        let beyond = i64::try_from(offset.saturating_add(into.len() as u64)).is_err();
+        let read = if beyond { Err(None) } else { self.device.read_at(offset, into).map_err(Some) };
+        read.map_err(|error| match error {
             // A pointer past the end of the file is damage, not a failing disk.
-            if error.0.kind() == std::io::ErrorKind::UnexpectedEof {
-                return self.damage(page, Structure::Block);
-            }
-            ReadError::Device(error)
+            Some(error) if error.0.kind() != std::io::ErrorKind::UnexpectedEof => ReadError::Device(error),
+            _ => self.damage(page, Structure::Block),
         })
     }
 
@@ -101,13 +103,32 @@ impl Source {
         if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(self.damage(page, Structure::Block)) }
     }
 
+    /// Reads what was committed at the journal position `at` from the medium, as far as the operating
+    /// system can be told to, and compares it.
+    pub(crate) fn check_journal(&self, at: u64, bytes: &[u8]) -> Result<(), FileReadError> {
+        let length = self.geometry.journal_length();
+        let start = at % length;
+        let (head, rest) = bytes.split_at(bytes.len().min((length - start) as usize));
+        let mut found = vec![0; head.len().max(rest.len())];
+        for (offset, part) in [(start, head), (0, rest)] {
+            let offset = self.geometry.journal_offset() + offset;
+            let found = &mut found[..part.len()];
+            self.device.forget(offset, part.len() as u64);
+            self.device.read_at(offset, found).map_err(ReadError::Device)?;
+            if found != part {
+                return Err(ReadError::Corrupted(Damage { what: Structure::Journal, offset }));
+            }
+        }
+        Ok(())
+    }
+
     /// The error for a page or a record that cannot be what it says.
     pub(crate) fn implausible(&self, page: PageIndex) -> FileReadError {
         self.damage(page, Structure::Registry)
     }
 
     /// Refuses lengths that no extent of this file can have, before memory is set aside for them.
-    fn plausible(&self, page: PageIndex, length: u64) -> Result<usize, FileReadError> {
+    pub(crate) fn plausible(&self, page: PageIndex, length: u64) -> Result<usize, FileReadError> {
         if length > u64::from(self.geometry.chunk_size()) {
             return Err(self.damage(page, Structure::Registry));
         }

@@ -87,8 +87,8 @@ impl Stats {
                 value_bytes = value_bytes.saturating_sub(stored.length());
             }
             if slot.entry.value != Value::Deleted {
-                blocks += 1;
-                value_bytes += slot.entry.length;
+                blocks = blocks.saturating_add(1);
+                value_bytes = value_bytes.saturating_add(slot.entry.length);
             }
             after = Some(slot.name().to_vec());
         }

@@ -59,9 +59,10 @@ impl BlockReader {
             let start = u64::from(index) * size;
             if self.buffered != Some(index) {
                 self.buffered = None;
-                self.buffer.resize((length - start).min(size) as usize, 0);
                 let (page, digest) =
                     read::chunk(&self.inner.source, &self.view, &self.name, slot.as_ref(), index)?;
+                let plausible = self.inner.source.plausible(page, (length - start).min(size));
+                self.buffer.resize(plausible.map_err(|error| Error::read(error, Some(&self.name)))?, 0);
                 self.inner
                     .source
                     .extent_into(page, &digest, &mut self.buffer)
@@ -122,7 +123,7 @@ pub struct BlockWriter {
     chunks: Vec<ChunkRef>,
     length: u64,
     staged: bool,
-    failed: bool,
+    failed: Option<Error>,
 }
 
 impl BlockWriter {
@@ -143,7 +144,7 @@ impl BlockWriter {
             chunks: Vec::new(),
             length: 0,
             staged: false,
-            failed: false,
+            failed: None,
         })
     }
 
@@ -193,8 +194,15 @@ impl BlockWriter {
 
     /// Writes the buffer to fresh pages as one chunk.
     fn put_chunk(&mut self) -> Result<()> {
+        let put = self.stage_chunk();
+        if let Err(error) = &put {
+            self.failed.get_or_insert_with(|| error.clone());
+        }
+        put
+    }
+
+    fn stage_chunk(&mut self) -> Result<()> {
         let digest = Digest::of(&self.buffer);
-        self.failed = true;
         let mut locked = self.inner.engine()?;
         if !self.staged {
             locked.engine.begin_staged();
@@ -202,7 +210,6 @@ impl BlockWriter {
         }
         let staged = locked.engine.write_chunk(&self.buffer, digest)?;
         drop(locked);
-        self.failed = false;
         self.chunks.push(staged.to_ref());
         self.buffer.clear();
         Ok(())
@@ -211,10 +218,11 @@ impl BlockWriter {
     /// Commits the block and returns the commit's number.
     ///
     /// # Errors
-    /// See [`Error`]; the name then holds what it held before.
+    /// What an earlier write of this block failed with; else see [`Error`]. The name then holds what it
+    /// held before.
     pub fn finish(mut self) -> Result<Sequence> {
-        if self.failed {
-            return Err(Error::Poisoned);
+        if let Some(error) = self.failed.take() {
+            return Err(error);
         }
         let mut batch = self.inner.batch();
         let filled = self.fill(&mut batch);

@@ -97,7 +97,7 @@ impl<P: FnMut(VerifyProgress)> VerifySink for Sink<P> {
 
     fn checked(&mut self, _name: &[u8], first: bool, bytes: u64) {
         self.progress.blocks += u64::from(first);
-        self.progress.bytes += bytes;
+        self.progress.bytes = self.progress.bytes.saturating_add(bytes);
         (self.report)(self.progress);
     }
 
@@ -134,7 +134,7 @@ fn verify_pending<P: FnMut(VerifyProgress)>(inner: &Inner, sink: &mut Sink<P>) -
         let name = slot.name().to_vec();
         if let Some(located) = read::locate_slot(slot) {
             counted.blocks += 1;
-            counted.bytes += located.length();
+            counted.bytes = counted.bytes.saturating_add(located.length());
             match read::check(&inner.source, &view, &name, &located) {
                 Ok(()) => {}
                 Err(Error::Corrupted { damage, .. }) => {

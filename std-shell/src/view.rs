@@ -123,6 +123,9 @@ impl View {
 struct Pins {
     /// What no view newer than the current one needs.
     retired: Vec<Extent>,
+    /// How much of that was known when the checkpoint under way began. The rest may be of commits that
+    /// it does not fold in: views of the generation that it begins may see that too.
+    known: usize,
     /// By checkpoint: the generation it ended, and what it freed, sorted.
     held: VecDeque<(Weak<()>, Vec<Extent>)>,
 }
@@ -130,8 +133,8 @@ struct Pins {
 impl Pins {
     /// A checkpoint has ended `generation`.
     fn turn(&mut self, generation: &Arc<()>) {
-        let mut freed = std::mem::take(&mut self.retired);
-        freed.sort_unstable();
+        let later = self.retired.get(self.known..).unwrap_or_default().to_vec();
+        let freed = joined(std::mem::replace(&mut self.retired, later));
         self.held.push_back((Arc::downgrade(generation), freed));
         self.release();
     }
@@ -152,6 +155,20 @@ impl Pins {
         };
         self.held.iter().filter_map(|(_, freed)| overlap(freed)).min()
     }
+}
+
+/// The runs in order, with those that meet made one: what a commit that failed had retired may lie
+/// across what others did.
+fn joined(mut runs: Vec<Extent>) -> Vec<Extent> {
+    runs.sort_unstable();
+    runs.dedup_by(|next, run| {
+        let meets = next.start.0 <= run.end();
+        if meets {
+            run.pages = next.end().max(run.end()) - run.start.0;
+        }
+        meets
+    });
+    runs
 }
 
 /// The engine's overlay over the layers that readers see.
@@ -208,6 +225,8 @@ impl Overlay for Layered {
         debug_assert!(self.frozen.is_none(), "the frozen layer must be empty");
         let fresh = Arc::new(Memtable::reusing(std::mem::take(&mut self.spare)));
         self.frozen = Some(std::mem::replace(&mut self.active, fresh));
+        let pins = self.pins.get_mut();
+        pins.known = pins.retired.len();
         self.replace(None);
     }
 

@@ -81,7 +81,7 @@ pub trait BlockDevice {
     fn grow(&mut self, length: u64) -> Result<(), Self::Error>;
 
     /// The largest aligned run of bytes that a power cut leaves either old or new or torn without
-    /// touching its neighbours; a power of two, 1 to 65,536. Writes are multiples of it.
+    /// touching its neighbours; a power of two, 1 to 4,096. Writes are multiples of it.
     fn atomic_unit(&self) -> u32;
 
     /// Whether what a read returns is known to be on the medium, so that recovery may skip writing

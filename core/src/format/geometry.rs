@@ -12,7 +12,8 @@ pub(crate) const MAP_LEVELS: u32 = 7;
 pub enum GeometryError {
     /// The page size is not a power of two from 512 to 65,536 bytes.
     PageSize(u32),
-    /// The unit is not a power of two from 512 bytes to the page size.
+    /// The unit is not a power of two from 512 to 4,096 bytes and at most the page size (and, of an open
+    /// device, at most the file's).
     Unit(u32),
     /// The journal is not a whole number of pages from 4 pages to 1 GiB.
     JournalLength(u64),
@@ -26,7 +27,11 @@ impl fmt::Display for GeometryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PageSize(n) => write!(f, "page size {n} is not a power of two from 512 to 65536"),
-            Self::Unit(n) => write!(f, "atomic unit {n} is not a power of two from 512 to the page size"),
+            Self::Unit(n) => write!(
+                f,
+                "the device's atomic unit {n} is not a power of two from 512 to 4096 within the page size and the \
+                 file's unit; use larger pages, or a device of smaller units"
+            ),
             Self::JournalLength(n) => {
                 write!(f, "journal length {n} is not a whole number of pages, at least 4 pages and at most 1 GiB")
             }
@@ -58,7 +63,7 @@ impl Geometry {
         if !page_size.is_power_of_two() || !(512..=65_536).contains(&page_size) {
             return Err(GeometryError::PageSize(page_size));
         }
-        if !unit.is_power_of_two() || !(512..=page_size).contains(&unit) {
+        if !unit.is_power_of_two() || !(512..=page_size.min(4096)).contains(&unit) {
             return Err(GeometryError::Unit(unit));
         }
         let page = u64::from(page_size);

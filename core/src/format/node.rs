@@ -34,13 +34,14 @@ on_disk! {
 }
 
 on_disk! {
-    /// Cell of an inner node; the child's lowest name follows.
+    /// Cell of an inner node; a name follows that, with the chunk number, is above everything to the
+    /// left of the child and not above the child's first key.
     pub struct InternalCell [46] {
         /// Page of the child.
         page: U64,
         /// Digest of the child's page.
         digest: [u8; 32],
-        /// Chunk number of the child's lowest key.
+        /// Chunk number of that key.
         chunk: U32,
         /// Bytes of the name.
         name_length: U16,

@@ -35,14 +35,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(())
     }
 
-    /// Whether a checkpoint is under way or has become advisable: the journal is half full or has
-    /// no room for a large record.
+    /// Whether a checkpoint is under way or has become advisable: the journal is half full.
     pub fn wants_checkpoint(&self) -> bool {
         self.checkpoint.is_some() || 2 * self.journal.used() > self.geometry.journal_length()
     }
 
     /// Advances a checkpoint by one step, beginning one if there is something to fold in. A step
-    /// reads and merges one leaf of the registry (plus a neighbour if it is nearly empty), or
+    /// reads and merges one leaf of the registry with all changes that fall under it (plus a neighbour if
+    /// it is nearly empty), or
     /// finishes: the changed map pages, a sync, two superblock copies, a sync. Commits may come
     /// between steps; they go into the next checkpoint.
     ///
@@ -105,6 +105,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             growth: self.growth,
             tree_pages: checkpoint.tree_pages,
             relocate_above: checkpoint.relocate_above,
+            max_pages: self.memory.max_pages(&self.geometry),
             floor: checkpoint.floor,
         };
         let build = BuildSpace { levels: space.levels, output: space.page };

@@ -554,6 +554,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             growth: self.growth,
             tree_pages: 0,
             relocate_above,
+            max_pages: self.memory.max_pages(&self.geometry),
             floor: 0,
         };
         work(&mut host)

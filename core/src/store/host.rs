@@ -24,6 +24,8 @@ pub(crate) struct Host<'a, D, O> {
     pub(crate) growth: u64,
     pub(crate) tree_pages: i64,
     pub(crate) relocate_above: Option<Sequence>,
+    /// The most pages that the map's memory can describe.
+    pub(crate) max_pages: u64,
     /// Free pages that runs of several pages must leave ahead.
     pub(crate) floor: u64,
 }
@@ -55,10 +57,10 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     pub(crate) fn grow(&mut self, need: u64) -> Result<(), WriteError<D::Error>> {
         let old = *self.pages;
         // A new group's map slots come on top.
-        let least = (need + 32).min(self.geometry.max_pages().saturating_sub(old));
+        let least = (need + 32).min(self.max_pages.saturating_sub(old));
         let steps = [self.growth.max(need + 32), least];
         for step in steps {
-            let new = old.saturating_add(step).min(self.geometry.max_pages());
+            let new = old.saturating_add(step).min(self.max_pages);
             if step == 0 || new < old + need {
                 return Err(WriteError::Full);
             }

@@ -1,7 +1,8 @@
 //! The store: commits, checkpoints, recovery and reads over one device.
 //!
-//! 1. A page reachable from the newest durable superblock, or from a journal record behind it, is
-//!    never written.
+//! 1. A page whose bytes can be read through the newest durable superblock, or through a journal record
+//!    behind it, is never written with other bytes. (The pages set aside for carried values hold
+//!    nothing until a checkpoint writes them; the record holds the bytes.)
 //! 2. Durable is answered only after a sync that began after the commit's last byte was written.
 //! 3. A commit is all or nothing; after recovery the store equals commits 1 to S for some S not
 //!    below the last one answered durable.
@@ -13,7 +14,7 @@
 //! | step | memory | file |
 //! |---|---|---|
 //! | batch filled | names, values, digests | – |
-//! | placed | values of a big batch have pages | those pages, free in every durable map |
+//! | placed | all larger values have pages | those of a big batch, free in every durable map |
 //! | recorded | sequence assigned, chain moved on | one record in the journal |
 //! | **synced** | durable sequence moved on | **the commit is durable** (`Store::barrier`) |
 //! | shown | entries in the overlay's active layer | – |

@@ -7,7 +7,7 @@ use crate::device::{BlockDevice, DeviceError, DeviceErrorKind};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Damage, OpenError, Structure};
 use crate::format::{
-    ChunkRef, Geometry, OpHeader, RecordHeader, SLOT_STRIDE, SLOTS, Superblock, U32, U64, VERSION, op_kind,
+    ChunkRef, Geometry, GeometryError, OpHeader, RecordHeader, SLOT_STRIDE, SLOTS, Superblock, U32, U64, VERSION, op_kind,
     record_kind,
 };
 use crate::freemap::{FreeMap, MapRef, MapTop};
@@ -96,7 +96,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         options: &OpenOptions,
     ) -> Result<Self, OpenError<D::Error>> {
         let mut io = Io::new(device);
-        let unit = io.atomic_unit().clamp(512, create.page_size.max(512));
+        let unit = io.atomic_unit().max(512);
         let geometry = Geometry::new(create.page_size, unit, create.journal_length, create.chunk_size)?;
         let length = io.length().map_err(OpenError::Device)?;
         let least = geometry.offset(geometry.first_group() + 32);
@@ -108,7 +108,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             })?;
         }
         let length = io.length().map_err(OpenError::Device)?;
-        let pages = (length / geometry.page_size() as u64).min(geometry.max_pages());
+        let pages = (length / geometry.page_size() as u64).min(options.memory.max_pages(&geometry));
         let space = space::divide(buffer.as_mut(), &options.memory, &geometry);
         let zeros = space.ok_or(OpenError::WorkspaceTooSmall)?.transfer;
         zeros.fill(0);
@@ -200,6 +200,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<(Self, Recovery), OpenError<D::Error>> {
         let mut io = Io::new(device);
         let (superblock, geometry) = newest_superblock(&mut io)?;
+        // On a device of larger units a torn write would reach beyond what it was meant for.
+        if !options.read_only && io.atomic_unit() as usize > geometry.unit() {
+            return Err(OpenError::Geometry(GeometryError::Unit(io.atomic_unit())));
+        }
         let mut store = Self::assemble(io, overlay, buffer, superblock, geometry, options);
         store.check_superblock()?;
         let recovery = store.replay(options.salvage && options.read_only)?;
@@ -233,7 +237,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             return Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset }));
         }
         let size = self.geometry.page_size();
-        let fits = self.memory.is_possible() && self.buffer.as_mut().len() >= self.memory.bytes(size);
+        let fits = self.memory.is_possible()
+            && self.buffer.as_mut().len() >= self.memory.bytes(size)
+            && self.superblock.pages.get() <= self.memory.max_pages(&self.geometry);
         if fits && height as usize <= self.memory.levels { Ok(()) } else { Err(OpenError::WorkspaceTooSmall) }
     }
 
@@ -332,7 +338,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let header = self.ring()?.header(position).map_err(OpenError::Device)?;
             let follows = |header: &RecordHeader| {
                 let first = if header.kind.get() == record_kind::SEAL { walk.sequence } else { walk.sequence + 1 };
-                header.file_id == file_id
+                matches!(header.kind.get(), record_kind::COMMIT | record_kind::SEAL)
+                    && header.file_id == file_id
                     && header.epoch.get() == epoch
                     && header.previous == walk.chain.0
                     && header.first_sequence.get() == first

@@ -10,8 +10,8 @@ pub struct Memory {
     /// Levels that the registry tree may have, 2 at least. A tree of `n` levels of 4 KiB pages and
     /// 16-byte names holds about 45 · 70^(n-1) blocks.
     pub levels: usize,
-    /// Pages of the free map kept, 6 at least; a file so large that its map has more than two levels
-    /// wants two more a level.
+    /// Pages of the free map kept, 6 at least, which does for files of 75 TB with pages of 4 KiB and of
+    /// 1.9 GB with pages of 512 bytes; ten times as much wants one more.
     pub map_pages: usize,
     /// Bytes in which journal records are composed, and as many in which values are moved; at least
     /// two pages each.
@@ -39,6 +39,13 @@ impl Memory {
     const fn staging_bytes(&self, page_size: usize) -> usize {
         let pages = self.staging / page_size;
         if pages < 2 { 2 * page_size } else { pages * page_size }
+    }
+
+    /// The most pages a file can have that this free map memory can work on.
+    pub(crate) fn max_pages(&self, geometry: &Geometry) -> u64 {
+        let levels = self.map_pages.saturating_sub(3) as u32;
+        let groups = geometry.map_fanout().saturating_pow(levels);
+        geometry.max_pages().min(groups.saturating_mul(geometry.group_pages()))
     }
 
     /// Whether the numbers can work at all.

@@ -74,7 +74,7 @@ impl Builder {
         self.levels[level].staged
     }
 
-    /// Adds a cell, given in two parts, to `level`.
+    /// Adds a cell, given in three parts, to `level`.
     pub(crate) fn push<S: NodeSink>(
         &mut self,
         sink: &mut S,
