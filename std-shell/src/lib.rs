@@ -65,3 +65,8 @@ pub use transaction::Transaction;
 pub use verify::{Problem, VerifyProgress, VerifyReport};
 
 pub use blockyard_core as core;
+
+/// The example of the README, so that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct ReadmeExample;
