@@ -117,7 +117,7 @@ impl Superblock {
         )?;
         let agrees = geometry.journal_offset() == self.journal_offset.get()
             && geometry.first_group() == self.first_group.get()
-            && self.pages.get() >= geometry.first_group()
+            && self.pages.get() >= geometry.first_group() + geometry.reserved(0)
             && self.pages.get() <= geometry.max_pages();
         if agrees { Ok(geometry) } else { Err(GeometryError::Inconsistent) }
     }

@@ -200,6 +200,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<(Self, Recovery), OpenError<D::Error>> {
         let mut io = Io::new(device);
         let (superblock, geometry) = newest_superblock(&mut io)?;
+        check_numbers(&superblock)?;
         // On a device of larger units a torn write would reach beyond what it was meant for.
         if !options.read_only && io.atomic_unit() as usize > geometry.unit() {
             return Err(OpenError::Geometry(GeometryError::Unit(io.atomic_unit())));
@@ -220,22 +221,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if length < expected {
             return Err(OpenError::Truncated { expected, actual: length });
         }
-        if superblock.features.get() != 0 {
-            return Err(OpenError::Features { found: superblock.features.get() });
-        }
         let height = superblock.height.get();
-        let sound = superblock.map_level.get() <= crate::format::MAP_LEVELS
-            && superblock.map_slot.get() <= 2
-            && superblock.cursor.get() <= superblock.pages.get()
-            && height < crate::tree::MAX_HEIGHT as u32
-            && (height == 0 || superblock.root_page.get() < superblock.pages.get())
-            && superblock.journal_position.get() < u64::MAX / 4
-            && superblock.sequence.get() < u64::MAX / 4;
-        if !sound {
-            let slot = u64::from(superblock.slot_of(0));
-            let offset = slot * SLOT_STRIDE;
-            return Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset }));
-        }
         let size = self.geometry.page_size();
         let fits = self.memory.is_possible()
             && self.buffer.as_mut().len() >= self.memory.bytes(size)
@@ -266,19 +252,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let mut end = Walk { records: 0, ..self.start() };
         while end.records < found.records {
             let Some((header, position)) = self.next_record(&end)? else { break };
-            if header.kind.get() == record_kind::COMMIT {
-                match self.replay_record(&header, position, found.watermark) {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        torn_tail = true;
-                        break;
-                    }
-                    Err(OpenError::Corrupted(place)) if salvage => {
-                        damage = Some(place);
-                        break;
-                    }
-                    Err(error) => return Err(error),
+            // A seal has no operations, but it too says how long the file is.
+            match self.replay_record(&header, position, found.watermark) {
+                Ok(true) => {}
+                Ok(false) => {
+                    torn_tail = true;
+                    break;
                 }
+                Err(OpenError::Corrupted(place)) if salvage => {
+                    damage = Some(place);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
             end.take(&header, position);
         }
@@ -343,7 +328,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                     && header.epoch.get() == epoch
                     && header.previous == walk.chain.0
                     && header.first_sequence.get() == first
-                    && (first..u64::MAX / 2).contains(&header.sequence.get())
+                    && (first..NUMBERS_END).contains(&header.sequence.get())
                     && header.watermark.get() <= header.sequence.get()
                     && position + header.record_length() <= start + length
                     && header.pages.get() <= self.geometry.max_pages()
@@ -673,6 +658,31 @@ impl Walk {
         self.records += 1;
         self.last = Some(*header);
     }
+}
+
+/// What counts commits, superblocks, epochs or bytes of the journal stays below this: no file gets
+/// there, and what adds to such a number cannot overflow.
+const NUMBERS_END: u64 = u64::MAX / 4;
+
+/// Checks the numbers of a superblock that others are computed from.
+fn check_numbers<E>(superblock: &Superblock) -> Result<(), OpenError<E>> {
+    if superblock.features.get() != 0 {
+        return Err(OpenError::Features { found: superblock.features.get() });
+    }
+    let counters =
+        [superblock.generation, superblock.epoch, superblock.journal_position, superblock.sequence];
+    let height = superblock.height.get();
+    let sound = superblock.map_level.get() <= crate::format::MAP_LEVELS
+        && superblock.map_slot.get() <= 2
+        && superblock.cursor.get() <= superblock.pages.get()
+        && height < crate::tree::MAX_HEIGHT as u32
+        && (height == 0 || superblock.root_page.get() < superblock.pages.get())
+        && counters.iter().all(|counter| counter.get() < NUMBERS_END);
+    if sound {
+        return Ok(());
+    }
+    let offset = u64::from(superblock.slot_of(0)) * SLOT_STRIDE;
+    Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset }))
 }
 
 /// The newest valid superblock and its geometry, from whichever slots can be read.

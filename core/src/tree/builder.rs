@@ -86,7 +86,11 @@ impl Builder {
             return Err(WriteError::WorkspaceTooSmall);
         }
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        if self.levels[level].staged + 2 + length > 2 * space.capacity() {
+        if length + 2 > space.capacity() {
+            return Err(WriteError::WorkspaceTooSmall);
+        }
+        // Once is enough but for the cells of a forged node.
+        while self.levels[level].staged + 2 + length > 2 * space.capacity() {
             self.write_front(sink, space, level, space.capacity())?;
         }
         let state = &mut self.levels[level];
@@ -188,7 +192,7 @@ impl Builder {
         let mut key = [0; InternalCell::SIZE + 1024];
         let (first, _) = staged_cell(buffer, 0);
         let found = if level == 0 { leaf_key(first) } else { inner_key(first) };
-        let found = found.ok_or(WriteError::WorkspaceTooSmall)?;
+        let found = found.filter(|found| found.name.len() <= key.len()).ok_or(WriteError::WorkspaceTooSmall)?;
         let (name, chunk) = match state.separator {
             0 => (found.name, found.chunk),
             kept => (&found.name[..kept.min(found.name.len())], 0),

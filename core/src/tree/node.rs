@@ -141,14 +141,16 @@ impl<'a> NodeView<'a> {
     pub fn cell(&self, index: usize) -> Option<&'a [u8]> {
         let start = self.slot(index)?;
         let end = if index + 1 < self.count { self.slot(index + 1)? } else { self.end };
-        self.bytes.get(start..end)
+        let inside = start >= NodeHeader::SIZE + 2 * self.count && end <= self.end;
+        if inside { self.bytes.get(start..end) } else { None }
     }
 
     /// The key of cell `index`.
     #[must_use]
     pub fn key(&self, index: usize) -> Option<Key<'a>> {
         let cell = self.cell(index)?;
-        if self.level == 0 { leaf_key(cell) } else { inner_key(cell) }
+        let key = if self.level == 0 { leaf_key(cell) } else { inner_key(cell) };
+        key.filter(|key| key.name.len() <= max_name(self.bytes.len()))
     }
 
     /// Child `index` of an inner node.
@@ -188,6 +190,11 @@ impl<'a> NodeView<'a> {
             (at, false) => at.saturating_sub(1),
         }
     }
+}
+
+/// Longest name in pages of `page_size` bytes.
+fn max_name(page_size: usize) -> usize {
+    (page_size / 8).min(1024)
 }
 
 /// Key of an inner cell.

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod embedded;
+mod hostile;
+mod crash;
+mod crash_device;
 mod large;
 mod model;
 mod rename;
