@@ -99,7 +99,10 @@ pub enum OpenError {
     #[error("{} is not a Blockyard file", .0.display())]
     NotBlockyard(PathBuf),
     /// The file was made by another version of the format.
-    #[error("the file has format version {found}, this program reads {}; use a matching program", blockyard_core::format::VERSION)]
+    #[error(
+        "the file has format version {found}, this program reads {}; use a matching program",
+        blockyard_core::format::VERSION
+    )]
     Version {
         /// The version found.
         found: u32,
@@ -122,7 +125,9 @@ pub enum OpenError {
         actual: u64,
     },
     /// A structure without which the file cannot be opened is damaged.
-    #[error("the file is damaged where it must not be: {0}; open it read-only with salvage to rescue what is before")]
+    #[error(
+        "the file is damaged where it must not be: {0}; open it read-only with salvage to rescue what is before"
+    )]
     Corrupted(Damage),
     /// No space to create the file, or to fold its journal in.
     #[error("no space left on the device; make room first, or open the file read-only")]

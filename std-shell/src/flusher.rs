@@ -76,7 +76,9 @@ fn sync(inner: &Inner) {
     }
     match inner.engine().and_then(|mut locked| Ok(locked.engine.sync()?)) {
         Ok(_) | Err(Error::Closed | Error::Poisoned) => {}
-        Err(error) => tracing::error!(%error, "a background sync failed; the store refuses writes from here on"),
+        Err(error) => {
+            tracing::error!(%error, "a background sync failed; the store refuses writes from here on")
+        }
     }
 }
 

@@ -209,14 +209,18 @@ impl Inner {
         pooled.unwrap_or_else(|| RawBatch::new(&self.geometry, Vec::new(), Vec::new()))
     }
 
-    /// Gives a batch's buffers back, unless they have grown large.
+    /// Gives a batch's buffers back, unless they have grown large. Of those with more than a small
+    /// batch's memory few are kept.
     pub(crate) fn recycle(&self, mut batch: RawBatch) {
-        if batch.bytes() <= 1 << 20 {
-            batch.clear();
-            let mut pool = self.pool.lock();
-            if pool.len() < 64 {
-                pool.push(batch);
-            }
+        let most = match batch.bytes() {
+            0..=0x1_0000 => 64,
+            0x1_0001..=0x10_0000 => 8,
+            _ => 0,
+        };
+        batch.clear();
+        let mut pool = self.pool.lock();
+        if pool.len() < most {
+            pool.push(batch);
         }
     }
 
@@ -262,7 +266,9 @@ impl Inner {
         let durability = group.durability();
         let (mut bytes, mut operations) = (0, 0);
         let mut outcome = Outcome::default();
-        while let Some((member, request)) = group.take_if(|next| bytes == 0 || bytes + next.bytes() <= GROUP_BYTES) {
+        while let Some((member, request)) =
+            group.take_if(|next| bytes == 0 || bytes + next.bytes() <= GROUP_BYTES)
+        {
             bytes += request.bytes();
             operations += request.operations();
             match request {

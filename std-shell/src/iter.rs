@@ -133,13 +133,29 @@ pub struct Iter {
     front: End,
     back: End,
     ended: bool,
+    /// What the first step answers instead of a block.
+    refused: Option<Error>,
 }
 
 impl Iter {
     pub(crate) fn new(inner: Arc<Inner>, view: View, span: Span) -> Self {
         let pending = !view.is_folded();
         let (front, back) = (End::default(), End::default());
-        Self { moment: Arc::new(Moment { inner, view }), span, pending, front, back, ended: false }
+        Self {
+            moment: Arc::new(Moment { inner, view }),
+            span,
+            pending,
+            front,
+            back,
+            ended: false,
+            refused: None,
+        }
+    }
+
+    /// Ends with the error, if there is one, before it begins.
+    pub(crate) fn or_refused(mut self, allowed: Result<()>) -> Self {
+        self.refused = allowed.err();
+        self
     }
 
     /// The leaf page that a walk stands on, at record `index`.
@@ -280,7 +296,11 @@ impl Iter {
     }
 
     /// The nearer of a stored and a pending block; the pending one hides the stored one of its name.
-    fn nearest(stored: &mut Option<Candidate>, pending: Option<Candidate>, forward: bool) -> Option<Candidate> {
+    fn nearest(
+        stored: &mut Option<Candidate>,
+        pending: Option<Candidate>,
+        forward: bool,
+    ) -> Option<Candidate> {
         let Some(pending) = pending else { return stored.take() };
         match stored {
             Some(found) if found.0 == pending.0 => {
@@ -326,6 +346,10 @@ impl Iter {
     fn guarded(&mut self, forward: bool) -> Option<Result<Item>> {
         if self.ended {
             return None;
+        }
+        if let Some(error) = self.refused.take() {
+            self.ended = true;
+            return Some(Err(error));
         }
         let result = self.step(forward).transpose();
         self.ended = !matches!(result, Some(Ok(_)));

@@ -236,3 +236,57 @@ impl Memtable {
         self.inner.read().slots
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use blockyard_core::overlay::Value;
+    use blockyard_core::{Digest, Sequence};
+
+    fn entry(sequence: u64) -> Entry {
+        Entry {
+            sequence: Sequence(sequence),
+            tag: 0,
+            length: 0,
+            digest: Digest::default(),
+            body_digest: Digest::default(),
+            value: Value::Deleted,
+            base_moved: false,
+            inherited: false,
+        }
+    }
+
+    /// A journal record whose operations claim commit 0, which no engine writes, kept a walk on one name
+    /// for ever: the open of a hostile file never ended.
+    #[test]
+    fn a_walk_goes_on_whatever_sequences_a_file_claims() {
+        let table = Memtable::default();
+        for (name, sequence) in [("a", 0), ("b", 0), ("b", 7), ("c", u64::MAX)] {
+            table.insert(name.as_bytes(), &entry(sequence), &[]);
+        }
+        let mut names = Vec::new();
+        let mut after: Option<Vec<u8>> = None;
+        while let Some(slot) = table.next(after.as_deref(), false, u64::MAX) {
+            names.push(slot.name().to_vec());
+            assert!(names.len() <= 3, "{names:?}");
+            after = Some(slot.name().to_vec());
+        }
+        assert_eq!(names, [b"a", b"b", b"c"]);
+        let first = table.previous(None, 6).expect("b and a are below");
+        assert_eq!(first.name(), b"b");
+    }
+
+    /// The leaves of a table that took one huge batch stayed in memory for ever.
+    #[test]
+    fn a_huge_table_leaves_little_memory_behind() {
+        let table = Memtable::default();
+        for index in 0..(SPARE_LEAVES * LEAF * 2) as u32 {
+            table.insert(&index.to_be_bytes(), &entry(1), &[]);
+        }
+        let spare = table.into_spare();
+        assert!(spare.leaves.len() <= SPARE_LEAVES);
+        let again = Memtable::reusing(spare);
+        again.insert(b"name", &entry(2), &[]);
+        assert_eq!(again.len(), 1);
+    }
+}

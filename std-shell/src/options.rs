@@ -76,7 +76,8 @@ impl OpenOptions {
         self
     }
 
-    /// Create the file if it does not exist. Default false.
+    /// Create the file if it does not exist, or if it holds nothing but zeros, as a creation that was cut
+    /// short leaves it. Default false.
     #[must_use]
     pub const fn create(mut self, create: bool) -> Self {
         self.create = create;

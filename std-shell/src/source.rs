@@ -206,7 +206,11 @@ impl NodeSource for &Source {
             // The level was compared when the page was read; a parent that points across levels is
             // caught here.
             let fits = NodeView::parse(&bytes).is_some_and(|node| node.level() == level);
-            return if fits { Ok(NodePage(bytes)) } else { Err(self.damage(child.page, Structure::Registry)) };
+            return if fits {
+                Ok(NodePage(bytes))
+            } else {
+                Err(self.damage(child.page, Structure::Registry))
+            };
         }
         let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, self.geometry.page_size()).collect();
         if let Some(into) = Arc::get_mut(&mut bytes) {

@@ -19,6 +19,7 @@ use blockyard_core::store::{CreateOptions, Memory, OpenOptions as EngineOptions,
 use blockyard_core::{Durability, OpenError as CoreOpenError, Sequence};
 use std::fs::{File, TryLockError};
 use std::ops::RangeBounds;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -61,29 +62,33 @@ impl OpenOptions {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store, OpenError> {
         let path = path.as_ref();
         let io = |source: std::io::Error| OpenError::Io { path: path.to_owned(), source: Arc::new(source) };
-        let (file, fresh) = self.open_file(path)?;
-        let locked = if self.read_only { file.try_lock_shared() } else { file.try_lock() };
-        locked.map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::Locked(path.to_owned()),
-            TryLockError::Error(error) => io(error),
-        })?;
-        // Another creator may have been faster; and a creation that was cut short left an empty file.
-        let empty = file.metadata().map_err(io)?.len() == 0;
-        let create = fresh || (empty && self.create && !self.read_only);
+        let (file, fresh) = self.lock_file(path)?;
+        // A creation that was cut short left a file without a superblock.
+        let create = (fresh || self.create) && !self.read_only && is_blank(&file).map_err(io)?;
+        if fresh && !create {
+            // Another creator was faster.
+            return Err(OpenError::AlreadyExists(path.to_owned()));
+        }
         // The journal's alignment is chosen at creation; an existing file brings its own.
         let unit = if create { self.page_size.clamp(512, 4096) } else { 512 };
         let device = FileDevice::new(file, unit);
         let shared = Shared::new();
         let result = self.open_engine(device.clone(), &shared, create);
         let (engine, recovery) = result.map_err(|error| {
-            if create {
+            if fresh {
                 // Nothing of a file that could not be created is left behind.
                 let _ = std::fs::remove_file(path);
             }
             open_error(error, path)
         })?;
-        if create {
-            sync_directory(path).map_err(io)?;
+        // Whoever created the file may not have come to this.
+        if !self.read_only
+            && let Err(error) = sync_directory(path)
+        {
+            if create {
+                return Err(io(error));
+            }
+            tracing::warn!(%error, "the directory of the store could not be synced");
         }
         shared.start(engine.root(), engine.sequence());
         if recovery.records > 0 || recovery.torn_tail {
@@ -92,7 +97,33 @@ impl OpenOptions {
         Ok(Store { handle: Arc::new(self.start(engine, shared, device, path, recovery)) })
     }
 
+    /// Opens and locks the file, and says whether it is new. A creator that failed takes its file away:
+    /// what is locked then is no longer what the path names.
+    fn lock_file(&self, path: &Path) -> Result<(File, bool), OpenError> {
+        let io = |source: std::io::Error| OpenError::Io { path: path.to_owned(), source: Arc::new(source) };
+        loop {
+            let (file, fresh) = self.open_file(path)?;
+            let locked = if self.read_only { file.try_lock_shared() } else { file.try_lock() };
+            locked.map_err(|error| match error {
+                TryLockError::WouldBlock => OpenError::Locked(path.to_owned()),
+                TryLockError::Error(error) => io(error),
+            })?;
+            let ours = file.metadata().map_err(io)?;
+            match std::fs::metadata(path) {
+                Ok(named) if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) => {
+                    return Ok((file, fresh));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io(error)),
+            }
+        }
+    }
+
     fn open_file(&self, path: &Path) -> Result<(File, bool), OpenError> {
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(OpenError::NotBlockyard(path.to_owned()));
+        }
         let io = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::NotFound => OpenError::NotFound(path.to_owned()),
             std::io::ErrorKind::AlreadyExists => OpenError::AlreadyExists(path.to_owned()),
@@ -108,12 +139,23 @@ impl OpenOptions {
         if self.create_new {
             return Ok((options.create_new(true).open(path).map_err(io)?, true));
         }
-        match options.open(path) {
-            Ok(file) => Ok((file, false)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.create && !self.read_only => {
-                Ok((options.create(true).truncate(false).open(path).map_err(io)?, false))
+        loop {
+            match options.open(path) {
+                Ok(file) => return Ok((file, false)),
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::NotFound && self.create && !self.read_only => {}
+                Err(error) => return Err(io(error)),
             }
-            Err(error) => Err(io(error)),
+            match options.clone().create_new(true).open(path) {
+                Ok(file) => return Ok((file, true)),
+                // A link to a file that is not there yet.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_symlink() => {
+                    return Ok((options.create(true).truncate(false).open(path).map_err(io)?, false));
+                }
+                // Another creator was faster.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io(error)),
+            }
         }
     }
 
@@ -133,14 +175,14 @@ impl OpenOptions {
             salvage: self.salvage,
             ..EngineOptions::new(memory)
         };
-        let buffer = vec![0; memory.bytes(page_size as usize)];
+        // A page size that cannot be is refused before the buffer is used.
+        let buffer = vec![0; memory.bytes(page_size.min(64 << 10) as usize)];
         if !create {
             return crate::inner::FileEngine::open(device, overlay, buffer, &options);
         }
         let mut file_id = [0; 16];
-        getrandom::fill(&mut file_id).map_err(|error| {
-            CoreOpenError::Device(std::io::Error::other(error.to_string()).into())
-        })?;
+        getrandom::fill(&mut file_id)
+            .map_err(|error| CoreOpenError::Device(std::io::Error::other(error.to_string()).into()))?;
         let create = CreateOptions {
             page_size: self.page_size,
             journal_length: self.journal_size,
@@ -192,7 +234,21 @@ fn stored_page_size(device: &FileDevice) -> Option<u32> {
     })
 }
 
+/// Whether a file holds nothing but zeros: so it is as long as its creator has not written a superblock.
+fn is_blank(file: &File) -> std::io::Result<bool> {
+    let mut piece = vec![0; 64 << 10];
+    let mut at = 0;
+    loop {
+        match file.read_at(&mut piece, at)? {
+            0 => return Ok(true),
+            length if piece[..length].iter().any(|&byte| byte != 0) => return Ok(false),
+            length => at += length as u64,
+        }
+    }
+}
+
 fn sync_directory(path: &Path) -> std::io::Result<()> {
+    let path = path.canonicalize()?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
@@ -441,7 +497,7 @@ impl Store {
 
     fn span(&self, span: Span) -> Iter {
         let inner = self.inner();
-        Iter::new(Arc::clone(inner), inner.shared.view(), span)
+        Iter::new(Arc::clone(inner), inner.shared.view(), span).or_refused(inner.check_open())
     }
 
     /// A reader of a block, as of now, in bounded memory: each chunk is verified before any of it is

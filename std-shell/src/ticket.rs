@@ -53,7 +53,9 @@ impl Open {
         let mut wakers = Vec::new();
         let mut open = self.0.lock();
         if open.len() >= MOST_QUEUED {
-            open.retain(|reply| reply.upgrade().is_some_and(|reply| reply.lock().collect(queue, &mut wakers)));
+            open.retain(|reply| {
+                reply.upgrade().is_some_and(|reply| reply.lock().collect(queue, &mut wakers))
+            });
         }
         drop(open);
         wakers.into_iter().for_each(Waker::wake);
@@ -88,9 +90,7 @@ impl Ticket {
             (reply.ticket.take(), reply.answer.take())
         };
         match ticket {
-            Some(ticket) => {
-                self.inner.queue.wait(ticket, |group| self.inner.lead(group)).map_err(wait_error)
-            }
+            Some(ticket) => self.inner.queue.wait(ticket, |group| self.inner.lead(group)).map_err(wait_error),
             None => answer.unwrap_or(Err(crate::Error::Closed)),
         }
     }

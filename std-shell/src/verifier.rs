@@ -47,9 +47,9 @@ const MOST_NAMES: usize = 1000;
 /// Notes the names that a committed batch puts: they are offered once they can be seen.
 pub(crate) fn note(fresh: &mut Vec<Vec<u8>>, batch: &RawBatch) {
     let room = MOST_NAMES.saturating_sub(fresh.len());
-    let puts = batch.operations().filter(|operation| {
-        !matches!(operation.head.kind, op_kind::DELETE | op_kind::MOVE)
-    });
+    let puts = batch
+        .operations()
+        .filter(|operation| !matches!(operation.head.kind, op_kind::DELETE | op_kind::MOVE));
     fresh.extend(puts.take(room).map(|operation| operation.name.to_vec()));
 }
 

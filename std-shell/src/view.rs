@@ -291,3 +291,73 @@ impl Overlay for Layered {
         self.pins.borrow_mut().find(run)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use blockyard_core::overlay::Value;
+    use blockyard_core::{Digest, PageIndex};
+
+    fn entry(sequence: u64, page: u64) -> Entry {
+        Entry {
+            sequence: Sequence(sequence),
+            tag: 0,
+            length: 4096,
+            digest: Digest::default(),
+            body_digest: Digest::default(),
+            value: Value::Extent { page: PageIndex(page) },
+            base_moved: false,
+            inherited: false,
+        }
+    }
+
+    fn root(sequence: u64) -> TreeRoot {
+        TreeRoot { sequence: Sequence(sequence), ..TreeRoot::default() }
+    }
+
+    /// Pages of a commit that was overwritten while a checkpoint was under way were pinned for the
+    /// readers of the generation that the checkpoint ended, and not for those of the one it began: a
+    /// reader that had taken the published sequence before the overwrite and the layers after the
+    /// checkpoint saw the block, and lost its pages to somebody else one checkpoint later.
+    #[test]
+    fn what_is_overwritten_during_a_checkpoint_stays_pinned_for_readers_of_the_next() {
+        let shared = Shared::new();
+        let mut layered = Layered::new(Arc::clone(&shared));
+        layered.freeze();
+        layered.insert(b"name", &entry(2, 100), &[]).expect("room");
+        shared.publish(Sequence(2));
+        let published = shared.published.load(Ordering::Acquire);
+        layered.retire(Extent::new(PageIndex(100), 1));
+        layered.insert(b"name", &entry(3, 200), &[]).expect("room");
+        layered.folded(root(1));
+        let late = View { layers: shared.layers.load_full(), sequence: published };
+        shared.publish(Sequence(3));
+        let seen = late.pending(b"name").expect("the reader sees the block");
+        assert_eq!(seen.entry.value, Value::Extent { page: PageIndex(100) });
+        layered.freeze();
+        layered.folded(root(3));
+        let run = Extent::new(PageIndex(90), 20);
+        assert!(layered.pinned(run).is_some(), "the reader's page would be handed out");
+        drop(late);
+        assert_eq!(layered.pinned(run), None);
+    }
+
+    /// Runs that lie across each other, as a commit that failed leaves them, hid pinned pages from a
+    /// search that took their ends for sorted.
+    #[test]
+    fn runs_across_each_other_pin_all_their_pages() {
+        let shared = Shared::new();
+        let mut layered = Layered::new(Arc::clone(&shared));
+        let reader = shared.view();
+        layered.freeze();
+        for (start, pages) in [(100, 10), (105, 2), (120, 1), (300, 1)] {
+            layered.retire(Extent::new(PageIndex(start), pages));
+        }
+        layered.folded(root(1));
+        for page in 100..110 {
+            assert!(layered.pinned(Extent::new(PageIndex(page), 1)).is_some(), "page {page}");
+        }
+        assert_eq!(layered.pinned(Extent::new(PageIndex(110), 10)), None);
+        drop(reader);
+    }
+}

@@ -60,7 +60,11 @@ fn at_most_one_allocation_an_update_after_warm_up() {
     }
     for durability in [Durability::Buffered, Durability::Durable] {
         let counted = calls(|| update(&store, &names, &value, durability));
-        assert!(counted <= names.len() as u64, "{counted} allocations for {} {durability:?} updates", names.len());
+        assert!(
+            counted <= names.len() as u64,
+            "{counted} allocations for {} {durability:?} updates",
+            names.len()
+        );
         store.checkpoint().expect("checkpoint");
     }
     let counted = calls(|| {

@@ -1,6 +1,6 @@
 //! Every operation once, then again after a reopen.
 
-use crate::support::{Place, assert_clean, bytes};
+use crate::support::{Place, assert_clean, block_on, bytes};
 use blockyard::{Durability, Error, OpenError, OpenOptions, PutOptions, Store};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
@@ -8,7 +8,8 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 fn values_of_every_size_come_back_before_and_after_a_reopen() {
     let place = Place::new();
     let store = place.create();
-    let sizes = [0, 1, 255, 1024, 1025, 4095, 4096, 4097, 65_536, 65_537, 300_000, 1 << 20, (1 << 20) + 1, 5_000_001];
+    let sizes =
+        [0, 1, 255, 1024, 1025, 4095, 4096, 4097, 65_536, 65_537, 300_000, 1 << 20, (1 << 20) + 1, 5_000_001];
     for (index, &size) in sizes.iter().enumerate() {
         store.put(format!("block/{size:08}"), bytes(index as u64, size)).expect("put");
     }
@@ -70,7 +71,13 @@ fn an_iterator_meets_itself_in_the_middle() {
     let place = Place::new();
     let store = place.create();
     for index in 0..100 {
-        store.put_with(format!("{index:03}"), "x", PutOptions { tag: index, durability: Some(Durability::Buffered) }).expect("put");
+        store
+            .put_with(
+                format!("{index:03}"),
+                "x",
+                PutOptions { tag: index, durability: Some(Durability::Buffered) },
+            )
+            .expect("put");
         if index == 50 {
             store.checkpoint().expect("checkpoint");
         }
@@ -235,24 +242,6 @@ fn tickets_are_waited_on_awaited_and_dropped() {
     store.flush().expect("flush");
     for name in ["waited", "awaited", "dropped"] {
         assert!(store.exists(name).expect("exists"), "{name}");
-    }
-}
-
-/// The least executor there is: the waker unparks this thread.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
-            std::task::Poll::Ready(output) => return output,
-            std::task::Poll::Pending => std::thread::park(),
-        }
     }
 }
 

@@ -29,7 +29,10 @@ fn what_is_not_a_blockyard_file_is_told_and_left_alone() {
     }
     assert!(matches!(Store::create(&place.path), Err(OpenError::AlreadyExists(_))));
     let options = OpenOptions::new().create(true);
-    assert!(matches!(options.open(&place.path), Err(OpenError::NotBlockyard(_))), "create does not overwrite");
+    assert!(
+        matches!(options.open(&place.path), Err(OpenError::NotBlockyard(_))),
+        "create does not overwrite"
+    );
 }
 
 #[test]

@@ -2,5 +2,6 @@
 
 mod basics;
 mod failures;
+mod regressions;
 mod support;
 mod threads;

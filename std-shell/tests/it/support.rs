@@ -1,6 +1,7 @@
 //! What the tests share.
 
 use blockyard::{OpenOptions, Store};
+use std::future::Future;
 use std::path::PathBuf;
 
 /// A directory that is removed at the end, and a path in it.
@@ -36,4 +37,22 @@ pub(crate) fn assert_clean(store: &Store) {
     let report = store.verify(|_| {}).expect("verification runs");
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(report.leaked_pages, 0, "{report:?}");
+}
+
+/// The least executor there is: the waker unparks this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
 }

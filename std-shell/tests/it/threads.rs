@@ -90,7 +90,8 @@ fn every_snapshot_shows_whole_batches_whatever_goes_on() {
                     if held.len() > 12 {
                         let (old, group) = held.swap_remove((round % 7) as usize);
                         check(|name| old.get(name).expect("get"), group);
-                        let names: Vec<_> = old.prefix("group").map(|item| item.expect("item").name).collect();
+                        let names: Vec<_> =
+                            old.prefix("group").map(|item| item.expect("item").name).collect();
                         assert_eq!(names.len() as u64, GROUPS * MEMBERS);
                         assert!(names.is_sorted());
                     }
@@ -147,7 +148,8 @@ fn closing_under_load_answers_everyone() {
 #[test]
 fn transactions_of_many_threads_add_up() {
     let place = Place::new();
-    let store = OpenOptions::new().create(true).durability(Durability::Buffered).open(&place.path).expect("store");
+    let store =
+        OpenOptions::new().create(true).durability(Durability::Buffered).open(&place.path).expect("store");
     store.put("counter", 0_u64.to_le_bytes()).expect("put");
     std::thread::scope(|scope| {
         for _ in 0..4 {
