@@ -210,7 +210,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             sink.problem(Some(key.name), Problem::Damaged(damage));
         }
         self.verify_used(extent, Some(key.name), sink, report)?;
-        sink.checked(key.name, key.chunk == 0, bytes);
+        sink.checked(key.name, key.chunk == 0, if inside { bytes } else { 0 });
         Ok(())
     }
 
