@@ -6,6 +6,7 @@ mod embedded;
 mod hostile;
 mod crash;
 mod crash_device;
+mod faults;
 mod large;
 mod model;
 mod rename;
