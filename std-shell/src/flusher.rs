@@ -4,7 +4,6 @@
 use crate::error::Error;
 use crate::inner::Inner;
 use blockyard_core::store::Progress;
-use parking_lot::MutexGuard;
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
@@ -100,7 +99,7 @@ fn advance(inner: &Inner) {
             return;
         }
         let progress = locked.engine.checkpoint_step();
-        MutexGuard::unlock_fair(locked);
+        locked.give_way();
         match progress {
             Ok(Progress::Working) => {}
             Ok(progress) => {

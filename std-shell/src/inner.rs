@@ -100,6 +100,41 @@ impl Outcome {
     }
 }
 
+/// The engine, locked. A panic while it is held may have left a change half made: nothing is written
+/// any more, as after a failed write.
+pub(crate) struct EngineGuard<'a> {
+    guard: MutexGuard<'a, Locked>,
+    broken: &'a AtomicBool,
+}
+
+impl EngineGuard<'_> {
+    /// Lets whoever waits for the engine have it first.
+    pub(crate) fn give_way(mut self) {
+        MutexGuard::bump(&mut self.guard);
+    }
+}
+
+impl std::ops::Deref for EngineGuard<'_> {
+    type Target = Locked;
+    fn deref(&self) -> &Locked {
+        &self.guard
+    }
+}
+
+impl std::ops::DerefMut for EngineGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Locked {
+        &mut self.guard
+    }
+}
+
+impl Drop for EngineGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.broken.store(true, Ordering::Release);
+        }
+    }
+}
+
 /// What the flusher sleeps on.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
@@ -121,6 +156,8 @@ pub(crate) struct Inner {
     pub(crate) signal: Mutex<Signal>,
     pub(crate) signalled: Condvar,
     pub(crate) closed: AtomicBool,
+    /// A thread panicked while it held the engine.
+    broken: AtomicBool,
     pub(crate) read_only: bool,
     pub(crate) durability: Durability,
     pub(crate) flush_operations: usize,
@@ -168,6 +205,7 @@ impl Inner {
             signal: Mutex::default(),
             signalled: Condvar::new(),
             closed: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             read_only: options.read_only,
             durability: options.durability,
             flush_operations: options.flush_operations.max(1),
@@ -192,9 +230,22 @@ impl Inner {
     }
 
     /// The engine, if the store is open.
-    pub(crate) fn engine(&self) -> Result<MutexGuard<'_, Locked>> {
-        let locked = self.locked.lock();
-        if locked.closed { Err(Error::Closed) } else { Ok(locked) }
+    pub(crate) fn engine(&self) -> Result<EngineGuard<'_>> {
+        let locked = self.lock();
+        if locked.closed {
+            return Err(Error::Closed);
+        }
+        if self.broken.load(Ordering::Acquire) { Err(Error::Poisoned) } else { Ok(locked) }
+    }
+
+    /// The engine, open or not.
+    fn lock(&self) -> EngineGuard<'_> {
+        EngineGuard { guard: self.locked.lock(), broken: &self.broken }
+    }
+
+    /// Forgets a write that was under way, whatever state the store is in.
+    pub(crate) fn end_staged(&self) {
+        self.lock().engine.end_staged();
     }
 
     /// The newest view.
@@ -254,8 +305,11 @@ impl Inner {
     /// for it, then the view.
     pub(crate) fn lead(&self, group: &mut Led<'_>) {
         self.await_company(group);
-        let mut guard = self.locked.lock();
+        let mut guard = self.lock();
         let locked = &mut *guard;
+        if self.broken.load(Ordering::Acquire) {
+            return group.poison(Error::Poisoned);
+        }
         if locked.closed {
             while let Some((member, request)) = group.take() {
                 self.reclaim(request);
@@ -462,7 +516,7 @@ impl Inner {
             let target = *target.get_or_insert(locked.engine.sequence());
             let progress = locked.engine.checkpoint_step()?;
             let folded = progress == Progress::Done && locked.engine.root().sequence >= target;
-            MutexGuard::unlock_fair(locked);
+            locked.give_way();
             if folded || progress == Progress::Idle {
                 return Ok(());
             }
@@ -476,8 +530,8 @@ impl Inner {
         }
         self.queue.close();
         self.queue.drain(|group| self.lead(group));
-        let mut locked = self.locked.lock();
-        let poisoned = locked.engine.is_poisoned();
+        let mut locked = self.lock();
+        let poisoned = locked.engine.is_poisoned() || self.broken.load(Ordering::Acquire);
         let result = if self.read_only || poisoned { Ok(()) } else { Self::settle(&mut locked.engine) };
         locked.closed = true;
         result?;

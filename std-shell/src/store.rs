@@ -94,7 +94,8 @@ impl OpenOptions {
         if recovery.records > 0 || recovery.torn_tail {
             tracing::info!(records = recovery.records, torn_tail = recovery.torn_tail, "journal replayed");
         }
-        Ok(Store { handle: Arc::new(self.start(engine, shared, device, path, recovery)) })
+        let handle = self.start(engine, shared, device, path, recovery).map_err(io)?;
+        Ok(Store { handle: Arc::new(handle) })
     }
 
     /// Opens and locks the file, and says whether it is new. A creator that failed takes its file away:
@@ -200,27 +201,26 @@ impl OpenOptions {
         device: FileDevice,
         path: &Path,
         recovery: Recovery,
-    ) -> Handle {
+    ) -> std::io::Result<Handle> {
         let verify = self.verify_writes && !self.read_only;
         let (sender, receiver) = verifier::Sender::new();
         let inner = Arc::new(Inner::new(engine, shared, device, self, verify.then_some(sender)));
         let mut threads = Vec::new();
         if !self.read_only {
             let weak = Arc::downgrade(&inner);
-            threads.extend(spawn("blockyard-flush", move || flusher::run(&weak)));
+            threads.push(spawn("blockyard-flush", move || flusher::run(&weak))?);
         }
         if verify {
             let weak = Arc::downgrade(&inner);
-            threads.extend(spawn("blockyard-verify", move || verifier::run(&weak, &receiver)));
+            threads.push(spawn("blockyard-verify", move || verifier::run(&weak, &receiver))?);
         }
-        Handle { inner, path: path.to_owned(), recovery, threads }
+        Ok(Handle { inner, path: path.to_owned(), recovery, threads })
     }
 }
 
-/// A background thread; without one the store works, more slowly.
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.inspect_err(|error| tracing::warn!(%error, name, "a background thread could not start")).ok()
+/// A background thread. Without it nobody would commit what is only awaited, so opening fails.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 /// The page size in the first superblock copy that can be read; checked by the engine afterwards.
@@ -574,7 +574,8 @@ impl Store {
 
     /// Reads and verifies every page and every block, and compares the free map with what is in use.
     /// Folds the journal in first, unless the store is read-only. Commits wait meanwhile, reads do
-    /// not.
+    /// not; `progress` must not write to the store or ask for its statistics, and if it panics the store
+    /// refuses writes from then on.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read. Damage is not an error: it is in the report.

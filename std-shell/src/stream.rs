@@ -113,7 +113,8 @@ impl Seek for BlockReader {
 }
 
 /// Writes a block chunk by chunk; the chunks go to the file as they fill, and nothing is seen of
-/// them before [`finish`](Self::finish). Dropped without it, nothing is left behind.
+/// them before [`finish`](Self::finish). Dropped without it, nothing is left behind. While a writer is
+/// open, pages that are freed are not used again, and the file may grow.
 #[derive(Debug)]
 pub struct BlockWriter {
     inner: Arc<Inner>,
@@ -261,7 +262,7 @@ impl Write for BlockWriter {
 impl Drop for BlockWriter {
     fn drop(&mut self) {
         if self.staged {
-            self.inner.locked.lock().engine.end_staged();
+            self.inner.end_staged();
         }
     }
 }

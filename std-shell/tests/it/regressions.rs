@@ -413,3 +413,25 @@ fn a_tree_that_leads_to_one_leaf_again_and_again_ends_in_an_error() {
         assert!(matches!(end, Some(Err(Error::Corrupted { .. }))), "{end:?} after {steps} steps");
     }
 }
+
+/// A thread that panicked while it held the engine left it to the next one, who went on syncing and
+/// checkpointing whatever was half done. Now nothing is written any more, reads go on, and a reopen
+/// recovers what was acknowledged.
+#[test]
+fn a_panic_under_the_engine_lock_ends_all_writing() {
+    let place = Place::new();
+    let store = place.create();
+    store.put("before", "x").expect("put");
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        store.verify(|_| panic!("by a callback")).map(drop)
+    }));
+    assert!(panicked.is_err());
+    assert!(matches!(store.put("after", "x"), Err(Error::Poisoned)));
+    assert!(matches!(store.checkpoint(), Err(Error::Poisoned)));
+    assert_eq!(store.get("before").expect("get").as_deref(), Some(&b"x"[..]));
+    assert!(matches!(store.close(), Err(Error::Poisoned)));
+    let store = place.open();
+    assert_eq!(store.get("before").expect("get").as_deref(), Some(&b"x"[..]));
+    assert!(!store.exists("after").expect("exists"));
+    assert_clean(&store);
+}
