@@ -13,9 +13,14 @@ const IDLE: Duration = Duration::from_millis(20);
 /// How long a thread sleeps before it looks whether its store is still there.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long a checkpoint that was refused (no room, a damaged page) is not tried again: it would read
+/// and pack everything once more.
+const REST: Duration = Duration::from_secs(1);
+
 /// Runs until the store is closed or dropped.
 pub(crate) fn run(store: &Weak<Inner>) {
     let mut idle = false;
+    let mut refused: Option<Instant> = None;
     loop {
         let Some(inner) = store.upgrade() else { return };
         let due = match sleep(&inner, idle) {
@@ -32,7 +37,9 @@ pub(crate) fn run(store: &Weak<Inner>) {
         if due {
             sync(&inner);
         }
-        advance(&inner);
+        if refused.is_none_or(|at| at.elapsed() >= REST) {
+            refused = advance(&inner).err().map(|Refused| Instant::now());
+        }
     }
 }
 
@@ -91,12 +98,15 @@ fn seal(inner: &Inner) {
     }
 }
 
+/// A checkpoint did not succeed.
+struct Refused;
+
 /// Brings a checkpoint that is due to its end, a step at a time.
-fn advance(inner: &Inner) {
+fn advance(inner: &Inner) -> Result<(), Refused> {
     loop {
-        let Ok(mut locked) = inner.engine() else { return };
+        let Ok(mut locked) = inner.engine() else { return Ok(()) };
         if locked.engine.is_poisoned() || !locked.engine.wants_checkpoint() {
-            return;
+            return Ok(());
         }
         let progress = locked.engine.checkpoint_step();
         locked.give_way();
@@ -104,11 +114,11 @@ fn advance(inner: &Inner) {
             Ok(Progress::Working) => {}
             Ok(progress) => {
                 tracing::debug!(?progress, "checkpoint");
-                return;
+                return Ok(());
             }
             Err(error) => {
                 tracing::warn!(%error, "a checkpoint did not succeed");
-                return;
+                return Err(Refused);
             }
         }
     }
