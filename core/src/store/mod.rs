@@ -28,14 +28,17 @@ mod host;
 mod io;
 mod open;
 mod read;
+mod recover;
+mod replay;
 mod space;
 mod stream;
 mod verify;
 
 pub use checkpoint::Progress;
 pub use io::Counters;
-pub use open::{CreateOptions, OpenOptions, Recovery};
+pub use open::{CreateOptions, OpenOptions};
 pub use read::{BlockInfo, BlockLocation, BlockReader, StreamError, record_info};
+pub use recover::Recovery;
 pub use space::Memory;
 pub use stream::{BlockWriter, StagedChunk};
 pub use verify::{FreeSpace, Problem, VerifyReport, VerifySink};

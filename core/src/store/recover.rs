@@ -1,0 +1,245 @@
+//! Finding out, after a crash, what the journal holds, and making it the durable state.
+//!
+//! 1. Only records of the superblock's epoch that continue its chain of digests are believed.
+//! 2. A chain that ends before a commit that a later record calls durable is damage, not a torn tail.
+//! 3. What was found is folded into a checkpoint of a new epoch before anything else is written, and
+//!    what no sync is known to have covered is copied to fresh pages on the way.
+
+use super::io::Io;
+use super::open::NUMBERS_END;
+use super::{Store, space};
+use crate::device::BlockDevice;
+use crate::digest::Digest;
+use crate::error::{Damage, OpenError, Structure};
+use crate::format::{RecordHeader, U64, record_kind};
+use crate::ids::Sequence;
+use crate::journal::{Journal, RingReader};
+use crate::overlay::Overlay;
+
+/// What opening found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Journal records replayed.
+    pub records: u64,
+    /// The last commit before replay and after it.
+    pub from: Sequence,
+    /// The last commit that was recovered.
+    pub to: Sequence,
+    /// The highest commit that is known to have been durable.
+    pub watermark: Sequence,
+    /// A record behind the last good one was torn, or its values were: it was never answered durable
+    /// and is discarded.
+    pub torn_tail: bool,
+    /// With `salvage`: the place of the damage that recovery stopped at.
+    pub damage: Option<Damage>,
+}
+
+/// Where a walk through the journal ended.
+struct Walk {
+    head: u64,
+    chain: Digest,
+    sequence: u64,
+    watermark: u64,
+    records: u64,
+    /// Allocation as of the last record.
+    last: Option<RecordHeader>,
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    pub(super) fn ring(&mut self) -> Result<RingReader<'_, Io<D>>, OpenError<D::Error>> {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = space.ok_or(OpenError::WorkspaceTooSmall)?.transfer;
+        Ok(RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window))
+    }
+
+    /// Brings the overlay to the state of the last whole commit in the journal.
+    pub(super) fn replay(&mut self, salvage: bool) -> Result<Recovery, OpenError<D::Error>> {
+        let from = self.sequence;
+        let found = self.walk()?;
+        let witness = self.witness(&found)?;
+        let mut damage = None;
+        if witness > found.sequence {
+            let place = Damage { what: Structure::Journal, offset: self.ring_offset(found.head) };
+            if !salvage {
+                return Err(OpenError::Corrupted(place));
+            }
+            damage = Some(place);
+        }
+        let mut torn_tail = damage.is_none() && self.is_torn(&found)?;
+        let mut end = Walk { records: 0, ..self.start() };
+        while end.records < found.records {
+            let Some((header, position)) = self.next_record(&end)? else { break };
+            // A seal has no operations, but it too says how long the file is.
+            match self.replay_record(&header, position, found.watermark) {
+                Ok(true) => {}
+                Ok(false) => {
+                    torn_tail = true;
+                    break;
+                }
+                Err(OpenError::Corrupted(place)) if salvage => {
+                    damage = Some(place);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            end.take(&header, position);
+        }
+        self.sequence = Sequence(end.sequence);
+        self.durable = Sequence(found.watermark.min(end.sequence));
+        self.journal = Journal::new(end.head, end.chain, self.journal.tail, &self.geometry);
+        if let Some(last) = &end.last {
+            self.pages = last.pages.get().max(self.pages);
+            let wrapped = last.wrapped.get() == 1;
+            self.map.resume(last.cursor.get(), last.limit.get(), wrapped, self.pages, &self.geometry);
+        }
+        let (records, to, watermark) = (end.records, self.sequence, self.durable);
+        Ok(Recovery { records, from, to, watermark, torn_tail, damage })
+    }
+
+    fn start(&self) -> Walk {
+        Walk {
+            head: self.superblock.journal_position.get(),
+            chain: Digest(self.superblock.chain),
+            sequence: self.superblock.sequence.get(),
+            watermark: self.superblock.sequence.get(),
+            records: 0,
+            last: None,
+        }
+    }
+
+    pub(super) fn ring_offset(&self, position: u64) -> u64 {
+        self.geometry.journal_offset() + position % self.geometry.journal_length()
+    }
+
+    /// Follows the chain of whole records from the superblock on.
+    fn walk(&mut self) -> Result<Walk, OpenError<D::Error>> {
+        let mut walk = self.start();
+        while let Some((header, position)) = self.next_record(&walk)? {
+            let meta_at = position + RecordHeader::SIZE as u64;
+            let meta = u64::from(header.meta_length.get());
+            let digest = self.ring()?.digest(meta_at, meta).map_err(OpenError::Device)?;
+            if digest.0 != header.meta_digest {
+                break;
+            }
+            walk.take(&header, position);
+        }
+        Ok(walk)
+    }
+
+    /// The header of the record that follows, if it is whole and continues the chain, and its place.
+    fn next_record(&mut self, walk: &Walk) -> Result<Option<(RecordHeader, u64)>, OpenError<D::Error>> {
+        let unit = self.geometry.unit() as u64;
+        let length = self.geometry.journal_length();
+        let start = self.superblock.journal_position.get();
+        let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
+        let places = [walk.head.next_multiple_of(8), walk.head.next_multiple_of(unit)];
+        for position in places {
+            if position + RecordHeader::SIZE as u64 > start + length {
+                continue;
+            }
+            let header = self.ring()?.header(position).map_err(OpenError::Device)?;
+            let follows = |header: &RecordHeader| {
+                let first = if header.kind.get() == record_kind::SEAL { walk.sequence } else { walk.sequence + 1 };
+                matches!(header.kind.get(), record_kind::COMMIT | record_kind::SEAL)
+                    && header.file_id == file_id
+                    && header.epoch.get() == epoch
+                    && header.previous == walk.chain.0
+                    && header.first_sequence.get() == first
+                    && (first..NUMBERS_END).contains(&header.sequence.get())
+                    && header.watermark.get() <= header.sequence.get()
+                    && position + header.record_length() <= start + length
+                    && header.pages.get() <= self.geometry.max_pages()
+                    && header.cursor.get() <= header.pages.get()
+                    && header.limit.get() <= header.pages.get()
+            };
+            if let Some(header) = header.filter(follows) {
+                return Ok(Some((header, position)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The highest watermark that any later record of this epoch carries: proof that commits up to it
+    /// were durable, even if the chain breaks before them.
+    fn witness(&mut self, walk: &Walk) -> Result<u64, OpenError<D::Error>> {
+        let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
+        let unit = self.geometry.unit() as u64;
+        let end = self.superblock.journal_position.get() + self.geometry.journal_length();
+        let mut position = walk.head.next_multiple_of(unit);
+        let mut highest = 0;
+        let mut ring = self.ring()?;
+        while position + unit <= end {
+            let header = ring.header(position).map_err(OpenError::Device)?;
+            let ours = |header: &RecordHeader| {
+                header.file_id == file_id && header.epoch.get() == epoch && header.sequence.get() > walk.sequence
+            };
+            if let Some(header) = header.filter(ours) {
+                highest = highest.max(header.watermark.get());
+            }
+            position += unit;
+        }
+        Ok(highest)
+    }
+
+    /// Whether something was begun behind the last whole record.
+    fn is_torn(&mut self, walk: &Walk) -> Result<bool, OpenError<D::Error>> {
+        let unit = self.geometry.unit() as u64;
+        let end = self.superblock.journal_position.get() + self.geometry.journal_length();
+        let epoch = self.superblock.epoch.get();
+        for position in [walk.head.next_multiple_of(8), walk.head.next_multiple_of(unit)] {
+            if position + RecordHeader::SIZE as u64 > end {
+                continue;
+            }
+            let mut bytes = [0; RecordHeader::SIZE];
+            self.ring()?.read(position, &mut bytes).map_err(OpenError::Device)?;
+            let begun = RecordHeader::read(&bytes).is_some_and(|header| {
+                header.magic == RecordHeader::MAGIC
+                    && header.position.get() == position
+                    && header.epoch.get() == epoch
+            });
+            if begun {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Makes the recovered state durable under a new epoch, whatever the medium holds of it.
+    pub(super) fn settle_recovery(&mut self, recovery: &Recovery) -> Result<(), OpenError<D::Error>> {
+        // The newest superblock could be read; that does not mean that the medium has it.
+        if !self.io.reads_come_from_medium() {
+            let newest = self.superblock;
+            for copy in [0, 1] {
+                self.write_superblock(&newest, &[copy])?;
+                self.io.sync().map_err(OpenError::Device)?;
+            }
+        }
+        if self.active.entries > 0 {
+            let watermark = if self.io.reads_come_from_medium() { recovery.to } else { recovery.watermark };
+            self.begin_checkpoint(Some(watermark));
+            self.checkpoint()?;
+            return Ok(());
+        }
+        let mut next = self.superblock;
+        next.generation = U64::new(next.generation.get() + 1);
+        next.epoch = U64::new(next.epoch.get() + 1);
+        next.journal_position = U64::new(self.journal.head);
+        next.chain = self.journal.chain.0;
+        self.write_superblock(&next, &[0, 1])?;
+        self.io.sync().map_err(OpenError::Device)?;
+        self.journal.tail = self.journal.head;
+        self.superblock = next;
+        Ok(())
+    }
+}
+
+impl Walk {
+    fn take(&mut self, header: &RecordHeader, position: u64) {
+        self.head = position + header.record_length();
+        self.chain = Digest(header.digest);
+        self.sequence = header.sequence.get();
+        self.watermark = self.watermark.max(header.watermark.get());
+        self.records += 1;
+        self.last = Some(*header);
+    }
+}

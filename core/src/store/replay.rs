@@ -1,0 +1,246 @@
+//! Replaying the operations of one journal record.
+
+use super::{Store, space};
+use crate::batch::body_length;
+use crate::device::BlockDevice;
+use crate::digest::{Digest, Hasher};
+use crate::error::{Damage, OpenError, Structure};
+use crate::format::{ChunkRef, OpHeader, RecordHeader, op_kind};
+use crate::ids::PageIndex;
+use crate::journal::{RingReader, RingWindow};
+use crate::overlay::Overlay;
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    /// Puts a record's operations into the overlay. False, with nothing put, if its values are not
+    /// what it says and no sync is known to cover it.
+    pub(super) fn replay_record(
+        &mut self,
+        header: &RecordHeader,
+        position: u64,
+        watermark: u64,
+    ) -> Result<bool, OpenError<D::Error>> {
+        let above = header.sequence.get() > watermark;
+        let length = self.io.length().map_err(OpenError::Device)?;
+        if length < self.geometry.offset(header.pages.get()) {
+            let expected = self.geometry.offset(header.pages.get());
+            return if above { Ok(false) } else { Err(OpenError::Truncated { expected, actual: length }) };
+        }
+        if !self.overlay.has_room(header.operations.get() as usize) {
+            return Err(OpenError::WorkspaceTooSmall);
+        }
+        // Values first, so that a torn record leaves nothing behind.
+        if !self.each_operation(header, position, above, false)? {
+            if above {
+                return Ok(false);
+            }
+            let offset = self.ring_offset(position);
+            return Err(OpenError::Corrupted(Damage { what: Structure::Journal, offset }));
+        }
+        if self.each_operation(header, position, above, true)? {
+            return Ok(true);
+        }
+        let offset = self.ring_offset(position);
+        Err(OpenError::Corrupted(Damage { what: Structure::Journal, offset }))
+    }
+
+    /// Goes through a record's operations: checks their values (`!insert`), or puts them into the
+    /// overlay (`insert`). False if something is not what its digest says.
+    fn each_operation(
+        &mut self,
+        header: &RecordHeader,
+        position: u64,
+        above: bool,
+        insert: bool,
+    ) -> Result<bool, OpenError<D::Error>> {
+        let mut at = position + RecordHeader::SIZE as u64;
+        let end = at + u64::from(header.meta_length.get());
+        let (mut data_at, data_end) = (end, end + u64::from(header.data_length.get()));
+        let mut hasher = Hasher::new();
+        for _ in 0..header.operations.get() {
+            let mut bytes = [0; OpHeader::SIZE];
+            self.ring()?.read(at, &mut bytes).map_err(OpenError::Device)?;
+            hasher.update(&bytes);
+            let Some(head) = OpHeader::read(&bytes) else { return Ok(false) };
+            let name_length = usize::from(head.name_length.get());
+            let Some(body) = body_length(&head) else { return Ok(false) };
+            let body_at = at + OpHeader::SIZE as u64 + name_length as u64;
+            if name_length == 0 || name_length > self.geometry.max_name() || body_at.saturating_add(body) > end {
+                return Ok(false);
+            }
+            let mut location = [0; 8];
+            if matches!(head.kind, op_kind::CARRIED | op_kind::EXTENT) {
+                self.ring()?.read(body_at, &mut location).map_err(OpenError::Device)?;
+            }
+            let location = u64::from_le_bytes(location);
+            let sound = if insert {
+                self.insert_replayed(&head, at, (body_at, body), location, data_at, &mut hasher)?
+            } else {
+                self.values_sound(&head, body_at, location, (data_at, data_end), above)?
+            };
+            if head.kind == op_kind::CARRIED {
+                data_at = data_at.saturating_add(head.length.get());
+            }
+            if !sound {
+                return Ok(false);
+            }
+            at = body_at + body;
+        }
+        // What was put into the overlay is what the record's digest covers.
+        Ok(at == end && (!insert || hasher.finish().0 == header.meta_digest))
+    }
+
+    /// Whether the values of an operation are whole: those carried always, those in pages only if no
+    /// sync is known to cover them (else damage shows when they are read).
+    fn values_sound(
+        &mut self,
+        head: &OpHeader,
+        body_at: u64,
+        location: u64,
+        (data_at, data_end): (u64, u64),
+        above: bool,
+    ) -> Result<bool, OpenError<D::Error>> {
+        let length = head.length.get();
+        match head.kind {
+            op_kind::INLINE => Ok(length <= self.geometry.max_inline() as u64),
+            op_kind::CARRIED => {
+                if data_at.saturating_add(length) > data_end || !self.extent_sound(location, length, &[0; 32], false)? {
+                    return Ok(false);
+                }
+                let digest = self.ring()?.digest(data_at, length).map_err(OpenError::Device)?;
+                Ok(digest.0 == head.digest)
+            }
+            op_kind::EXTENT => self.extent_sound(location, length, &head.digest, above),
+            op_kind::CHUNKS => {
+                let chunk = u64::from(head.chunk_size.get());
+                for index in 0..length.div_ceil(chunk) {
+                    let mut bytes = [0; ChunkRef::SIZE];
+                    let at = body_at + index * ChunkRef::SIZE as u64;
+                    self.ring()?.read(at, &mut bytes).map_err(OpenError::Device)?;
+                    let Some(found) = ChunkRef::read(&bytes) else { return Ok(false) };
+                    let rest = (length - index * chunk).min(chunk);
+                    if !self.extent_sound(found.page.get(), rest, &found.digest, above)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(length > 0)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether an extent lies in the file and, if `check`, holds what its digest says.
+    fn extent_sound(
+        &mut self,
+        page: u64,
+        length: u64,
+        digest: &[u8; 32],
+        check: bool,
+    ) -> Result<bool, OpenError<D::Error>> {
+        let end = page.saturating_add(self.geometry.pages_for(length));
+        let file = self.io.length().map_err(OpenError::Device)?;
+        if page < self.geometry.first_group() || self.geometry.offset(end) > file {
+            return Ok(false);
+        }
+        if !check {
+            return Ok(true);
+        }
+        let digest_found = self.extent_digest(page, length).map_err(OpenError::Device)?;
+        Ok(digest_found.is_some_and(|found| found.0 == *digest))
+    }
+
+    /// Digest of the `length` bytes that start at page `page`; None without memory.
+    pub(super) fn extent_digest(&mut self, page: u64, length: u64) -> Result<Option<Digest>, D::Error> {
+        let start = self.geometry.offset(page);
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let Some(transfer) = space.map(|space| space.transfer) else { return Ok(None) };
+        self.ring_window = RingWindow::default();
+        let mut hasher = Hasher::new();
+        let mut done = 0;
+        while done < length {
+            let now = (length - done).min(transfer.len() as u64) as usize;
+            super::host::read_rounded(&mut self.io, start + done, &mut transfer[..now])?;
+            hasher.update(&transfer[..now]);
+            done += now as u64;
+        }
+        Ok(Some(hasher.finish()))
+    }
+
+    /// Puts one operation of a record into the overlay and its bytes into the record's hasher.
+    fn insert_replayed(
+        &mut self,
+        head: &OpHeader,
+        at: u64,
+        (body_at, body): (u64, u64),
+        location: u64,
+        data_at: u64,
+        hasher: &mut Hasher,
+    ) -> Result<bool, OpenError<D::Error>> {
+        let name_length = usize::from(head.name_length.get());
+        let mut name_buffer = [0; 1024];
+        let name = &mut name_buffer[..name_length];
+        self.ring()?.read(at + OpHeader::SIZE as u64, name).map_err(OpenError::Device)?;
+        hasher.update(name);
+        let carried = head.kind == op_kind::CARRIED;
+        let (from, length) = if carried {
+            hasher.update(&location.to_le_bytes());
+            (data_at, head.length.get())
+        } else {
+            (body_at, body)
+        };
+        let place = (from, PageIndex(location));
+        let needs_body = matches!(head.kind, op_kind::INLINE | op_kind::CARRIED | op_kind::CHUNKS);
+        if !needs_body {
+            if head.kind == op_kind::EXTENT {
+                hasher.update(&location.to_le_bytes());
+            }
+            self.insert(name, head, place, &[], Digest::default());
+            return Ok(true);
+        }
+        if !O::KEEPS_BODIES {
+            // One pass for the record's hasher, in pieces; the digest of the body on the way.
+            let mut own = Hasher::new();
+            let (mut position, mut rest) = (from, length);
+            let mut ring = self.ring()?;
+            while rest > 0 {
+                let piece = ring.peek(position, rest.min(1 << 20) as usize).map_err(OpenError::Device)?;
+                own.update(piece);
+                if !carried {
+                    hasher.update(piece);
+                }
+                position += piece.len() as u64;
+                rest -= piece.len() as u64;
+            }
+            drop(ring);
+            let digest = own.finish();
+            if carried && digest.0 != head.digest {
+                return Ok(false);
+            }
+            let body_digest = if carried { Digest::default() } else { digest };
+            self.insert(name, head, place, &[], body_digest);
+            return Ok(true);
+        }
+        // The body goes through the staging buffer, which holds no record during recovery.
+        let length = length as usize;
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let space = space.ok_or(OpenError::WorkspaceTooSmall)?;
+        let staging = space.staging.get_mut(..length).ok_or(OpenError::WorkspaceTooSmall)?;
+        RingReader::resume(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
+            .read(from, staging)
+            .map_err(OpenError::Device)?;
+        if !carried {
+            hasher.update(staging);
+        } else if Digest::of(staging).0 != head.digest {
+            return Ok(false);
+        }
+        self.insert_staged(name, head, place, length);
+        Ok(true)
+    }
+
+    /// Inserts an operation whose body lies at the start of the staging buffer.
+    fn insert_staged(&mut self, name: &[u8], head: &OpHeader, place: (u64, PageIndex), length: usize) {
+        let geometry = self.geometry;
+        let Some(space) = space::divide(self.buffer.as_mut(), &self.memory, &geometry) else { return };
+        let body = &space.staging[..length];
+        super::commit::insert_entry(&mut self.overlay, &mut self.active, &geometry, name, head, place, body, Digest::default());
+    }
+}
