@@ -29,7 +29,7 @@ const SMALL: Shape = Shape {
 const LARGE: Shape = Shape {
     page_size: 4096,
     journal_pages: 4,
-    chunk_pages: 1,
+    chunk_pages: 2,
     memory: Memory { levels: 4, map_pages: 6, staging: 16 << 10 },
     growth: 4,
     carry_max: 2000,
@@ -106,13 +106,13 @@ fn image(shape: &Shape) -> Image {
     let page = shape.page_size as usize;
     let mut model = Model::new();
     let inline = store.geometry().max_inline();
-    let small = if page == 512 { 30 } else { 40 };
+    let small = if page == 512 { 14 } else { 12 };
     for index in 0..small {
         let name = format!("a long prefix that makes the inner nodes fill up {index:03}").into_bytes();
         let value = bytes(index, inline - 20);
         put(&mut store, &name, &value, Buffered).unwrap();
         model.insert(name.clone(), (name.len() as u64, value));
-        if index % 8 == 7 {
+        if index % 6 == 5 {
             store.checkpoint().unwrap();
         }
     }
@@ -192,7 +192,7 @@ fn compare<O: Overlay>(store: &mut TestStore<O, Watched>, expected: &Model) -> b
             Err(error) => panic!("next_name: {error:?}"),
         }
     }
-    let mut buffer = vec![0; 16 << 10];
+    let mut buffer = vec![0; 32 << 10];
     for (name, (tag, value)) in expected {
         match store.info(name) {
             Ok(Some(info)) => assert_eq!((info.tag, info.length), (*tag, value.len() as u64)),
@@ -371,7 +371,8 @@ fn a_file_cut_off_is_told() {
                     }
                     Err(OpenError::Truncated { expected, actual }) => {
                         kinds[1] += 1;
-                        assert_eq!((expected, actual), (whole as u64, length as u64));
+                        assert_eq!(actual, length as u64);
+                        assert!(actual < expected && expected <= whole as u64, "{expected} of {whole}");
                     }
                     other => panic!("cut at {length}: {other:?}"),
                 }
@@ -426,8 +427,14 @@ fn what_is_not_a_store_is_told_by_its_own_error() {
         assert_eq!(found, GeometryError::ChunkSize(size));
     }
     for value in [0, 1, u64::MAX] {
-        assert_eq!(geometry(&|forge| forge.superblock.journal_offset = value.into()), GeometryError::Inconsistent);
-        assert_eq!(geometry(&|forge| forge.superblock.first_group = value.into()), GeometryError::Inconsistent);
+        assert_eq!(
+            geometry(&|forge| forge.superblock.journal_offset = value.into()),
+            GeometryError::Inconsistent
+        );
+        assert_eq!(
+            geometry(&|forge| forge.superblock.first_group = value.into()),
+            GeometryError::Inconsistent
+        );
         assert_eq!(geometry(&|forge| forge.superblock.pages = value.into()), GeometryError::Inconsistent);
     }
 }

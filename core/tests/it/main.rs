@@ -2,11 +2,13 @@
 #![cfg(not(loom))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod embedded;
-mod hostile;
+mod bounded;
 mod crash;
 mod crash_device;
+mod embedded;
 mod faults;
+mod fixture;
+mod hostile;
 mod large;
 mod model;
 mod rename;
