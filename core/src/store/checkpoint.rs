@@ -75,7 +75,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Freezes the active layer.
     pub(super) fn begin_checkpoint(&mut self, relocate_above: Option<Sequence>) {
         self.overlay.freeze();
-        let floor = self.reserve(&super::commit::Demand::default());
+        let floor = self.reserve(&super::room::Demand::default());
         self.frozen = core::mem::take(&mut self.active);
         self.map.begin(self.pages);
         self.checkpoint = Some(Checkpoint {

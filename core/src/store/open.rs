@@ -154,10 +154,20 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Opens a file, replays its journal and, unless read-only, makes what it found the durable
     /// state before anything else is written. Returns the store and what recovery found.
     ///
-    /// Reads four superblock copies, the journal ring at most three times, the values of commits
-    /// that no sync is known to cover, and for the checkpoint of a journal that is not empty the
-    /// registry paths of its names: nothing that grows with the number of blocks but the height of
-    /// the tree.
+    /// What it reads is bounded by the journal's length and the height of the tree, not by the number
+    /// of blocks or the size of the file:
+    ///
+    /// * always: four superblock copies, and the ring once, in search of records behind the last;
+    /// * with a journal that is not empty: the ring three times more (following the chain, checking the
+    ///   values, taking the operations in), and once the values in pages of their own that no sync is
+    ///   known to cover;
+    /// * unless read-only, for folding such a journal in: for each change at most two registry pages a
+    ///   level (its name's path, and a neighbour taken in by a node that came out nearly empty) and two
+    ///   free map pages a level; for a block of chunks that gives way also the leaves that hold its
+    ///   list; the values not covered once more, to be copied; and, if the overlay keeps no bodies, one
+    ///   piece of the transfer buffer for each value in the journal.
+    ///
+    /// After a clean close no page of the registry or the free map is read.
     ///
     /// # Errors
     /// See [`OpenError`]. Nothing is written before the file was found sound.

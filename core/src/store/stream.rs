@@ -1,7 +1,7 @@
 //! Writing blocks of any size, chunk by chunk.
 
 use super::commit::batch_error;
-use super::read::StreamError;
+use super::reader::StreamError;
 use super::{Durability, Store, space};
 use crate::batch::{Batch, GrowBytes};
 use crate::device::BlockDevice;

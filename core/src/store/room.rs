@@ -1,0 +1,201 @@
+//! Making room for a commit: in the overlay, the journal and the file.
+
+use super::Store;
+use crate::batch::{Batch, GrowBytes};
+use crate::device::BlockDevice;
+use crate::error::WriteError;
+use crate::format::{RecordHeader, op_kind};
+use crate::ids::Extent;
+use crate::overlay::Overlay;
+
+/// What a group of batches will take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Demand {
+    pub(super) operations: usize,
+    meta: u64,
+    carried: u64,
+    pages: u64,
+    /// The group only deletes.
+    deletes_only: bool,
+    /// Bytes of the longest value or list that a recovery would have to hold in memory.
+    longest_value: u64,
+    longest_list: u64,
+    longest_name: usize,
+}
+
+/// How a group goes into the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    /// One journal record that holds the values.
+    Carry,
+    /// Values to pages of their own, a journal record.
+    Place,
+    /// Values to pages of their own, a checkpoint.
+    Checkpoint,
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    pub(super) fn demand<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> Demand {
+        let page = self.geometry.page_size() as u64;
+        let mut demand = Demand { deletes_only: true, ..Demand::default() };
+        for batch in batches {
+            demand.operations += batch.len();
+            demand.meta += batch.meta.as_ref().len() as u64;
+            demand.carried += batch.carried;
+            demand.pages += (batch.data.as_ref().len() as u64).div_ceil(page);
+        }
+        for operation in batches.iter().flat_map(Batch::operations) {
+            let kind = operation.head.kind;
+            demand.deletes_only &= kind == op_kind::DELETE;
+            demand.longest_name = demand.longest_name.max(operation.name.len());
+            demand.longest_list = demand.longest_list.max(operation.body.len() as u64);
+            if kind == op_kind::CARRIED {
+                demand.longest_value = demand.longest_value.max(operation.head.length.get());
+            }
+        }
+        demand
+    }
+
+    /// Makes room in the overlay, the journal and the file, by checkpoints and growth, or refuses.
+    pub(super) fn admit<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        demand: &Demand,
+        batches: &[Batch<M, V>],
+    ) -> Result<Path, WriteError<D::Error>> {
+        let max = self.overlay.max_name();
+        if demand.longest_name > max {
+            return Err(WriteError::NameTooLong { length: demand.longest_name, max });
+        }
+        if !self.overlay.has_room(demand.operations) || self.takes_inherited(batches) {
+            self.checkpoint()?;
+            if !self.overlay.has_room(demand.operations) {
+                return Err(WriteError::BatchTooLarge);
+            }
+        }
+        // An overlay that keeps bodies takes each from a recovery in one piece.
+        let piece = self.memory.bytes_of_staging(self.geometry.page_size()) as u64;
+        let readable = |length: u64| !O::KEEPS_BODIES || length <= piece;
+        let listed = RecordHeader::SIZE as u64 + demand.meta;
+        let carries = demand.carried <= self.carry_max
+            && 2 * (listed + demand.carried) <= self.geometry.journal_length()
+            && readable(demand.longest_value);
+        let (mut path, record) =
+            if carries { (Path::Carry, listed + demand.carried) } else { (Path::Place, listed) };
+        let fits = readable(demand.longest_list) && demand.meta <= u64::from(u32::MAX) / 2;
+        if !fits || record > self.journal.room(&self.geometry) {
+            self.checkpoint()?;
+            if !fits || record > self.journal.room(&self.geometry) {
+                path = Path::Checkpoint;
+            }
+        }
+        if path == Path::Checkpoint && !O::KEEPS_BODIES {
+            return Err(WriteError::BatchTooLarge);
+        }
+        self.make_space(demand)?;
+        Ok(path)
+    }
+
+    /// Whether a name of the group has pages that are still another name's in the durable registry: a
+    /// checkpoint must settle whose they are before they are freed, and it must be durable, for a
+    /// replay of the journal sees all changes since the last one in one layer.
+    fn takes_inherited<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> bool {
+        self.active.inherited + self.frozen.inherited > 0
+            && batches.iter().flat_map(Batch::operations).any(|operation| {
+                operation.head.kind != op_kind::MOVE
+                    && self.pending_entry(operation.name).is_some_and(|entry| entry.inherited)
+            })
+    }
+
+    /// Sees to it that after this group a checkpoint still finds the pages it needs.
+    fn make_space(&mut self, demand: &Demand) -> Result<(), WriteError<D::Error>> {
+        let mut last_resort = false;
+        for _ in 0..4 {
+            let need = demand.pages + self.floor(demand);
+            if self.map.at.free >= need {
+                return Ok(());
+            }
+            // What a checkpoint gives back is worth it before the file grows by a step.
+            let stale = self.map.at.ahead.passed >= self.growth.min(self.pages / 4);
+            if stale && !last_resort && self.pending() > 0 {
+                last_resort = true;
+                self.checkpoint()?;
+                continue;
+            }
+            match self.with_host(None, |host| host.grow(need)) {
+                Ok(()) => self.map.keep(self.pages),
+                Err(WriteError::Full) if !last_resort => {
+                    last_resort = true;
+                    self.new_round()?;
+                }
+                result => result?,
+            }
+        }
+        Err(WriteError::Full)
+    }
+
+    /// Makes all free pages of the file available again.
+    fn new_round(&mut self) -> Result<(), WriteError<D::Error>> {
+        if self.pending() > 0 {
+            self.checkpoint()?;
+        }
+        self.map.restart(self.pages, &self.geometry);
+        Ok(())
+    }
+
+    /// Hands out `pages` consecutive pages such that a checkpoint still succeeds.
+    pub(super) fn run_of(&mut self, pages: u64) -> Result<Extent, WriteError<D::Error>> {
+        let demand = Demand { pages, ..Demand::default() };
+        self.make_space(&demand)?;
+        self.settled(&demand, |store, floor| {
+            store.with_host(None, |host| {
+                host.floor = floor;
+                host.allocate(pages, pages)
+            })
+        })
+    }
+
+    /// Does `work`, which takes pages for `demand` and leaves at least the free pages it is told. If
+    /// it fails, what it took is taken back; if the free pages ahead lie too scattered, a new round
+    /// may bring others.
+    pub(super) fn settled<R>(
+        &mut self,
+        demand: &Demand,
+        mut work: impl FnMut(&mut Self, u64) -> Result<R, WriteError<D::Error>>,
+    ) -> Result<R, WriteError<D::Error>> {
+        let mut again = true;
+        loop {
+            self.map.keep(self.pages);
+            let floor = self.floor(demand);
+            match work(self, floor) {
+                Err(error) => {
+                    self.map.take_back(self.pages, &self.geometry);
+                    if !again || !matches!(error, WriteError::Full) {
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+            again = false;
+            self.new_round()?;
+            self.make_space(demand)?;
+        }
+    }
+
+    /// Free pages that must be left when the values of a group have theirs: for the next checkpoint,
+    /// and, unless the group only deletes, for the deletion that makes room in a full store.
+    fn floor(&self, demand: &Demand) -> u64 {
+        let height = u64::from(self.superblock.height.get());
+        let spare = if demand.deletes_only { 0 } else { (self.pages / 64).clamp(4, 32) + 4 * height + 8 };
+        spare + self.reserve(demand)
+    }
+
+    /// Pages that folding everything pending and `demand` in takes at most, or nearly so.
+    pub(super) fn reserve(&self, demand: &Demand) -> u64 {
+        let height = u64::from(self.superblock.height.get());
+        let entries = self.pending() + demand.operations as u64;
+        let touched = (entries * (2 * height + 1)).min(self.superblock.tree_pages.get().saturating_mul(3) / 2);
+        let meta = self.active.meta + self.frozen.meta + demand.meta;
+        let fresh = meta.div_ceil(self.geometry.page_size() as u64) * 2;
+        touched + fresh + height + 2
+    }
+}
