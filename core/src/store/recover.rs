@@ -181,11 +181,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(highest)
     }
 
-    /// Whether something was begun behind the last whole record.
+    /// Whether something was begun behind the last whole record. Of what says so one part may be
+    /// damaged: else a flipped bit in the magic of the last commit would lose it without a word.
     fn is_torn(&mut self, walk: &Walk) -> Result<bool, OpenError<D::Error>> {
         let unit = self.geometry.unit() as u64;
         let end = self.superblock.journal_position.get() + self.geometry.journal_length();
-        let epoch = self.superblock.epoch.get();
+        let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
         for position in [walk.head.next_multiple_of(8), walk.head.next_multiple_of(unit)] {
             if position + RecordHeader::SIZE as u64 > end {
                 continue;
@@ -193,9 +194,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let mut bytes = [0; RecordHeader::SIZE];
             self.ring()?.read(position, &mut bytes).map_err(OpenError::Device)?;
             let begun = RecordHeader::read(&bytes).is_some_and(|header| {
-                header.magic == RecordHeader::MAGIC
-                    && header.position.get() == position
-                    && header.epoch.get() == epoch
+                let ours = header.epoch.get() == epoch;
+                let here = [header.position.get() == position, header.previous == walk.chain.0];
+                let signs = [here[0], here[1], ours, header.magic == RecordHeader::MAGIC, header.file_id == file_id];
+                // A whole record of an earlier epoch was discarded before.
+                here.contains(&true)
+                    && signs.iter().filter(|sign| **sign).count() >= 3
+                    && (ours || !header.is_valid())
             });
             if begun {
                 return Ok(true);

@@ -52,9 +52,7 @@ impl BuildSpace<'_> {
 
     fn level<E>(&mut self, level: usize) -> Result<&mut [u8], WriteError<E>> {
         let size = 2 * self.page_size();
-        self.levels
-            .get_mut(level * size..(level + 1) * size)
-            .ok_or(WriteError::WorkspaceTooSmall)
+        self.levels.get_mut(level * size..(level + 1) * size).ok_or(WriteError::WorkspaceTooSmall)
     }
 }
 
@@ -192,7 +190,8 @@ impl Builder {
         let mut key = [0; InternalCell::SIZE + 1024];
         let (first, _) = staged_cell(buffer, 0);
         let found = if level == 0 { leaf_key(first) } else { inner_key(first) };
-        let found = found.filter(|found| found.name.len() <= key.len()).ok_or(WriteError::WorkspaceTooSmall)?;
+        let found =
+            found.filter(|found| found.name.len() <= key.len()).ok_or(WriteError::WorkspaceTooSmall)?;
         let (name, chunk) = match state.separator {
             0 => (found.name, found.chunk),
             kept => (&found.name[..kept.min(found.name.len())], 0),

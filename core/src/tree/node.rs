@@ -157,8 +157,7 @@ impl<'a> NodeView<'a> {
     #[must_use]
     pub fn child(&self, index: usize) -> Option<Child> {
         let cell = InternalCell::read(self.cell(index)?)?;
-        (self.level > 0)
-            .then_some(Child { page: PageIndex(cell.page.get()), digest: Digest(cell.digest) })
+        (self.level > 0).then_some(Child { page: PageIndex(cell.page.get()), digest: Digest(cell.digest) })
     }
 
     /// Record `index` of a leaf.

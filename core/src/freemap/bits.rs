@@ -1,0 +1,67 @@
+//! The bits and entries of map pages.
+
+use super::MapRef;
+use crate::digest::Digest;
+use crate::format::{MapEntry, MapHeader, U32, U64};
+use zerocopy::IntoBytes as _;
+
+pub(super) fn entry(page: &[u8], index: u64) -> MapRef {
+    let at = MapHeader::SIZE + index as usize * MapEntry::SIZE;
+    page.get(at..).and_then(MapEntry::read).map_or_else(MapRef::default, |entry| MapRef {
+        digest: Digest(entry.digest),
+        used: entry.used.get(),
+        slot: entry.slot.get(),
+    })
+}
+
+pub(super) fn set_entry(page: &mut [u8], index: u64, at: MapRef) {
+    let start = MapHeader::SIZE + index as usize * MapEntry::SIZE;
+    let entry = MapEntry {
+        digest: at.digest.0,
+        used: U64::new(at.used),
+        slot: U32::new(at.slot),
+        reserved: U32::new(0),
+    };
+    page[start..start + MapEntry::SIZE].copy_from_slice(entry.as_bytes());
+}
+
+/// The 64 bits of a map page that start at bit `64 * word`.
+pub(super) fn word(page: &[u8], word: u64) -> u64 {
+    let at = MapHeader::SIZE + word as usize * 8;
+    let mut bytes = [0; 8];
+    if let Some(found) = page.get(at..at + 8) {
+        bytes.copy_from_slice(found);
+    }
+    u64::from_le_bytes(bytes)
+}
+
+/// The first bit in `from..to` that is set (or clear).
+pub(super) fn next_bit(page: &[u8], from: u64, to: u64, set: bool) -> Option<u64> {
+    let mut at = from;
+    while at < to {
+        let bits = if set { word(page, at / 64) } else { !word(page, at / 64) };
+        let bits = bits >> (at % 64);
+        if bits != 0 {
+            let found = at + u64::from(bits.trailing_zeros());
+            return (found < to).then_some(found);
+        }
+        at = (at / 64 + 1) * 64;
+    }
+    None
+}
+
+/// Sets or clears `count` bits from `from` on; returns how many changed.
+pub(super) fn set_bits(page: &mut [u8], from: u64, count: u64, set: bool) -> u64 {
+    let mut changed = 0;
+    let (mut at, end) = (from, from + count);
+    while at < end {
+        let stop = end.min((at / 8 + 1) * 8);
+        let mask = (((1_u16 << (stop - at)) - 1) << (at % 8)) as u8;
+        let byte = &mut page[MapHeader::SIZE + (at / 8) as usize];
+        let new = if set { *byte | mask } else { *byte & !mask };
+        changed += u64::from((*byte ^ new).count_ones());
+        *byte = new;
+        at = stop;
+    }
+    changed
+}

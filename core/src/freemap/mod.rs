@@ -1,0 +1,318 @@
+//! The free map and the allocator over it.
+//!
+//! 1. One bit a page, in map pages of two slots each (A and B); entries above them hold digest,
+//!    slot and count of set bits, the superblock those of the top page. A checkpoint writes a
+//!    changed map page into the slot that the durable generation does not use.
+//! 2. Allocation reads the *durable* map only and moves forward only, from the cursor of the last
+//!    durable checkpoint to the end of the file and from the start to that cursor again. So what was
+//!    handed out since then is never met twice, and nothing freed since then is handed out, without
+//!    a list of either. When nothing is left ahead, a checkpoint starts the next round.
+//! 3. Pages that were handed out and never committed are free again after the next checkpoint,
+//!    because no bit was set for them.
+//! 4. A map page that was never written is all free.
+//! 5. A changed page in memory has its parent there, changed too: the path to the group at hand stays
+//!    in memory, and of the rest no page goes before the changed pages below it.
+
+mod allocate;
+mod bits;
+mod pages;
+
+use crate::device::BlockDevice;
+use crate::digest::Digest;
+use crate::error::WriteError;
+use crate::format::Geometry;
+use crate::ids::{Extent, PageIndex};
+pub(crate) use allocate::{Ahead, Allocator};
+use bits::next_bit;
+
+/// The most map pages that are kept in memory.
+pub(crate) const MAX_WINDOWS: usize = 128;
+
+/// The fewest that the free map can work with: three more than the levels above the bits, of which
+/// three come a long way.
+pub(crate) const MIN_WINDOWS: usize = 6;
+
+/// A pointer to a map page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MapRef {
+    pub(crate) digest: Digest,
+    pub(crate) used: u64,
+    /// 0 absent, 1 A, 2 B.
+    pub(crate) slot: u32,
+}
+
+/// The top page of a map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MapTop {
+    pub(crate) level: u32,
+    pub(crate) at: MapRef,
+}
+
+/// How a checkpoint under way changes the number of free pages ahead.
+#[derive(Clone, Copy, Debug, Default)]
+struct FoldCount {
+    /// Pages handed out since it began that it marks used.
+    used: u64,
+    /// Pages that it frees and the cursor has passed, and those that were ahead then.
+    behind: u64,
+    ahead: u64,
+    /// Pages that the cursor has gone since it began.
+    travel: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    level: u32,
+    index: u64,
+    slot: u32,
+    dirty: bool,
+    touched: u64,
+}
+
+/// Memory and device that the map's functions work with.
+pub(crate) struct MapSpace<'a, D> {
+    pub(crate) device: &'a mut D,
+    pub(crate) geometry: &'a Geometry,
+    /// Pages of memory for map pages.
+    pub(crate) windows: &'a mut [u8],
+}
+
+/// The state of the map and the allocator.
+#[derive(Clone, Debug)]
+pub(crate) struct FreeMap {
+    durable: MapTop,
+    next: MapTop,
+    windows: heapless::Vec<Window, MAX_WINDOWS>,
+    clock: u64,
+    /// The group whose bits are being changed.
+    group: u64,
+    pub(crate) at: Allocator,
+    /// Where allocation stood, and the pages of the file, after what must not be taken back.
+    kept: (Allocator, u64),
+    /// Where the commits that the checkpoint does not fold began.
+    mark: u64,
+    /// Writes under way whose pages no commit refers to yet: how many, and where the oldest began. A
+    /// checkpoint must not call those pages free.
+    staged: u32,
+    stage_mark: u64,
+}
+
+impl FreeMap {
+    pub(crate) fn new(durable: MapTop, cursor: u64, pages: u64, geometry: &Geometry) -> Self {
+        let ahead = Ahead::of(cursor);
+        let at = Allocator { cursor, ahead, since: ahead, stage: ahead, ..Allocator::default() };
+        let mut map = Self {
+            durable,
+            next: durable,
+            windows: heapless::Vec::new(),
+            clock: 0,
+            group: 0,
+            at,
+            kept: (at, pages),
+            mark: cursor,
+            staged: 0,
+            stage_mark: 0,
+        };
+        map.at.free = map.free_in_file(pages, geometry);
+        map.keep(pages);
+        map
+    }
+
+    /// Pages of the file that the durable map calls free, at least.
+    fn free_in_file(&self, pages: u64, geometry: &Geometry) -> u64 {
+        // With one map page it is known whether it is there and its slots are counted as used; with
+        // more, all of them are taken for missing.
+        let there =
+            if self.durable.level == 0 && self.durable.at.slot != 0 { geometry.reserved(0) } else { 0 };
+        pages
+            .saturating_sub(geometry.first_group())
+            .saturating_sub(self.durable.at.used)
+            .saturating_sub(geometry.reserved_in(geometry.groups(pages)) - there)
+    }
+
+    /// The durable map's top page.
+    pub(crate) const fn durable(&self) -> MapTop {
+        self.durable
+    }
+
+    /// Begins a checkpoint of all commits so far: changes go to the next map from here on.
+    pub(crate) fn begin(&mut self, pages: u64) {
+        self.next = self.durable;
+        (self.mark, self.at.since) = if self.staged > 0 {
+            (self.stage_mark, self.at.stage)
+        } else {
+            (self.at.cursor, Ahead::of(self.at.cursor))
+        };
+        self.at.fold = FoldCount::default();
+        self.keep(pages);
+    }
+
+    /// A write begins whose pages no commit refers to yet.
+    pub(crate) fn stage(&mut self, pages: u64) {
+        if self.staged == 0 {
+            (self.stage_mark, self.at.stage) = (self.at.cursor, Ahead::of(self.at.cursor));
+            self.keep(pages);
+        }
+        self.staged += 1;
+    }
+
+    /// Such a write was committed or given up.
+    pub(crate) fn unstage(&mut self) {
+        self.staged = self.staged.saturating_sub(1);
+        if self.staged == 0 {
+            self.at.stage = self.at.ahead;
+        }
+    }
+
+    /// The cursor that the checkpoint's superblock records.
+    pub(crate) const fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    /// The next map has become the durable one.
+    pub(crate) fn finish(&mut self, pages: u64, geometry: &Geometry) {
+        self.durable = self.next;
+        let FoldCount { used, behind, ahead, travel } = self.at.fold;
+        let freed = behind + ahead.min(travel);
+        for ahead in self.at.aheads() {
+            ahead.passed = (ahead.passed + freed).saturating_sub(used);
+        }
+        self.at.free = self.free_in_file(pages, geometry).saturating_sub(self.at.since.passed);
+        self.at.ahead = self.at.since;
+        self.keep(pages);
+    }
+
+    /// Gives the next map up, and what was handed out for it.
+    pub(crate) fn abandon(&mut self, pages: u64, geometry: &Geometry) {
+        self.next = self.durable;
+        self.windows.clear();
+        self.take_back(pages, geometry);
+        self.at.fold = FoldCount { travel: self.at.fold.travel, ..FoldCount::default() };
+        self.keep(pages);
+    }
+
+    /// What was handed out so far stays so.
+    pub(crate) fn keep(&mut self, pages: u64) {
+        self.kept = (self.at, pages);
+    }
+
+    /// Takes back what was handed out since [`keep`](Self::keep); nothing may refer to it.
+    pub(crate) fn take_back(&mut self, pages: u64, geometry: &Geometry) {
+        let then;
+        (self.at, then) = self.kept;
+        if then < pages {
+            self.grown(then, pages, geometry);
+        }
+    }
+
+    /// What [`take_back`](Self::take_back) goes back to.
+    pub(crate) const fn kept(&self) -> (Allocator, u64) {
+        self.kept
+    }
+
+    /// Takes back what was handed out since an earlier [`keep`](Self::keep).
+    pub(crate) fn take_back_to(&mut self, kept: (Allocator, u64), pages: u64, geometry: &Geometry) {
+        self.kept = kept;
+        self.take_back(pages, geometry);
+        self.keep(pages);
+    }
+
+    /// Begins a new round over all that the durable map calls free, which no checkpoint is needed for
+    /// when no commit waits for one. False if writes are staged.
+    pub(crate) fn restart(&mut self, pages: u64, geometry: &Geometry) -> bool {
+        if self.staged > 0 {
+            return false;
+        }
+        let ahead = Ahead::of(self.at.cursor);
+        let free = self.free_in_file(pages, geometry);
+        self.at = Allocator { ahead, since: ahead, stage: ahead, free, ..self.at };
+        self.keep(pages);
+        true
+    }
+
+    /// The checkpoint under way marks `pages` pages used that were handed out since it began.
+    pub(crate) fn count_folded(&mut self, pages: u64) {
+        self.at.fold.used += pages;
+    }
+
+    /// Whether the cursor has passed a page since the checkpoint under way began, or may have.
+    fn has_passed(&self, page: u64) -> bool {
+        let (mark, since) = (self.mark, self.at.since);
+        if since.wrapped {
+            since.limit != mark || page >= mark || page < self.at.cursor
+        } else {
+            (mark..self.at.cursor).contains(&page)
+        }
+    }
+
+    /// Takes note that the file has grown.
+    pub(crate) fn grown(&mut self, old: u64, new: u64, geometry: &Geometry) {
+        let slots = geometry.reserved_in(geometry.groups(new)) - geometry.reserved_in(geometry.groups(old));
+        let added = (new - old).saturating_sub(slots);
+        // Once wrapped, what lies between the cursor and the old end is in use or waits for a
+        // checkpoint, unless the limit is the old end: go on in the new part.
+        let jump = self.at.aheads().into_iter().any(|ahead| ahead.wrapped && ahead.limit != old);
+        if jump {
+            // At most so many free pages are left out.
+            let left = self.at.ahead.limit.saturating_sub(self.at.cursor);
+            self.at.advance(old, left);
+        }
+        for ahead in self.at.aheads() {
+            if ahead.wrapped {
+                ahead.limit = new;
+            }
+        }
+        self.at.free += added;
+    }
+
+    /// Whether all pages of `extent` are marked used in the durable map.
+    pub(crate) fn is_used<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        extent: Extent,
+    ) -> Result<bool, WriteError<D::Error>> {
+        let geometry = *space.geometry;
+        let mut page = extent.start.0;
+        while page < extent.end() {
+            let group = geometry.group_of(page);
+            let start = geometry.group_start(group);
+            let end = extent.end().min(start + geometry.group_pages());
+            let known = self.entry_of(space, self.durable, 0, group)?;
+            if known.slot == 0 {
+                return Ok(false);
+            }
+            let window = self.load(space, 0, group, known)?;
+            if next_bit(Self::page(space, window), page - start, end - start, false).is_some() {
+                return Ok(false);
+            }
+            page = end;
+        }
+        Ok(true)
+    }
+
+    /// Reads and verifies the map page of `group` and calls `each` with every run of set bits behind
+    /// the group's own map slots. Returns the number of set bits.
+    pub(crate) fn scan_group<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        group: u64,
+        mut each: impl FnMut(Extent),
+    ) -> Result<u64, WriteError<D::Error>> {
+        let geometry = *space.geometry;
+        let known = self.entry_of(space, self.durable, 0, group)?;
+        if known.slot == 0 {
+            return Ok(0);
+        }
+        let window = self.load(space, 0, group, known)?;
+        let page = Self::page(space, window);
+        let (mut at, stop) = (geometry.reserved(group), geometry.group_pages());
+        let mut used = at;
+        while let Some(first) = next_bit(page, at, stop, true) {
+            let end = next_bit(page, first, stop, false).unwrap_or(stop);
+            each(Extent::new(PageIndex(geometry.group_start(group) + first), end - first));
+            used += end - first;
+            at = end;
+        }
+        Ok(used)
+    }
+}

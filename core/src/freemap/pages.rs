@@ -1,0 +1,317 @@
+//! Map pages in memory: reading them, making the next checkpoint's versions, writing those out.
+
+use super::bits::{entry, set_bits, set_entry};
+use super::{FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, Window};
+use crate::device::BlockDevice;
+use crate::digest::Digest;
+use crate::error::{Damage, ReadError, Structure, WriteError};
+use crate::format::{MapHeader, U32, U64};
+use crate::ids::Extent;
+use zerocopy::IntoBytes as _;
+
+impl FreeMap {
+    fn find(&self, level: u32, index: u64, slot: u32) -> Option<usize> {
+        self.windows
+            .iter()
+            .position(|window| window.level == level && window.index == index && window.slot == slot)
+    }
+
+    pub(super) fn page<'w, D>(space: &'w MapSpace<'_, D>, window: usize) -> &'w [u8] {
+        let size = space.geometry.page_size();
+        &space.windows[window * size..(window + 1) * size]
+    }
+
+    fn page_mut<'w, D>(space: &'w mut MapSpace<'_, D>, window: usize) -> &'w mut [u8] {
+        let size = space.geometry.page_size();
+        &mut space.windows[window * size..(window + 1) * size]
+    }
+
+    /// A window, but not `but`, for a page that is not in memory; writes a changed page out if it must.
+    fn claim<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        window: Window,
+        but: Option<usize>,
+    ) -> Result<usize, WriteError<D::Error>> {
+        let capacity = (space.windows.len() / space.geometry.page_size()).min(MAX_WINDOWS);
+        if self.windows.len() < capacity && self.windows.push(window).is_ok() {
+            return Ok(self.windows.len() - 1);
+        }
+        let fanout = space.geometry.map_fanout();
+        let on_path = |w: &Window| w.dirty && w.index == self.group / fanout.saturating_pow(w.level);
+        let lowest = |a: &(usize, &Window)| (a.1.dirty, if a.1.dirty { a.1.level } else { 0 }, a.1.touched);
+        let others =
+            self.windows.iter().enumerate().filter(|(at, window)| !on_path(window) && Some(*at) != but);
+        let victim = others.min_by_key(lowest).map(|(at, _)| at);
+        let victim = victim.ok_or(WriteError::WorkspaceTooSmall)?;
+        if self.windows[victim].dirty {
+            self.write_out(space, victim)?;
+        }
+        self.windows[victim] = window;
+        Ok(victim)
+    }
+
+    /// Writes a changed map page into its slot and its digest into its parent.
+    fn write_out<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        at: usize,
+    ) -> Result<(), WriteError<D::Error>> {
+        let Window { level, index, slot, .. } = self.windows[at];
+        let digest = Digest::of(Self::page(space, at));
+        let offset = space.geometry.offset(space.geometry.map_page(level, index, slot));
+        let size = space.geometry.page_size();
+        let page = &space.windows[at * size..(at + 1) * size];
+        space.device.write(offset, page).map_err(WriteError::Device)?;
+        self.windows[at].dirty = false;
+        if level == self.next.level {
+            self.next.at.digest = digest;
+            return Ok(());
+        }
+        let fanout = space.geometry.map_fanout();
+        let parent = self
+            .windows
+            .iter()
+            .position(|w| w.level == level + 1 && w.index == index / fanout && w.dirty)
+            .ok_or(WriteError::WorkspaceTooSmall)?;
+        let mut entry = entry(Self::page(space, parent), index % fanout);
+        entry.digest = digest;
+        set_entry(Self::page_mut(space, parent), index % fanout, entry);
+        Ok(())
+    }
+
+    /// The window of an existing map page, read and verified if need be.
+    pub(super) fn load<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+        at: MapRef,
+    ) -> Result<usize, WriteError<D::Error>> {
+        self.clock += 1;
+        if let Some(found) = self.find(level, index, at.slot) {
+            self.windows[found].touched = self.clock;
+            return Ok(found);
+        }
+        let window = Window { level, index, slot: at.slot, dirty: false, touched: self.clock };
+        let found = self.claim(space, window, None)?;
+        let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
+        let size = space.geometry.page_size();
+        let page = &mut space.windows[found * size..(found + 1) * size];
+        let read =
+            if at.slot <= 2 { space.device.read(offset, page).map_err(ReadError::Device) } else { Ok(()) };
+        let header = MapHeader::read(page);
+        let belongs = at.slot <= 2
+            && header.is_some_and(|header| {
+                header.magic == MapHeader::MAGIC && header.level.get() == level && header.index.get() == index
+            });
+        if read.is_err() || !belongs || Digest::of(page) != at.digest {
+            // The window holds nothing that may be found again.
+            self.windows[found].slot = u32::MAX;
+            read?;
+            return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
+        }
+        Ok(found)
+    }
+
+    /// What `top`'s map knows of a map page.
+    pub(super) fn entry_of<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        top: MapTop,
+        level: u32,
+        index: u64,
+    ) -> Result<MapRef, WriteError<D::Error>> {
+        let fanout = space.geometry.map_fanout();
+        if level > top.level || index / fanout.saturating_pow(top.level - level) != 0 {
+            return Ok(MapRef::default());
+        }
+        let mut at = top.at;
+        for l in (level + 1..=top.level).rev() {
+            if at.slot == 0 {
+                return Ok(MapRef::default());
+            }
+            let window = self.load(space, l, index / fanout.saturating_pow(l - level), at)?;
+            at = entry(Self::page(space, window), index / fanout.saturating_pow(l - level - 1) % fanout);
+        }
+        if at.slot > 2 {
+            let offset = space.geometry.offset(space.geometry.map_page(level, index, 1));
+            return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
+        }
+        Ok(at)
+    }
+
+    /// The window of a map page that may be changed, as part of the next map.
+    pub(super) fn change<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+    ) -> Result<usize, WriteError<D::Error>> {
+        let fanout = space.geometry.map_fanout();
+        while level > self.next.level || index >= fanout.saturating_pow(self.next.level - level) {
+            self.raise(space)?;
+        }
+        if level < self.next.level {
+            self.change(space, level + 1, index / fanout)?;
+        }
+        let durable = self.entry_of(space, self.durable, level, index)?;
+        let next = self.entry_of(space, self.next, level, index)?;
+        if next.slot == 0 || next.slot == durable.slot {
+            self.copy_page(space, level, index, durable)?;
+        }
+        let next = self.entry_of(space, self.next, level, index)?;
+        let window = self.load(space, level, index, next)?;
+        self.windows[window].dirty = true;
+        Ok(window)
+    }
+
+    /// Makes the next map's version of a page, in the slot that the durable map does not use.
+    fn copy_page<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+        durable: MapRef,
+    ) -> Result<(), WriteError<D::Error>> {
+        let slot = if durable.slot == 1 { 2 } else { 1 };
+        if let Some(stale) = self.find(level, index, slot) {
+            self.windows[stale].slot = u32::MAX;
+        }
+        let size = space.geometry.page_size();
+        let old = if durable.slot == 0 { None } else { Some(self.load(space, level, index, durable)?) };
+        self.clock += 1;
+        let new = Window { level, index, slot, dirty: true, touched: self.clock };
+        let window = self.claim(space, new, old)?;
+        let mut added = 0;
+        match old {
+            Some(old) => space.windows.copy_within(old * size..(old + 1) * size, window * size),
+            None => added = self.blank(space, window),
+        }
+        self.set_slot(space, level, index, slot)?;
+        self.add_used(space, level, index, added as i64)
+    }
+
+    /// Makes a new, empty map page in `window` and returns the number of its set bits.
+    fn blank<D>(&mut self, space: &mut MapSpace<'_, D>, window: usize) -> u64 {
+        let Window { level, index, .. } = self.windows[window];
+        let reserved = space.geometry.reserved(index);
+        let page = Self::page_mut(space, window);
+        page.fill(0);
+        let header = MapHeader {
+            magic: MapHeader::MAGIC,
+            level: U32::new(level),
+            index: U64::new(index),
+            reserved: [0; 16],
+        };
+        page[..MapHeader::SIZE].copy_from_slice(header.as_bytes());
+        if level > 0 {
+            return 0;
+        }
+        set_bits(page, 0, reserved, true);
+        reserved
+    }
+
+    /// Adds a level above the next map's top page.
+    fn raise<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<(), WriteError<D::Error>> {
+        self.clock += 1;
+        let level = self.next.level + 1;
+        let slot = 1;
+        let new = Window { level, index: 0, slot, dirty: true, touched: self.clock };
+        let window = self.claim(space, new, None)?;
+        self.blank(space, window);
+        // Only now: the old top page may have been written out to make room.
+        let old = self.next;
+        set_entry(Self::page_mut(space, window), 0, old.at);
+        self.next = MapTop { level, at: MapRef { digest: Digest::default(), used: old.at.used, slot } };
+        Ok(())
+    }
+
+    /// Points the parent of a next map page to `slot`.
+    fn set_slot<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+        slot: u32,
+    ) -> Result<(), WriteError<D::Error>> {
+        if level == self.next.level {
+            self.next.at.slot = slot;
+            return Ok(());
+        }
+        let fanout = space.geometry.map_fanout();
+        let parent = self.change(space, level + 1, index / fanout)?;
+        let mut child = entry(Self::page(space, parent), index % fanout);
+        child.slot = slot;
+        set_entry(Self::page_mut(space, parent), index % fanout, child);
+        Ok(())
+    }
+
+    /// Adds to the counts of set bits above a next map page.
+    fn add_used<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+        delta: i64,
+    ) -> Result<(), WriteError<D::Error>> {
+        let fanout = space.geometry.map_fanout();
+        let mut child = index;
+        for above in level + 1..=self.next.level {
+            let parent = child / fanout;
+            let window = self.change(space, above, parent)?;
+            let mut known = entry(Self::page(space, window), child % fanout);
+            known.used = known.used.saturating_add_signed(delta);
+            set_entry(Self::page_mut(space, window), child % fanout, known);
+            child = parent;
+        }
+        self.next.at.used = self.next.at.used.saturating_add_signed(delta);
+        Ok(())
+    }
+
+    /// Sets or clears the bits of `extent` in the next map; only what is set can be cleared.
+    pub(crate) fn mark_extent<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        extent: Extent,
+        used: bool,
+    ) -> Result<(), WriteError<D::Error>> {
+        let geometry = *space.geometry;
+        let mut page = extent.start.0;
+        while page < extent.end() {
+            let group = geometry.group_of(page);
+            let start = geometry.group_start(group);
+            let end = extent.end().min(start + geometry.group_pages());
+            self.group = group;
+            let window = self.change(space, 0, group)?;
+            let changed = set_bits(Self::page_mut(space, window), page - start, end - page, used);
+            if !used && changed < end - page {
+                // A tree that names a page twice, or a map that never knew of it.
+                let offset = geometry.offset(page);
+                return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
+            }
+            let delta = if used { changed as i64 } else { -(changed as i64) };
+            if !used && self.has_passed(page) {
+                self.at.fold.behind += changed;
+            } else if !used {
+                self.at.fold.ahead += changed;
+            }
+            self.add_used(space, 0, group, delta)?;
+            page = end;
+        }
+        Ok(())
+    }
+
+    /// Writes every changed map page and returns the next map's top page, for the superblock.
+    pub(crate) fn flush<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+    ) -> Result<MapTop, WriteError<D::Error>> {
+        for level in 0..=self.next.level {
+            while let Some(at) = self.windows.iter().position(|w| w.dirty && w.level == level) {
+                self.write_out(space, at)?;
+            }
+        }
+        Ok(self.next)
+    }
+}
