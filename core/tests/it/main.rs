@@ -13,4 +13,5 @@ mod large;
 mod model;
 mod rename;
 mod smoke;
+mod sparse;
 mod support;

@@ -14,6 +14,8 @@ pub(crate) type Heap = MapOverlay;
 /// Bodies are read back from the journal.
 pub(crate) type Fixed = FixedOverlay<96, 64>;
 pub(crate) type TestStore<O, D = VecDevice> = Store<D, O, Vec<u8>>;
+/// What opening gives.
+pub(crate) type Opened<O, D> = Result<(TestStore<O, D>, Recovery), OpenError<<D as BlockDevice>::Error>>;
 pub(crate) type TestBatch = Batch<Vec<u8>, Vec<u8>>;
 
 /// Name to tag and bytes.
@@ -80,10 +82,7 @@ impl Shape {
         Store::create(device, O::default(), self.buffer(), &self.create(), &self.options()).unwrap()
     }
 
-    pub(crate) fn open<O: Overlay + Default, D: BlockDevice>(
-        &self,
-        device: D,
-    ) -> Result<(TestStore<O, D>, Recovery), OpenError<D::Error>> {
+    pub(crate) fn open<O: Overlay + Default, D: BlockDevice>(&self, device: D) -> Opened<O, D> {
         Store::open(device, O::default(), self.buffer(), &self.options())
     }
 
@@ -91,7 +90,7 @@ impl Shape {
         &self,
         device: D,
         change: impl FnOnce(&mut OpenOptions),
-    ) -> Result<(TestStore<O, D>, Recovery), OpenError<D::Error>> {
+    ) -> Opened<O, D> {
         let mut options = self.options();
         change(&mut options);
         Store::open(device, O::default(), self.buffer(), &options)
@@ -254,7 +253,12 @@ pub(crate) fn assert_sound<D: BlockDevice, O: Overlay>(
 ) -> VerifyReport {
     let mut findings = Findings::default();
     let report = store.verify(&mut findings).unwrap();
-    assert!(findings.problems.is_empty(), "{what}: {:?}\n{report:?}\n{:?}", findings.problems, store.superblock());
+    assert!(
+        findings.problems.is_empty(),
+        "{what}: {:?}\n{report:?}\n{:?}",
+        findings.problems,
+        store.superblock()
+    );
     let blocks = expected.len() as u64;
     let bytes = expected.values().map(|(_, value)| value.len() as u64).sum::<u64>();
     assert_eq!(report.leaked_pages, 0, "{what}: leaked pages");
