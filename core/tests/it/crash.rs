@@ -36,7 +36,12 @@ struct Work<O> {
     store: TestStore<O, CrashDevice>,
     model: Model,
     history: BTreeMap<u64, Model>,
+    /// The puts of commits that were one batch of puts.
+    puts: BTreeMap<u64, Puts>,
 }
+
+/// Names, tags and values.
+type Puts = Vec<(Vec<u8>, u64, Vec<u8>)>;
 
 impl<O: Overlay + Default> Work<O> {
     fn new(seed: u64) -> Self {
@@ -48,7 +53,7 @@ impl<O: Overlay + Default> Work<O> {
         let device = CrashDevice::new(vec![0x77; length as usize], limit, seed);
         let store = shape.new_store(device.clone());
         let history = BTreeMap::from([(0, Model::new())]);
-        Self { shape, limit, rng, device, store, model: Model::new(), history }
+        Self { shape, limit, rng, device, store, model: Model::new(), history, puts: BTreeMap::new() }
     }
 
     fn name(&mut self) -> Vec<u8> {
@@ -134,14 +139,19 @@ impl<O: Overlay + Default> Work<O> {
         let mut after = self.model.clone();
         let mut group = Vec::new();
         let most = [1, 1, 6][self.rng.usize(..3)];
-        for _ in 0..self.rng.u64(1..=2) {
+        let mut puts = Puts::new();
+        for _ in 0..[1, 1, 2][self.rng.usize(..3)] {
             let mut batch = batch(self.store.geometry());
             for _ in 0..self.rng.usize(1..=most) {
                 let (name, value, tag) = (self.name(), self.value(), self.rng.u64(..));
                 batch.put(&name, &value, tag).unwrap();
+                puts.push((name.clone(), tag, value.clone()));
                 after.insert(name, (tag, value));
             }
             group.push(batch);
+        }
+        if group.len() == 1 {
+            self.puts.insert(self.store.sequence().0 + 1, puts);
         }
         self.commit(group.len() as u64, after, |store| store.commit(&mut group, durability))
     }
@@ -206,19 +216,27 @@ impl<O: Overlay + Default> Work<O> {
         }
         assert_same(&contents(&mut again), &expected, "after a second cut");
 
-        // And the store works.
+        // And the store works. Perhaps the caller does again what was lost: the same record as before
+        // must not bring back what stood behind it.
+        let again = self.puts.get(&(recovery.to.0 + 1)).filter(|_| rng.u8(..3) > 0);
+        let puts = again.cloned().unwrap_or_else(|| vec![(b"new".to_vec(), 3, bytes(recovery.to.0, 400))]);
         let mut expected = expected;
-        let value = bytes(recovery.to.0, 400);
-        match put(&mut store, b"afterwards", &value, Durable) {
-            Ok(_) => drop(expected.insert(b"afterwards".to_vec(), (10, value))),
-            Err(WriteError::Full) => {}
+        let mut batch = batch(store.geometry());
+        puts.iter().for_each(|(name, tag, value)| batch.put(name, value, *tag).unwrap());
+        match store.commit(&mut [batch], Durable) {
+            Ok(_) => expected.extend(puts.into_iter().map(|(name, tag, value)| (name, (tag, value)))),
+            Err(WriteError::Full | WriteError::BatchTooLarge) => {}
             Err(error) => return Err(format!("writing afterwards: {error}")),
         }
+        let last = store.sequence();
         let state = device.moment().state(rng);
-        let (mut store, _) = self
+        let (mut store, recovery) = self
             .shape
             .open::<O, _>(CrashDevice::new(state, self.limit, 0))
             .map_err(|error| format!("after writing: {error}"))?;
+        if recovery.to != last {
+            return Err(format!("wrote commit {last} and recovered {}", recovery.to));
+        }
         assert_same(&contents(&mut store), &expected, "after writing");
         assert_sound(&mut store, &expected, "after writing");
         Ok(())
@@ -347,6 +365,46 @@ fn failed_syncs_that_lie() {
 fn failed_writes_that_leave_a_mix() {
     fault_then_cuts::<Heap>(Operation::Write, seeds(4000, 4), 9);
     fault_then_cuts::<Fixed>(Operation::Write, seeds(5000, 4), 9);
+}
+
+/// Without an epoch that every open raises: a record is torn, the one behind it is whole; recovery
+/// discards both; the caller commits the same again, byte for byte the same record, and the one behind
+/// it, which nobody committed in this life, is back.
+#[test]
+fn what_recovery_discarded_does_not_come_back() {
+    let shape = Shape { carry_max: 0, ..Shape::SMALL };
+    let limit = 4096 * 512;
+    // Once with an empty journal and once with one that recovery folds in without a page: then nothing
+    // but the epoch tells the two records apart.
+    for journal in [false, true] {
+        let device = CrashDevice::new(Vec::new(), limit, 0);
+        let mut store: TestStore<Heap, _> = shape.new_store(device.clone());
+        if journal {
+            put(&mut store, b"gone", b"soon", Buffered).unwrap();
+            delete(&mut store, b"gone", Durable).unwrap();
+        }
+        let before = store.sequence();
+        let many = |store: &TestStore<Heap, CrashDevice>| {
+            let mut batch = batch(store.geometry());
+            // 224 bytes of header and twelve times 64 and a name and a value: four units in all, so that
+            // the next record has units of its own.
+            (0..12_u8).for_each(|name| batch.put(&[b'a' + name], &[name; 87], 1).unwrap());
+            batch
+        };
+        let first = many(&store);
+        store.commit(&mut [first], Buffered).unwrap();
+        put(&mut store, b"behind", b"it", Buffered).unwrap();
+        let state = device.moment().without_first_unit();
+
+        let device = CrashDevice::new(state, limit, 0);
+        let (mut store, recovery) = shape.open::<Heap, _>(device.clone()).unwrap();
+        assert_eq!((recovery.to, contents(&mut store)), (before, Model::new()));
+        let again = many(&store);
+        let last = store.commit(&mut [again], Durable).unwrap();
+        let (mut store, recovery) = shape.open::<Heap, _>(device).unwrap();
+        assert_eq!(recovery.to, last, "journal: {journal}");
+        assert!(!store.exists(b"behind").unwrap());
+    }
 }
 
 /// A test that never fails proves nothing: on a device whose syncs do nothing, it must find loss.

@@ -222,6 +222,23 @@ impl Moment {
         }
     }
 
+    /// Everything pending but the first unit of the first write.
+    pub(crate) fn without_first_unit(&self) -> Vec<u8> {
+        let mut state = self.medium.to_vec();
+        let mut lost = None;
+        for pending in &self.pending {
+            let Pending::Write { offset, data } = pending else { continue };
+            let lost = *lost.get_or_insert(*offset as usize);
+            for (number, unit) in data.chunks(UNIT).enumerate() {
+                let at = *offset as usize + number * UNIT;
+                if at != lost {
+                    apply(&mut state, at, unit);
+                }
+            }
+        }
+        state
+    }
+
     /// Number of units that may or may not be there.
     pub(crate) fn uncertain(&self) -> usize {
         self.pending
