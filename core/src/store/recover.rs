@@ -139,7 +139,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             let header = self.ring()?.header(position).map_err(OpenError::Device)?;
             let follows = |header: &RecordHeader| {
-                let first = if header.kind.get() == record_kind::SEAL { walk.sequence } else { walk.sequence + 1 };
+                let first =
+                    if header.kind.get() == record_kind::SEAL { walk.sequence } else { walk.sequence + 1 };
                 matches!(header.kind.get(), record_kind::COMMIT | record_kind::SEAL)
                     && header.file_id == file_id
                     && header.epoch.get() == epoch
@@ -171,7 +172,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         while position + unit <= end {
             let header = ring.header(position).map_err(OpenError::Device)?;
             let ours = |header: &RecordHeader| {
-                header.file_id == file_id && header.epoch.get() == epoch && header.sequence.get() > walk.sequence
+                header.file_id == file_id
+                    && header.epoch.get() == epoch
+                    && header.sequence.get() > walk.sequence
             };
             if let Some(header) = header.filter(ours) {
                 highest = highest.max(header.watermark.get());
@@ -196,7 +199,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let begun = RecordHeader::read(&bytes).is_some_and(|header| {
                 let ours = header.epoch.get() == epoch;
                 let here = [header.position.get() == position, header.previous == walk.chain.0];
-                let signs = [here[0], here[1], ours, header.magic == RecordHeader::MAGIC, header.file_id == file_id];
+                let signs =
+                    [here[0], here[1], ours, header.magic == RecordHeader::MAGIC, header.file_id == file_id];
                 // A whole record of an earlier epoch was discarded before.
                 here.contains(&true)
                     && signs.iter().filter(|sign| **sign).count() >= 3
