@@ -79,7 +79,9 @@ impl<O: Overlay + Default> Work<O> {
         &mut self,
         commits: u64,
         after: Model,
-        work: impl FnOnce(&mut TestStore<O, CrashDevice>) -> Result<blockyard_core::Sequence, WriteError<CrashError>>,
+        work: impl FnOnce(
+            &mut TestStore<O, CrashDevice>,
+        ) -> Result<blockyard_core::Sequence, WriteError<CrashError>>,
     ) -> Written {
         let last = self.store.sequence().0 + commits;
         self.history.insert(last, after.clone());
@@ -182,14 +184,22 @@ impl<O: Overlay + Default> Work<O> {
 
     fn recovered(&self, sequence: u64, acknowledged: u64) -> Result<Model, String> {
         if sequence < acknowledged {
-            return Err(format!("commit {acknowledged} was answered durable, {sequence} is the last one left"));
+            return Err(format!(
+                "commit {acknowledged} was answered durable, {sequence} is the last one left"
+            ));
         }
         let half = || format!("the state after commit {sequence} never was: half a group?");
         self.history.get(&sequence).cloned().ok_or_else(half)
     }
 
     /// Opens one state that a power cut left, after up to two more cuts during recovery.
-    fn check(&self, state: Vec<u8>, acknowledged: u64, rng: &mut fastrand::Rng, cuts: u8) -> Result<(), String> {
+    fn check(
+        &self,
+        state: Vec<u8>,
+        acknowledged: u64,
+        rng: &mut fastrand::Rng,
+        cuts: u8,
+    ) -> Result<(), String> {
         let device = CrashDevice::new(state, self.limit, rng.u64(..));
         if cuts < 2 && rng.u8(..3) == 0 {
             device.arm(Some(Fault::CutAt(rng.u64(..12))));
@@ -210,7 +220,8 @@ impl<O: Overlay + Default> Work<O> {
         // What was recovered is durable now.
         let state = device.moment().state(rng);
         let again = CrashDevice::new(state, self.limit, 0);
-        let (mut again, second) = self.shape.open::<O, _>(again).map_err(|error| format!("again: {error}"))?;
+        let (mut again, second) =
+            self.shape.open::<O, _>(again).map_err(|error| format!("again: {error}"))?;
         if second.to != recovery.to {
             return Err(format!("recovered {} and then {}", recovery.to, second.to));
         }

@@ -218,7 +218,9 @@ impl Moment {
         match rng.u8(..3) {
             0 => apply(state, at, &new[..split]),
             1 => apply(state, at + split, &new[split..]),
-            _ => (0..new.len()).filter(|_| rng.bool()).for_each(|byte| apply(state, at + byte, &new[byte..=byte])),
+            _ => (0..new.len())
+                .filter(|_| rng.bool())
+                .for_each(|byte| apply(state, at + byte, &new[byte..=byte])),
         }
     }
 
@@ -350,7 +352,10 @@ impl BlockDevice for CrashDevice {
         if inner.begin(Operation::Read)?.is_some() {
             return Err(CrashError::Eio);
         }
-        assert!(offset.is_multiple_of(UNIT as u64) && buf.len().is_multiple_of(UNIT), "reads are whole units");
+        assert!(
+            offset.is_multiple_of(UNIT as u64) && buf.len().is_multiple_of(UNIT),
+            "reads are whole units"
+        );
         let start = offset as usize;
         let found = inner.cache.get(start..start + buf.len()).ok_or(CrashError::OutOfRange)?;
         buf.copy_from_slice(found);
@@ -360,7 +365,10 @@ impl BlockDevice for CrashDevice {
     fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), CrashError> {
         let mut inner = self.0.borrow_mut();
         let fault = inner.begin(Operation::Write)?;
-        assert!(offset.is_multiple_of(UNIT as u64) && data.len().is_multiple_of(UNIT), "writes are whole units");
+        assert!(
+            offset.is_multiple_of(UNIT as u64) && data.len().is_multiple_of(UNIT),
+            "writes are whole units"
+        );
         let start = offset as usize;
         inner.cache.get_mut(start..start + data.len()).ok_or(CrashError::OutOfRange)?.copy_from_slice(data);
         inner.pending.push(Pending::Write { offset, data: data.into() });

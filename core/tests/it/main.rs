@@ -8,6 +8,7 @@ mod crash_device;
 mod embedded;
 mod faults;
 mod fixture;
+mod golden;
 mod hostile;
 mod large;
 mod model;

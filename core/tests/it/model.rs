@@ -101,7 +101,11 @@ impl<O: Overlay + Default> World<O> {
     }
 
     /// True when the change was made; false when it was refused for want of room.
-    fn admitted<T>(&self, result: Result<T, WriteError<blockyard_core::device::MemoryError>>, seen: &mut Seen) -> bool {
+    fn admitted<T>(
+        &self,
+        result: Result<T, WriteError<blockyard_core::device::MemoryError>>,
+        seen: &mut Seen,
+    ) -> bool {
         match result {
             Ok(_) => {
                 seen.commits += 1;
@@ -309,7 +313,9 @@ impl<O: Overlay + Default> World<O> {
     fn reopen(&mut self, seen: &mut Seen) {
         seen.growths += self.store.counters().grows;
         seen.checkpoints += self.store.counters().checkpoints;
-        seen.wraps += u64::from(self.store.superblock().journal_position.get() > self.store.geometry().journal_length());
+        seen.wraps += u64::from(
+            self.store.superblock().journal_position.get() > self.store.geometry().journal_length(),
+        );
         let sequence = self.store.sequence();
         let device = std::mem::replace(&mut self.store, dummy(&self.shape)).into_device();
         let (store, recovery) = self.shape.open::<O, _>(device).expect("what was closed can be opened");
@@ -327,7 +333,8 @@ impl<O: Overlay + Default> World<O> {
 }
 
 fn dummy<O: Overlay + Default>(shape: &Shape) -> TestStore<O> {
-    Store::create(shape.device(1 << 12), O::default(), shape.buffer(), &shape.create(), &shape.options()).unwrap()
+    Store::create(shape.device(1 << 12), O::default(), shape.buffer(), &shape.create(), &shape.options())
+        .unwrap()
 }
 
 fn run<O: Overlay + Default>(seed: u64, steps: usize, seen: &mut Seen) {
