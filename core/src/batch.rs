@@ -63,7 +63,10 @@ impl fmt::Display for BatchError {
         match self {
             Self::NameEmpty => f.write_str("a block's name cannot be empty"),
             Self::NameTooLong { length, max } => {
-                write!(f, "the name has {length} bytes and may have {max}; use a shorter name or a larger page size")
+                write!(
+                    f,
+                    "the name has {length} bytes and may have {max}; use a shorter name or a larger page size"
+                )
             }
             Self::ValueTooLarge { length, max } => {
                 write!(f, "the value has {length} bytes, a batch takes {max} at once; write it as a stream")
@@ -194,7 +197,12 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
     }
 
     /// Puts a small block whose bytes the caller fills in.
-    pub(crate) fn put_later(&mut self, name: &[u8], length: usize, tag: u64) -> Result<&mut [u8], BatchError> {
+    pub(crate) fn put_later(
+        &mut self,
+        name: &[u8],
+        length: usize,
+        tag: u64,
+    ) -> Result<&mut [u8], BatchError> {
         let head = self.head(op_kind::INLINE, name, length as u64, tag, Digest::default())?;
         let before = self.meta.as_ref().len();
         self.push(&head, name, &[])?;
@@ -246,7 +254,14 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         Operations { rest: self.meta.as_ref() }
     }
 
-    fn head(&self, kind: u8, name: &[u8], length: u64, tag: u64, digest: Digest) -> Result<OpHeader, BatchError> {
+    fn head(
+        &self,
+        kind: u8,
+        name: &[u8],
+        length: u64,
+        tag: u64,
+        digest: Digest,
+    ) -> Result<OpHeader, BatchError> {
         if name.is_empty() {
             return Err(BatchError::NameEmpty);
         }
@@ -311,9 +326,12 @@ pub(crate) fn body_length(head: &OpHeader) -> Option<u64> {
     match head.kind {
         op_kind::INLINE => Some(head.length.get()),
         op_kind::CARRIED | op_kind::EXTENT => Some(8),
-        op_kind::CHUNKS if head.chunk_size.get() > 0 => {
-            Some(head.length.get().div_ceil(u64::from(head.chunk_size.get())).checked_mul(ChunkRef::SIZE as u64)?)
-        }
+        op_kind::CHUNKS if head.chunk_size.get() > 0 => Some(
+            head.length
+                .get()
+                .div_ceil(u64::from(head.chunk_size.get()))
+                .checked_mul(ChunkRef::SIZE as u64)?,
+        ),
         op_kind::DELETE | op_kind::MOVE => Some(0),
         _ => None,
     }

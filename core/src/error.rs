@@ -137,9 +137,14 @@ impl<E: fmt::Display> fmt::Display for ReadError<E> {
         match self {
             Self::Device(error) => write!(f, "reading failed: {error}"),
             Self::Corrupted(damage) => {
-                write!(f, "damaged: {damage}; run verify for the whole extent, restore this block from a backup")
+                write!(
+                    f,
+                    "damaged: {damage}; run verify for the whole extent, restore this block from a backup"
+                )
             }
-            Self::BufferTooSmall { needed } => write!(f, "the buffer is too small: the block has {needed} bytes"),
+            Self::BufferTooSmall { needed } => {
+                write!(f, "the buffer is too small: the block has {needed} bytes")
+            }
             Self::NotFound => f.write_str("there is no block of this name"),
         }
     }
@@ -150,18 +155,27 @@ impl<E: fmt::Display> fmt::Display for WriteError<E> {
         match self {
             Self::Device(error) => write!(f, "writing failed: {error}; reopen the store to go on"),
             Self::Corrupted(damage) => write!(f, "nothing was written: {damage}; run verify"),
-            Self::Poisoned => {
-                f.write_str("an earlier write or sync failed, so writes are refused; reopen the store to recover")
-            }
+            Self::Poisoned => f.write_str(
+                "an earlier write or sync failed, so writes are refused; reopen the store to recover",
+            ),
             Self::ReadOnly => f.write_str("the store was opened for reading only"),
-            Self::Full => f.write_str("no space left on the device; delete blocks or make room, then try again"),
+            Self::Full => {
+                f.write_str("no space left on the device; delete blocks or make room, then try again")
+            }
             Self::NameEmpty => f.write_str("a block's name cannot be empty"),
             Self::NameTooLong { length, max } => {
-                write!(f, "the name has {length} bytes and may have {max}; use a shorter name or a larger page size")
+                write!(
+                    f,
+                    "the name has {length} bytes and may have {max}; use a shorter name or a larger page size"
+                )
             }
-            Self::BatchTooLarge => f.write_str("the batch is too large for this store; commit it in smaller parts"),
+            Self::BatchTooLarge => {
+                f.write_str("the batch is too large for this store; commit it in smaller parts")
+            }
             Self::NotFound => f.write_str("there is no block of this name"),
-            Self::WorkspaceTooSmall => f.write_str("the workspace handed to the store is too small for its tree"),
+            Self::WorkspaceTooSmall => {
+                f.write_str("the workspace handed to the store is too small for its tree")
+            }
         }
     }
 }
@@ -177,7 +191,10 @@ impl<E: fmt::Display> fmt::Display for OpenError<E> {
                 crate::format::VERSION
             ),
             Self::Features { found } => {
-                write!(f, "the file uses features {found:#x} that this program does not know; use a newer one")
+                write!(
+                    f,
+                    "the file uses features {found:#x} that this program does not know; use a newer one"
+                )
             }
             Self::Geometry(error) => write!(f, "the file's geometry is not possible: {error}"),
             Self::Truncated { expected, actual } => write!(
@@ -185,10 +202,17 @@ impl<E: fmt::Display> fmt::Display for OpenError<E> {
                 "the file was cut off: it has {actual} bytes and must have {expected}; restore it from a backup"
             ),
             Self::Corrupted(damage) => {
-                write!(f, "the file is damaged where it must not be: {damage}; open it for reading to rescue the rest")
+                write!(
+                    f,
+                    "the file is damaged where it must not be: {damage}; open it for reading to rescue the rest"
+                )
             }
-            Self::Full => f.write_str("no space left on the device to open the file for writing; make room first"),
-            Self::WorkspaceTooSmall => f.write_str("the workspace handed to the store is too small for this file"),
+            Self::Full => {
+                f.write_str("no space left on the device to open the file for writing; make room first")
+            }
+            Self::WorkspaceTooSmall => {
+                f.write_str("the workspace handed to the store is too small for this file")
+            }
             Self::ReadOnly => f.write_str("the device cannot be written; open the file for reading only"),
         }
     }

@@ -181,9 +181,8 @@ impl<const N: usize, const NAME: usize> FixedOverlay<N, NAME> {
 
     /// Position of (name, layer) in the slots, which are sorted by name, the active layer first.
     fn find(&self, name: &[u8], frozen: bool) -> Result<usize, usize> {
-        self.slots.binary_search_by(|slot| {
-            slot.name.as_slice().cmp(name).then_with(|| slot.frozen.cmp(&frozen))
-        })
+        self.slots
+            .binary_search_by(|slot| slot.name.as_slice().cmp(name).then_with(|| slot.frozen.cmp(&frozen)))
     }
 
     fn next_where(

@@ -33,7 +33,10 @@ impl fmt::Display for GeometryError {
                  file's unit; use larger pages, or a device of smaller units"
             ),
             Self::JournalLength(n) => {
-                write!(f, "journal length {n} is not a whole number of pages, at least 4 pages and at most 1 GiB")
+                write!(
+                    f,
+                    "journal length {n} is not a whole number of pages, at least 4 pages and at most 1 GiB"
+                )
             }
             Self::ChunkSize(n) => {
                 write!(f, "chunk size {n} is not a whole number of pages, at most 64 MiB")
@@ -59,7 +62,12 @@ impl Geometry {
     ///
     /// # Errors
     /// The size that cannot be.
-    pub fn new(page_size: u32, unit: u32, journal_length: u64, chunk_size: u32) -> Result<Self, GeometryError> {
+    pub fn new(
+        page_size: u32,
+        unit: u32,
+        journal_length: u64,
+        chunk_size: u32,
+    ) -> Result<Self, GeometryError> {
         if !page_size.is_power_of_two() || !(512..=65_536).contains(&page_size) {
             return Err(GeometryError::PageSize(page_size));
         }
@@ -75,7 +83,8 @@ impl Geometry {
         }
         let geometry = Self { page_size, unit, journal_length, chunk_size };
         // A chunk lies in one group, behind the group's map slots.
-        if geometry.pages_for(u64::from(chunk_size)) + 2 * u64::from(MAP_LEVELS + 1) > geometry.group_pages() {
+        if geometry.pages_for(u64::from(chunk_size)) + 2 * u64::from(MAP_LEVELS + 1) > geometry.group_pages()
+        {
             return Err(GeometryError::ChunkSize(chunk_size));
         }
         Ok(geometry)

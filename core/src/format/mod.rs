@@ -14,7 +14,9 @@ pub(crate) use geometry::MAP_LEVELS;
 pub use geometry::{Geometry, GeometryError};
 pub use layout::{FieldLayout, StructLayout};
 pub use map::{MapEntry, MapHeader};
-pub use node::{ChunkValue, ExtentValue, HeadValue, InlineValue, InternalCell, LeafCell, NodeHeader, cell_kind};
+pub use node::{
+    ChunkValue, ExtentValue, HeadValue, InlineValue, InternalCell, LeafCell, NodeHeader, cell_kind,
+};
 pub use record::{ChunkRef, OpHeader, RecordHeader, op_kind, record_kind};
 pub use superblock::Superblock;
 

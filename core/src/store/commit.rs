@@ -161,21 +161,19 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             for operation in batch.operations() {
                 let head = &operation.head;
                 at += OpHeader::SIZE as u64 + operation.name.len() as u64;
-                let body = if head.kind == op_kind::CARRIED {
-                    values.next().unwrap_or(&[])
-                } else {
-                    operation.body
-                };
+                let body =
+                    if head.kind == op_kind::CARRIED { values.next().unwrap_or(&[]) } else { operation.body };
                 let mut place = (at, PageIndex(operation.location()));
                 if head.kind == op_kind::CARRIED {
                     place.0 = data_at;
                     data_at += head.length.get();
                 }
-                let body_digest = if !O::KEEPS_BODIES && matches!(head.kind, op_kind::INLINE | op_kind::CHUNKS) {
-                    Digest::of(body)
-                } else {
-                    Digest::default()
-                };
+                let body_digest =
+                    if !O::KEEPS_BODIES && matches!(head.kind, op_kind::INLINE | op_kind::CHUNKS) {
+                        Digest::of(body)
+                    } else {
+                        Digest::default()
+                    };
                 self.insert(operation.name, head, place, body, body_digest);
                 at += operation.body.len() as u64;
             }

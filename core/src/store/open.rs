@@ -5,9 +5,7 @@ use super::{Memory, Pending, Recovery, Store, space};
 use crate::device::{BlockDevice, DeviceError, DeviceErrorKind};
 use crate::digest::Digest;
 use crate::error::{Damage, OpenError, Structure};
-use crate::format::{
-    Geometry, GeometryError, SLOT_STRIDE, SLOTS, Superblock, U32, U64, VERSION,
-};
+use crate::format::{Geometry, GeometryError, SLOT_STRIDE, SLOTS, Superblock, U32, U64, VERSION};
 use crate::freemap::{FreeMap, MapRef, MapTop};
 use crate::ids::Sequence;
 use crate::journal::{Journal, RingWindow};
@@ -270,9 +268,7 @@ fn newest_superblock<D: BlockDevice>(io: &mut Io<D>) -> Result<(Superblock, Geom
     match (failed, version, seen) {
         (Some(error), ..) => Err(OpenError::Device(error)),
         (_, Some(found), _) => Err(OpenError::Version { found }),
-        (_, _, Some(offset)) => {
-            Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset }))
-        }
+        (_, _, Some(offset)) => Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset })),
         _ => Err(OpenError::NotBlockyard),
     }
 }

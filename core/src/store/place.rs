@@ -79,7 +79,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Gives each operation its sequence number.
-    pub(super) fn number<M: GrowBytes, V: GrowBytes>(&self, batches: &mut [Batch<M, V>], path: Path) -> Sequence {
+    pub(super) fn number<M: GrowBytes, V: GrowBytes>(
+        &self,
+        batches: &mut [Batch<M, V>],
+        path: Path,
+    ) -> Sequence {
         let mut sequence = self.sequence.0;
         for batch in batches.iter_mut() {
             sequence += 1;

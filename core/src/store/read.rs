@@ -349,10 +349,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         cursor.settle(&mut pages)?;
         let Some((leaf, index)) = cursor.record() else { return Ok(None) };
         let size = pages.geometry.page_size() as u64;
-        let damage = |page: PageIndex| Damage {
-            what: Structure::Registry,
-            offset: page.0.saturating_mul(size),
-        };
+        let damage =
+            |page: PageIndex| Damage { what: Structure::Registry, offset: page.0.saturating_mul(size) };
         let page = pages.node(leaf, 0)?;
         let key = NodeView::parse(page).and_then(|node| node.key(index));
         // A name that is not above the last one would lead a caller round in circles.

@@ -86,7 +86,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> BlockReader<'_, D, O, B> {
             None => {
                 self.store.tree_record(self.name)?;
                 let body = self.store.body_page(length);
-                let part = body.get(at..at + now).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
+                let part =
+                    body.get(at..at + now).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
                 buf[..now].copy_from_slice(part);
             }
         }
@@ -100,16 +101,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ///
     /// # Errors
     /// [`ReadError::NotFound`]; else as [`info`](Self::info).
-    pub fn reader<'s>(
-        &'s mut self,
-        name: &'s [u8],
-    ) -> Result<BlockReader<'s, D, O, B>, ReadError<D::Error>> {
+    pub fn reader<'s>(&'s mut self, name: &'s [u8]) -> Result<BlockReader<'s, D, O, B>, ReadError<D::Error>> {
         let info = self.info(name)?.ok_or(ReadError::NotFound)?;
         Ok(BlockReader { store: self, name, info, at: 0, verified: None })
     }
 
     /// Reads bytes of a verified extent through the transfer buffer.
-    fn read_within(&mut self, page: PageIndex, within: u64, buf: &mut [u8]) -> Result<usize, ReadError<D::Error>> {
+    fn read_within(
+        &mut self,
+        page: PageIndex,
+        within: u64,
+        buf: &mut [u8],
+    ) -> Result<usize, ReadError<D::Error>> {
         let size = self.geometry.page_size() as u64;
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let transfer = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;

@@ -64,7 +64,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let name_length = usize::from(head.name_length.get());
             let Some(body) = body_length(&head) else { return Ok(false) };
             let body_at = at + OpHeader::SIZE as u64 + name_length as u64;
-            if name_length == 0 || name_length > self.geometry.max_name() || body_at.saturating_add(body) > end {
+            if name_length == 0
+                || name_length > self.geometry.max_name()
+                || body_at.saturating_add(body) > end
+            {
                 return Ok(false);
             }
             let mut location = [0; 8];
@@ -103,7 +106,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         match head.kind {
             op_kind::INLINE => Ok(length <= self.geometry.max_inline() as u64),
             op_kind::CARRIED => {
-                if data_at.saturating_add(length) > data_end || !self.extent_sound(location, length, &[0; 32], false)? {
+                if data_at.saturating_add(length) > data_end
+                    || !self.extent_sound(location, length, &[0; 32], false)?
+                {
                     return Ok(false);
                 }
                 let digest = self.ring()?.digest(data_at, length).map_err(OpenError::Device)?;
@@ -241,6 +246,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let geometry = self.geometry;
         let Some(space) = space::divide(self.buffer.as_mut(), &self.memory, &geometry) else { return };
         let body = &space.staging[..length];
-        super::commit::insert_entry(&mut self.overlay, &mut self.active, &geometry, name, head, place, body, Digest::default());
+        super::commit::insert_entry(
+            &mut self.overlay,
+            &mut self.active,
+            &geometry,
+            name,
+            head,
+            place,
+            body,
+            Digest::default(),
+        );
     }
 }

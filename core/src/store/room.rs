@@ -193,7 +193,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn reserve(&self, demand: &Demand) -> u64 {
         let height = u64::from(self.superblock.height.get());
         let entries = self.pending() + demand.operations as u64;
-        let touched = (entries * (2 * height + 1)).min(self.superblock.tree_pages.get().saturating_mul(3) / 2);
+        let touched =
+            (entries * (2 * height + 1)).min(self.superblock.tree_pages.get().saturating_mul(3) / 2);
         let meta = self.active.meta + self.frozen.meta + demand.meta;
         let fresh = meta.div_ceil(self.geometry.page_size() as u64) * 2;
         touched + fresh + height + 2

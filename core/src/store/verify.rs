@@ -203,7 +203,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let extent = Extent::new(page, self.geometry.pages_for(bytes));
         let damage = Damage { what: Structure::Block, offset: self.geometry.offset(page.0) };
         // A forged tree may name the same pages again and again: no more is read than the file has.
-        let inside = extent.end() <= self.pages && report.used_pages.saturating_add(extent.pages) <= self.pages;
+        let inside =
+            extent.end() <= self.pages && report.used_pages.saturating_add(extent.pages) <= self.pages;
         let found = if inside { self.extent_digest(page.0, bytes).map_err(ReadError::Device)? } else { None };
         if found != Some(digest) {
             report.problems += 1;
@@ -265,7 +266,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         debug_assert!(self.map.durable().level <= MAP_LEVELS, "checked when the file was opened");
         let in_blocks = used - slots;
         report.leaked_pages = in_blocks.saturating_sub(report.used_pages);
-        if report.problems == 0 && (in_blocks != report.used_pages || used != self.superblock.used_pages.get()) {
+        if report.problems == 0
+            && (in_blocks != report.used_pages || used != self.superblock.used_pages.get())
+        {
             report.problems += 1;
             let (recorded, found) = (in_blocks, report.used_pages);
             sink.problem(None, Problem::Miscounted { recorded, found });

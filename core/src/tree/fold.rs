@@ -35,7 +35,8 @@ pub(crate) enum Settled {
 /// What a fold asks of the store around it.
 pub(crate) trait FoldHost: NodeSink {
     /// Reads the verified page of a node.
-    fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), WriteError<Self::Error>>;
+    fn read_node(&mut self, child: Child, level: u32, into: &mut [u8])
+    -> Result<(), WriteError<Self::Error>>;
     /// The least frozen name above `after`.
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)>;
     /// Brings a frozen entry's bytes home and marks their pages used.
@@ -213,7 +214,8 @@ impl Fold {
         child: Child,
     ) -> Result<(), WriteError<H::Error>> {
         let size = space.page_size();
-        let into = space.inputs.get_mut(level * size..(level + 1) * size).ok_or(WriteError::WorkspaceTooSmall)?;
+        let into =
+            space.inputs.get_mut(level * size..(level + 1) * size).ok_or(WriteError::WorkspaceTooSmall)?;
         host.read_node(child, level as u32, into)?;
         host.release(child.page, 1)?;
         let count = NodeView::parse(into).map(|node| node.len()).ok_or_else(|| host.damaged(child))?;
@@ -300,7 +302,8 @@ impl Fold {
         let bound = match self.upper(space, 0) {
             Some(upper) if leaf => {
                 let (length, chunk) = (upper.name.len(), upper.chunk);
-                let above = (1..self.height()).find(|&l| self.path[l].index < self.path[l].count).unwrap_or(0);
+                let above =
+                    (1..self.height()).find(|&l| self.path[l].index < self.path[l].count).unwrap_or(0);
                 let size = space.page_size();
                 let page = &space.inputs[above * size..(above + 1) * size];
                 if let Some(key) = NodeView::parse(page).and_then(|node| node.key(self.path[above].index)) {

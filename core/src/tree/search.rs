@@ -82,11 +82,7 @@ pub type Found<'s, S> =
 ///
 /// # Errors
 /// The device's error, or a damaged page on the way.
-pub fn lookup_page<'s, S: NodeSource>(
-    source: &'s mut S,
-    root: &TreeRoot,
-    key: Key<'_>,
-) -> Found<'s, S> {
+pub fn lookup_page<'s, S: NodeSource>(source: &'s mut S, root: &TreeRoot, key: Key<'_>) -> Found<'s, S> {
     let Some(leaf) = leaf_for(source, root, key)? else { return Ok(None) };
     let damage = damaged(source, leaf);
     let page = source.node(leaf, 0)?;

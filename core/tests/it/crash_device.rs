@@ -153,10 +153,6 @@ impl CrashDevice {
     pub(crate) fn moment(&self) -> Moment {
         self.0.borrow().moment()
     }
-
-    pub(crate) fn image(&self) -> Vec<u8> {
-        self.0.borrow().cache.clone()
-    }
 }
 
 impl Moment {
