@@ -62,8 +62,10 @@ on_disk! {
         tree_pages: U64,
         /// Bits of features that a reader must know; none are defined.
         features: U64,
+        /// Bytes of the longest name that was ever in the registry; 0 in an empty file.
+        longest_name: U32,
         /// Zero.
-        reserved: [u8; 208],
+        reserved: [u8; 204],
         /// SHA-256 of the bytes before.
         digest: [u8; 32],
     }

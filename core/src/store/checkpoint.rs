@@ -93,7 +93,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(None) };
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let space = space.ok_or(WriteError::WorkspaceTooSmall)?;
-        let [last, next, bound, _] = space.names;
+        let [last, next, bound, floor] = space.names;
         let mut host = Host {
             io: &mut self.io,
             overlay: &mut self.overlay,
@@ -109,7 +109,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             floor: checkpoint.floor,
         };
         let build = BuildSpace { levels: space.levels, output: space.page };
-        let mut fold_space = FoldSpace { build, inputs: space.inputs, body: space.body, last, next, bound };
+        let mut fold_space =
+            FoldSpace { build, inputs: space.inputs, body: space.body, last, next, bound, floor };
         let result = checkpoint.fold.step(&mut host, &mut fold_space);
         checkpoint.tree_pages = host.tree_pages;
         result
@@ -142,6 +143,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         next.blocks = U64::new(next.blocks.get().saturating_add_signed(balance.blocks));
         next.bytes = U64::new(next.bytes.get().saturating_add_signed(balance.bytes));
         next.tree_pages = U64::new(next.tree_pages.get().saturating_add_signed(checkpoint.tree_pages));
+        next.longest_name = U32::new(next.longest_name.get().max(self.frozen.longest_name));
         if checkpoint.relocate_above.is_some() {
             next.epoch = U64::new(next.epoch.get() + 1);
         }

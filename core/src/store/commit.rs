@@ -281,7 +281,7 @@ pub(super) fn insert_entry<O: Overlay>(
         base_moved: before.map_or(moves, |before| before.base_moved),
         inherited,
     };
-    active.add(name.len(), &entry);
+    active.add(name.len(), head, &entry);
     let inserted = overlay.insert(name, &entry, body);
     debug_assert!(inserted.is_ok(), "room was made before the commit was recorded");
 }

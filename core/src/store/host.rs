@@ -5,7 +5,7 @@ use super::io::Io;
 use crate::device::{BlockDevice, DeviceError, DeviceErrorKind};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Damage, ReadError, Structure, WriteError};
-use crate::format::{ChunkRef, Geometry};
+use crate::format::{ChunkRef, Geometry, OpHeader};
 use crate::freemap::{FreeMap, MapSpace};
 use crate::ids::{Extent, PageIndex, Sequence};
 use crate::journal::RingReader;
@@ -363,16 +363,10 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
 
 impl Pending {
     /// What one more operation adds.
-    pub(crate) fn add(&mut self, name: usize, entry: &Entry) {
+    pub(crate) fn add(&mut self, name: usize, head: &OpHeader, entry: &Entry) {
         self.entries += 1;
         self.inherited += u64::from(entry.inherited);
-        self.meta += name as u64 + 128;
-        match entry.value {
-            Value::Inline { .. } => self.meta += entry.length,
-            Value::Chunks { chunk_size, .. } => {
-                self.meta += entry.length.div_ceil(u64::from(chunk_size)) * (name as u64 + 64);
-            }
-            Value::Carried { .. } | Value::Extent { .. } | Value::Deleted => {}
-        }
+        self.records += super::room::record_bytes(head, name);
+        self.longest_name = self.longest_name.max(name as u32);
     }
 }

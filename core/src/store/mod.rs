@@ -88,8 +88,10 @@ struct Checkpoint {
 #[derive(Clone, Copy, Debug, Default)]
 struct Pending {
     entries: u64,
-    /// Bytes of names and small values.
-    meta: u64,
+    /// Bytes of their records in the registry, at most.
+    records: u64,
+    /// Bytes of the longest name among them.
+    longest_name: u32,
     /// Entries whose pages were another name's in the layers below.
     inherited: u64,
     /// The operation before moved a name away whose pages lie in the layers below: the next one takes

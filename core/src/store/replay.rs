@@ -70,6 +70,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             {
                 return Ok(false);
             }
+            if name_length > self.overlay.max_name() {
+                return Err(OpenError::WorkspaceTooSmall);
+            }
             let mut location = [0; 8];
             if matches!(head.kind, op_kind::CARRIED | op_kind::EXTENT) {
                 self.ring()?.read(body_at, &mut location).map_err(OpenError::Device)?;

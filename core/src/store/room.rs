@@ -4,7 +4,7 @@ use super::Store;
 use crate::batch::{Batch, GrowBytes};
 use crate::device::BlockDevice;
 use crate::error::WriteError;
-use crate::format::{RecordHeader, op_kind};
+use crate::format::{HeadValue, InternalCell, LeafCell, NodeHeader, OpHeader, RecordHeader, op_kind};
 use crate::ids::Extent;
 use crate::overlay::Overlay;
 
@@ -12,7 +12,10 @@ use crate::overlay::Overlay;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Demand {
     pub(super) operations: usize,
+    /// Bytes in the journal.
     meta: u64,
+    /// Bytes of the registry's records, at most.
+    records: u64,
     carried: u64,
     pages: u64,
     /// The group only deletes.
@@ -49,6 +52,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             demand.deletes_only &= kind == op_kind::DELETE;
             demand.longest_name = demand.longest_name.max(operation.name.len());
             demand.longest_list = demand.longest_list.max(operation.body.len() as u64);
+            demand.records += record_bytes(&operation.head, operation.name.len());
             if kind == op_kind::CARRIED {
                 demand.longest_value = demand.longest_value.max(operation.head.length.get());
             }
@@ -70,6 +74,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             self.checkpoint()?;
             if !self.overlay.has_room(demand.operations) {
                 return Err(WriteError::BatchTooLarge);
+            }
+        }
+        if !demand.deletes_only && self.height_after(demand) > self.memory.levels as u64 {
+            self.checkpoint()?;
+            if self.height_after(demand) > self.memory.levels as u64 {
+                let full = u64::from(self.superblock.height.get()) >= self.memory.levels as u64;
+                return Err(if full { WriteError::WorkspaceTooSmall } else { WriteError::BatchTooLarge });
             }
         }
         // An overlay that keeps bodies takes each from a recovery in one piece.
@@ -195,8 +206,56 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let entries = self.pending() + demand.operations as u64;
         let touched =
             (entries * (2 * height + 1)).min(self.superblock.tree_pages.get().saturating_mul(3) / 2);
-        let meta = self.active.meta + self.frozen.meta + demand.meta;
-        let fresh = meta.div_ceil(self.geometry.page_size() as u64) * 2;
+        let records = self.active.records + self.frozen.records + demand.records;
+        let fresh = records.div_ceil(self.geometry.page_size() as u64) * 2;
         touched + fresh + height + 2
     }
+
+    /// Levels that the tree has at most once everything pending and `demand` are folded in: as if every
+    /// change split a leaf of its own, every node was full and every name the longest.
+    fn height_after(&self, demand: &Demand) -> u64 {
+        let height = u64::from(self.superblock.height.get());
+        let nodes_now = self.superblock.tree_pages.get();
+        let entries = self.pending() + demand.operations as u64;
+        let records = self.active.records + self.frozen.records + demand.records;
+        let geometry = &self.geometry;
+        let known = [self.superblock.longest_name.get(), self.active.longest_name, self.frozen.longest_name];
+        let name = known.into_iter().fold(demand.longest_name, |longest, name| longest.max(name as usize));
+        let name = name.min(geometry.max_name());
+        let capacity = (geometry.page_size() - NodeHeader::SIZE) as u64;
+        // Each cell has a slot; a node is closed when the next cell does not fit.
+        let cell = (InternalCell::SIZE + name + 2) as u64;
+        let record = (LeafCell::SIZE + name + HeadValue::SIZE + 2) as u64;
+        let record = record.max(record - HeadValue::SIZE as u64 + geometry.max_inline() as u64 + 32);
+        let inner_nodes = |bytes: u64| if bytes <= capacity { 1 } else { bytes.div_ceil(capacity - cell) };
+        let leaves = |bytes: u64| if bytes <= capacity { 1 } else { bytes.div_ceil(capacity - record) };
+        let mut nodes = match height {
+            0 => leaves(records),
+            1 => leaves(capacity.saturating_add(records)),
+            _ => {
+                let mut more = entries.min(nodes_now) + records.div_ceil(capacity - record);
+                for _ in 2..height {
+                    more = more.min(nodes_now) + (more.saturating_mul(cell)).div_ceil(capacity - cell);
+                }
+                inner_nodes(capacity.saturating_add(more.saturating_mul(cell)))
+            }
+        };
+        let mut levels = height.max(1);
+        while nodes > 1 {
+            nodes = inner_nodes(nodes.saturating_mul(cell));
+            levels += 1;
+        }
+        levels
+    }
+}
+
+/// Bytes that the registry's records of an operation take up at most, slots included.
+pub(super) fn record_bytes(head: &OpHeader, name: usize) -> u64 {
+    let (name, length) = (name as u64, head.length.get());
+    let chunks = match head.kind {
+        op_kind::CHUNKS => length.div_ceil(u64::from(head.chunk_size.get()).max(1)),
+        _ => 0,
+    };
+    let inline = if head.kind == op_kind::INLINE { length } else { 0 };
+    name + 128 + inline + chunks.saturating_mul(name + 64)
 }

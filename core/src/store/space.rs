@@ -8,7 +8,8 @@ use crate::freemap::{MAX_WINDOWS, MIN_WINDOWS};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// Levels that the registry tree may have, 2 at least. A tree of `n` levels of 4 KiB pages and
-    /// 16-byte names holds about 45 · 70^(n-1) blocks.
+    /// 16-byte names holds about 45 · 70^(n-1) blocks. Once the tree has all these levels only
+    /// deletions are taken; when it might come to that, checkpoints come after fewer changes.
     pub levels: usize,
     /// Pages of the free map kept, 6 at least, which does for files of 75 TB with pages of 4 KiB and of
     /// 1.9 GB with pages of 512 bytes; ten times as much wants one more.
@@ -19,8 +20,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// For microcontrollers: 23 pages.
-    pub const SMALL: Self = Self { levels: 3, map_pages: MIN_WINDOWS, staging: 0 };
+    /// For microcontrollers: 26 pages.
+    pub const SMALL: Self = Self { levels: 4, map_pages: MIN_WINDOWS, staging: 0 };
     /// For hosts.
     pub const LARGE: Self = Self { levels: 12, map_pages: 64, staging: 256 << 10 };
 
@@ -70,7 +71,7 @@ pub(crate) struct Space<'a> {
     pub(crate) page: &'a mut [u8],
     /// A page for a block's bytes.
     pub(crate) body: &'a mut [u8],
-    /// Three names, and one more for walks through the overlay.
+    /// Names and bounds of a fold.
     pub(crate) names: [&'a mut [u8]; 4],
 }
 

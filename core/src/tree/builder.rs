@@ -4,7 +4,7 @@
 //! have arrived; closing a level writes what is left as one node or as two even ones. Each written
 //! node becomes a cell of the level above.
 
-use super::node::{Child, inner_key, leaf_key};
+use super::node::{Child, Key, inner_key, leaf_key};
 use super::search::MAX_HEIGHT;
 use crate::error::WriteError;
 use crate::format::{InternalCell, NodeHeader, U16, U32, U64};
@@ -158,9 +158,22 @@ impl Builder {
                 let page = crate::ids::PageIndex(head.page.get());
                 return Ok((Child { page, digest: crate::Digest(head.digest) }, level as u32));
             }
+            if top && state.staged <= space.capacity() {
+                let size = 2 * space.page_size();
+                let staged = &space.levels[level * size..level * size + state.staged];
+                compose(space.output, level, staged, state.cells);
+                return Ok((sink.place_node(space.output)?, level as u32 + 1));
+            }
             self.close(sink, space, level)?;
         }
         Err(WriteError::WorkspaceTooSmall)
+    }
+
+    /// The first cell of level 0 is staged: so many bytes of its name tell it from all before it.
+    pub(crate) fn set_separator(&mut self, length: Option<usize>) {
+        if let Some(length) = length {
+            self.levels[0].separator = length;
+        }
     }
 
     /// Writes one node of cells from the front of `level`: at least one cell, on until `target`
@@ -209,6 +222,16 @@ impl Builder {
         self.levels[level] = Level { staged: state.staged - taken, cells: state.cells - cells, separator };
         self.push_child(sink, space, level + 1, (&key[..length], chunk), child)
     }
+}
+
+/// How many bytes of `name` suffice not to fall below `floor`; 0 when only the whole key does.
+pub(crate) fn separator_above(floor: Key<'_>, name: &[u8]) -> usize {
+    if name < floor.name || (name == floor.name && floor.chunk > 0) {
+        return 0;
+    }
+    let common = floor.name.iter().zip(name).take_while(|(a, b)| a == b).count();
+    let equal = common == floor.name.len() && floor.chunk == 0;
+    (common + usize::from(!equal)).min(name.len()).max(1)
 }
 
 /// How many bytes of `right`'s name suffice to stay above `left`; 0 when only the whole key does.

@@ -9,7 +9,7 @@
 //! | each | one page of the old tree (the path), two pages of new cells |
 //! | whole | one page to compose a node in, one for a block's bytes, three names |
 
-use super::builder::{BuildSpace, Builder, NodeSink};
+use super::builder::{BuildSpace, Builder, NodeSink, separator_above};
 use super::node::{Child, Key, NodeView, Place, Record};
 use super::search::MAX_HEIGHT;
 use crate::error::WriteError;
@@ -72,6 +72,8 @@ pub(crate) struct FoldSpace<'a> {
     pub(crate) next: &'a mut [u8],
     /// The upper bound of the leaf at hand.
     pub(crate) bound: &'a mut [u8],
+    /// The lower bound of the leaf at hand.
+    pub(crate) floor: &'a mut [u8],
 }
 
 impl FoldSpace<'_> {
@@ -115,6 +117,8 @@ pub(crate) struct Fold {
     next: Option<Option<(usize, Entry)>>,
     /// Chunks of the last name may go on in the next leaf.
     purge: Option<u32>,
+    /// Length and chunk of the lower bound of the leaf at hand, if nothing is packed of it yet.
+    floor: Option<(usize, u32)>,
     pub(crate) balance: Balance,
 }
 
@@ -133,6 +137,7 @@ impl Fold {
             last: None,
             next: None,
             purge: None,
+            floor: None,
             balance: Balance { blocks: 0, bytes: 0 },
         }
     }
@@ -292,6 +297,35 @@ impl Fold {
         self.builder.push_child(host, &mut space.build, level, (key.name, key.chunk), child)
     }
 
+    /// Remembers the lower bound of the path's leaf if the first node packed of it will stand in its
+    /// place: then a key no longer than before does for that node, whatever its first name is.
+    fn note_floor<H: FoldHost>(
+        &mut self,
+        host: &H,
+        space: &mut FoldSpace<'_>,
+        leaf: bool,
+    ) -> Result<(), WriteError<H::Error>> {
+        self.floor = None;
+        if !leaf || self.height() < 2 || self.builder.staged(0) > 0 {
+            return Ok(());
+        }
+        let (size, parent) = (space.page_size(), self.path[1]);
+        let view = space.inputs.get(size..2 * size).and_then(NodeView::parse);
+        let key = view.and_then(|node| node.key(parent.index.saturating_sub(1)));
+        let key = key.ok_or_else(|| host.damaged(parent.child))?;
+        let floor = space.floor.get_mut(..key.name.len()).ok_or(WriteError::WorkspaceTooSmall)?;
+        floor.copy_from_slice(key.name);
+        self.floor = Some((key.name.len(), key.chunk));
+        Ok(())
+    }
+
+    /// How many bytes of `name` do for the key of the node that it begins; None if it begins none or
+    /// nothing is known.
+    fn separator(&mut self, floor: &[u8], name: &[u8]) -> Option<usize> {
+        let (length, chunk) = self.floor.take().filter(|_| self.builder.staged(0) == 0)?;
+        Some(separator_above(Key { name: &floor[..length], chunk }, name))
+    }
+
     /// Merges the path's leaf, or nothing, with the entries that fall under it.
     fn merge_leaf<H: FoldHost>(
         &mut self,
@@ -314,6 +348,7 @@ impl Fold {
             }
             _ => None,
         };
+        self.note_floor(host, space, leaf)?;
         let count = if leaf { self.path[0].count } else { 0 };
         let mut index = 0;
         let mut budget = 64_i64;
@@ -349,7 +384,9 @@ impl Fold {
                 (None, Some(_)) => {
                     let cell = node.and_then(|node| node.cell(index));
                     let cell = cell.ok_or_else(|| host.damaged(self.path[0].child))?;
+                    let separator = record.and_then(|record| self.separator(space.floor, record.name));
                     self.builder.push(host, &mut space.build, 0, [cell, &[], &[]])?;
+                    self.builder.set_separator(separator);
                     index += 1;
                 }
                 (None, None) => break,
@@ -408,6 +445,8 @@ impl Fold {
             chunk: U32::new(chunk),
         };
         let (sequence, tag) = (U64::new(entry.sequence.0), U64::new(entry.tag));
+        let separator =
+            if matches!(settled, Settled::Deleted) { None } else { self.separator(space.floor, name) };
         let builder = &mut self.builder;
         match settled {
             Settled::Deleted => Ok(()),
@@ -415,13 +454,17 @@ impl Fold {
                 let mut head = [0; LeafCell::SIZE + 1024 + InlineValue::SIZE];
                 let value = InlineValue { sequence, tag, length: U32::new(bytes as u32) };
                 let head = joined(&mut head, cell(cell_kind::INLINE, 0).as_bytes(), name, value.as_bytes());
-                builder.push(host, &mut space.build, 0, [head, &space.body[..bytes], &[]])
+                builder.push(host, &mut space.build, 0, [head, &space.body[..bytes], &[]])?;
+                builder.set_separator(separator);
+                Ok(())
             }
             Settled::Extent(page) => {
                 let (page, length) = (U64::new(page.0), U64::new(entry.length));
                 let value = ExtentValue { sequence, tag, length, page, digest: entry.digest.0 };
                 let cell = cell(cell_kind::EXTENT, 0);
-                builder.push(host, &mut space.build, 0, [cell.as_bytes(), name, value.as_bytes()])
+                builder.push(host, &mut space.build, 0, [cell.as_bytes(), name, value.as_bytes()])?;
+                builder.set_separator(separator);
+                Ok(())
             }
             Settled::Chunks(count) => {
                 let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
@@ -438,6 +481,7 @@ impl Fold {
                 };
                 let head = cell(cell_kind::HEAD, 0);
                 builder.push(host, &mut space.build, 0, [head.as_bytes(), name, value.as_bytes()])?;
+                builder.set_separator(separator);
                 for index in 1..count {
                     let chunk = host.settled_chunk(name, entry, index)?;
                     let rest = entry.length - u64::from(index) * u64::from(chunk_size);

@@ -11,6 +11,7 @@ mod fixture;
 mod golden;
 mod hostile;
 mod large;
+mod little;
 mod model;
 mod rename;
 mod smoke;

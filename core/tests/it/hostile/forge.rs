@@ -630,7 +630,7 @@ fn forged_towers_end_in_errors() {
             }
         }
     }
-    ends.assert([10, 30, 0]);
+    ends.assert([1, 30, 0]);
 }
 
 #[test]
