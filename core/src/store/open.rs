@@ -238,6 +238,8 @@ fn newest_superblock<D: BlockDevice>(io: &mut Io<D>) -> Result<(Superblock, Geom
     let unit = io.atomic_unit().clamp(512, 4096) as usize;
     let (mut newest, mut seen, mut version) = (None::<(Superblock, u32)>, None, None);
     let mut failed = None;
+    // Of each generation: a copy could not be read, a copy is whole.
+    let (mut unread, mut whole) = ([false; 2], [false; 2]);
     for slot in 0..SLOTS {
         let offset = u64::from(slot) * SLOT_STRIDE;
         let mut bytes = [0; 4096];
@@ -246,6 +248,7 @@ fn newest_superblock<D: BlockDevice>(io: &mut Io<D>) -> Result<(Superblock, Geom
         }
         if let Err(error) = io.read(offset, &mut bytes[..unit]) {
             failed = Some(error);
+            unread[slot as usize / 2] = true;
             continue;
         }
         let Some(copy) = Superblock::read(&bytes) else { continue };
@@ -255,20 +258,26 @@ fn newest_superblock<D: BlockDevice>(io: &mut Io<D>) -> Result<(Superblock, Geom
         seen = seen.or(Some(offset));
         if copy.version.get() != VERSION {
             version = version.or(Some(copy.version.get()));
-        } else if copy.is_valid(slot)
-            && newest.is_none_or(|(best, _)| copy.generation.get() > best.generation.get())
-        {
-            newest = Some((copy, slot));
+        } else if copy.is_valid(slot) {
+            whole[slot as usize / 2] = true;
+            if newest.is_none_or(|(best, _)| copy.generation.get() > best.generation.get()) {
+                newest = Some((copy, slot));
+            }
         }
+    }
+    // The generation that cannot be read may be the newest: the other one is no answer.
+    if let Some(error) = failed
+        && unread.iter().zip(whole).any(|(&unread, whole)| unread && !whole)
+    {
+        return Err(OpenError::Device(error));
     }
     if let Some((superblock, _)) = newest {
         let geometry = superblock.geometry()?;
         return Ok((superblock, geometry));
     }
-    match (failed, version, seen) {
-        (Some(error), ..) => Err(OpenError::Device(error)),
-        (_, Some(found), _) => Err(OpenError::Version { found }),
-        (_, _, Some(offset)) => Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset })),
+    match (version, seen) {
+        (Some(found), _) => Err(OpenError::Version { found }),
+        (_, Some(offset)) => Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset })),
         _ => Err(OpenError::NotBlockyard),
     }
 }

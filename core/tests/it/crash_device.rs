@@ -54,6 +54,8 @@ pub(crate) enum Fault {
     /// The operation of this kind and number fails once; a failed write or sync leaves on the medium
     /// what it likes, the cache shows all of it.
     Fails(Operation, u64),
+    /// The reads of these numbers fail.
+    ReadsFail(u64, u64),
     /// As above, and the growth fails for want of room.
     NoSpaceAt(u64),
     /// Syncs answer Ok and do nothing. No store survives that: it shows that the tests would see it.
@@ -313,6 +315,7 @@ impl Inner {
         let hits = match self.fault {
             Some(Fault::CutAt(at)) => operation != Operation::Read && changes == at,
             Some(Fault::Fails(what, at)) => what == operation && number == at,
+            Some(Fault::ReadsFail(from, to)) => operation == Operation::Read && (from..to).contains(&number),
             Some(Fault::NoSpaceAt(at)) => operation == Operation::Grow && number == at,
             Some(Fault::SyncsDoNothing) => operation == Operation::Sync,
             None => false,

@@ -326,3 +326,27 @@ fn failed_opening_loses_nothing() {
     failed_opening::<Heap>();
     failed_opening::<Fixed>();
 }
+
+/// Both copies of the newest superblock could not be read for a moment: the store was opened as of the
+/// generation before, and went on from there over what had been answered durable.
+#[test]
+fn an_unreadable_generation_is_no_reason_to_go_back_to_the_one_before() {
+    let device = device();
+    let mut store: TestStore<Heap, _> = SHAPE.new_store(device.clone());
+    for round in 0..3 {
+        put(&mut store, b"name", &[round; 9], Durable).unwrap();
+        store.checkpoint().unwrap();
+        for pair in [0, 2] {
+            device.arm(Some(Fault::ReadsFail(pair, pair + 2)));
+            let opened = SHAPE.open::<Heap, _>(device.clone());
+            assert_eq!(
+                opened.map(drop),
+                Err(OpenError::Device(EIO)),
+                "round {round}, slots {pair} and behind"
+            );
+        }
+        device.arm(None);
+    }
+    let (mut store, _) = SHAPE.open::<Heap, _>(device).unwrap();
+    assert_eq!(get(&mut store, b"name").as_deref(), Some(&[2; 9][..]));
+}

@@ -10,6 +10,7 @@ mod faults;
 mod fixture;
 mod golden;
 mod hostile;
+mod journal;
 mod large;
 mod little;
 mod model;
