@@ -135,8 +135,10 @@ pub enum OpenError {
     /// The file cannot be written.
     #[error("the file cannot be written; open it read-only")]
     ReadOnly,
-    /// An option has a value that cannot work.
-    #[error("the file needs more memory than it was given")]
+    /// The file's registry or journal is larger than the memory that this library sets aside for it.
+    #[error(
+        "the file needs more memory than this program sets aside for it; use a program with larger limits"
+    )]
     Memory,
 }
 

@@ -1,7 +1,7 @@
 //! The heart of an open store: the engine behind its lock, the queue in front of it.
 //!
-//! 1. Only the leader of a commit group, a checkpoint step, a chunk write and the background sync
-//!    hold the engine's lock. Readers never take it.
+//! 1. The engine's lock is held by the leader of a commit group, a checkpoint step, a chunk write, a sync
+//!    and a seal, and by statistics, verification and closing. Readers never take it.
 //! 2. A group's commits become visible, together, after the strictest durability among them was
 //!    reached: what can be seen is as durable as it was asked to be.
 //! 3. A failed write or sync poisons the engine and the queue: everyone in the group and everyone

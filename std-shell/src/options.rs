@@ -128,8 +128,8 @@ impl OpenOptions {
         self
     }
 
-    /// Commits with at most so many bytes of values carry them in the journal, in one contiguous
-    /// write; a checkpoint moves them home. Default 64 KiB.
+    /// Commits that are written together with at most so many bytes of values carry them in the journal,
+    /// in one contiguous write; a checkpoint moves them home. Default 64 KiB.
     #[must_use]
     pub const fn carry_max(mut self, bytes: u64) -> Self {
         self.carry_max = bytes;

@@ -32,8 +32,8 @@ pub struct OpenOptions {
     pub memory: Memory,
     /// Pages by which the device grows when it is full, if it can.
     pub growth: u64,
-    /// Batches with at most so many bytes of values carry them in their journal record: one
-    /// contiguous write. A larger batch's values go to pages of their own.
+    /// A group of batches committed together with at most so many bytes of values carries them in its
+    /// journal record: one contiguous write. The values of a larger group go to pages of their own.
     pub carry_max: u64,
     /// Never write: what the journal holds is shown and stays there.
     pub read_only: bool,
