@@ -8,6 +8,9 @@
 //!    again with what follows, which is allowed because nothing in it is durable yet.
 //! 4. The ring never overtakes the position at which recovery would begin.
 
+#[cfg(all(test, not(loom)))]
+mod property;
+
 use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
 use crate::format::{Geometry, RecordHeader};

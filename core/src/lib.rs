@@ -43,6 +43,9 @@ extern crate alloc;
 extern crate std;
 
 pub mod batch;
+#[cfg(all(test, not(loom)))]
+#[path = "../tests/property/budget.rs"]
+mod budget;
 pub mod device;
 mod digest;
 pub mod error;

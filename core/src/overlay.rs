@@ -11,11 +11,15 @@
 
 #[cfg(feature = "alloc")]
 mod map;
+#[cfg(feature = "alloc")]
+mod pins;
 
 use crate::digest::Digest;
 use crate::ids::{Extent, PageIndex, Sequence};
 #[cfg(feature = "alloc")]
 pub use map::MapOverlay;
+#[cfg(feature = "alloc")]
+pub use pins::{Generation, Pins};
 
 /// The newest change of one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

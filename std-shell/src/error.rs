@@ -1,10 +1,10 @@
 //! Errors of the shell: what happened, to which block, and what to do next.
 
-use crate::device::FileError;
+use crate::device::IoError;
 use blockyard_core::format::GeometryError;
 use blockyard_core::{Damage, ReadError, WriteError};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The result of an operation on a store.
@@ -79,9 +79,9 @@ pub enum Error {
 #[non_exhaustive]
 pub enum OpenError {
     /// The file could not be opened, read or written.
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("cannot open {}: {source}", place(path))]
     Io {
-        /// The file.
+        /// The file; empty for a device, here and below.
         path: PathBuf,
         /// What the operating system said.
         source: Arc<io::Error>,
@@ -90,13 +90,13 @@ pub enum OpenError {
     #[error("there is no file {}; create it first", .0.display())]
     NotFound(PathBuf),
     /// The file exists and was to be created.
-    #[error("the file {} exists already; open it instead", .0.display())]
+    #[error("{} holds something already; open it instead", place(.0))]
     AlreadyExists(PathBuf),
     /// Another process, or another handle of this one, has the file open.
     #[error("the file {} is open elsewhere; close it there, or wait", .0.display())]
     Locked(PathBuf),
     /// The file is something else.
-    #[error("{} is not a Blockyard file", .0.display())]
+    #[error("{} is not a Blockyard file", place(.0))]
     NotBlockyard(PathBuf),
     /// The file was made by another version of the format.
     #[error(
@@ -142,13 +142,18 @@ pub enum OpenError {
     Memory,
 }
 
+/// What an opening error is about.
+fn place(path: &Path) -> String {
+    if path.as_os_str().is_empty() { "the device".to_owned() } else { path.display().to_string() }
+}
+
 fn of_block(name: Option<&[u8]>) -> String {
     name.map_or_else(String::new, |name| format!(" block \"{}\"", name.escape_ascii()))
 }
 
 impl Error {
     /// The error of a read of the block `name`.
-    pub(crate) fn read(error: ReadError<FileError>, name: Option<&[u8]>) -> Self {
+    pub(crate) fn read(error: ReadError<IoError>, name: Option<&[u8]>) -> Self {
         match error {
             ReadError::Device(error) => Self::Io(error.0),
             ReadError::Corrupted(damage) => Self::Corrupted { name: name.map(<[u8]>::to_vec), damage },
@@ -159,8 +164,8 @@ impl Error {
     }
 }
 
-impl From<WriteError<FileError>> for Error {
-    fn from(error: WriteError<FileError>) -> Self {
+impl From<WriteError<IoError>> for Error {
+    fn from(error: WriteError<IoError>) -> Self {
         match error {
             WriteError::Device(error) => Self::Io(error.0),
             WriteError::Corrupted(damage) => Self::Corrupted { name: None, damage },

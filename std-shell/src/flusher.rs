@@ -4,6 +4,8 @@
 use crate::error::Error;
 use crate::inner::Inner;
 use blockyard_core::store::Progress;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
@@ -17,29 +19,51 @@ const LOOK: Duration = Duration::from_millis(500);
 /// and pack everything once more.
 const REST: Duration = Duration::from_secs(1);
 
-/// Runs until the store is closed or dropped.
+/// What the thread remembers between its passes.
+#[derive(Default)]
+struct Flusher {
+    /// Nothing has happened since the last seal.
+    idle: bool,
+    /// When a checkpoint was refused.
+    refused: Option<Instant>,
+}
+
+/// Runs until the store is closed or dropped. A panic, of the device or of a task that is woken, ends a
+/// pass and not the thread: whoever awaits a commit has nobody else to make or refuse it.
 pub(crate) fn run(store: &Weak<Inner>) {
-    let mut idle = false;
-    let mut refused: Option<Instant> = None;
+    let mut flusher = Flusher::default();
     loop {
-        let Some(inner) = store.upgrade() else { return };
-        let due = match sleep(&inner, idle) {
-            Wake::Stop => return,
+        let pass = catch_unwind(AssertUnwindSafe(|| flusher.pass(store)));
+        match pass {
+            Ok(ControlFlow::Break(())) => return,
+            Ok(ControlFlow::Continue(())) => {}
+            Err(_) => tracing::error!("the background thread met a panic"),
+        }
+    }
+}
+
+impl Flusher {
+    /// Sleeps until there is something to do, and does it.
+    fn pass(&mut self, store: &Weak<Inner>) -> ControlFlow<()> {
+        let Some(inner) = store.upgrade() else { return ControlFlow::Break(()) };
+        let due = match sleep(&inner, self.idle) {
+            Wake::Stop => return ControlFlow::Break(()),
             Wake::Work { due } => due,
             Wake::Idle => {
-                idle = true;
+                self.idle = true;
                 seal(&inner);
-                continue;
+                return ControlFlow::Continue(());
             }
         };
-        idle = false;
+        self.idle = false;
         inner.flush_queue();
         if due {
             sync(&inner);
         }
-        if refused.is_none_or(|at| at.elapsed() >= REST) {
-            refused = advance(&inner).err().map(|Refused| Instant::now());
+        if self.refused.is_none_or(|at| at.elapsed() >= REST) {
+            self.refused = advance(&inner).err().map(|Refused| Instant::now());
         }
+        ControlFlow::Continue(())
     }
 }
 

@@ -8,21 +8,21 @@
 //!    after it is told.
 
 use crate::batch::RawBatch;
-use crate::device::FileDevice;
+use crate::device::{Device, SharedDevice};
 use crate::error::{Error, Result};
 use crate::read;
 use crate::source::Source;
 use crate::view::{Layered, Shared, View};
 use blockyard_core::queue::{Group, GroupQueue, Limits, Member, Slot, SubmitError, WaitError};
 use blockyard_core::store::{Progress, Store as Engine};
-use blockyard_core::{Durability, Geometry, Sequence, WriteError};
+use blockyard_core::{Durability, Geometry, Sequence};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The engine over a file.
-pub(crate) type FileEngine = Engine<FileDevice, Layered, Vec<u8>>;
+/// The engine over any device.
+pub(crate) type DeviceEngine = Engine<SharedDevice, Layered, Vec<u8>>;
 
 /// The most commits that may be queued at once.
 pub(crate) const MOST_QUEUED: usize = 1024;
@@ -31,7 +31,7 @@ pub(crate) const MOST_QUEUED: usize = 1024;
 const QUEUE_SLOTS: usize = 2 * MOST_QUEUED;
 
 /// The most bytes that one group gathers before it is written.
-const GROUP_BYTES: usize = 4 << 20;
+pub(crate) const GROUP_BYTES: usize = 4 << 20;
 
 /// What a caller asks the leader to do.
 pub(crate) enum Request {
@@ -39,6 +39,8 @@ pub(crate) enum Request {
     Commit(RawBatch),
     /// Commit the changes if the named blocks are still as they were: at this commit, or absent.
     Guarded(RawBatch, Vec<(Vec<u8>, Option<Sequence>)>),
+    /// Commit the batch, which deletes one block, if the block is there.
+    Delete(RawBatch),
     /// Give a block another name.
     Rename(Vec<u8>, Vec<u8>),
     /// Change nothing: answered once everything queued before is.
@@ -46,17 +48,17 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Commit(batch) | Self::Guarded(batch, _) => batch.bytes(),
+            Self::Commit(batch) | Self::Delete(batch) | Self::Guarded(batch, _) => batch.bytes(),
             Self::Rename(..) => 256,
             Self::Turn => 0,
         }
     }
 
-    fn operations(&self) -> usize {
+    pub(crate) fn operations(&self) -> usize {
         match self {
-            Self::Commit(batch) | Self::Guarded(batch, _) => batch.len(),
+            Self::Commit(batch) | Self::Delete(batch) | Self::Guarded(batch, _) => batch.len(),
             Self::Rename(..) => 1,
             Self::Turn => 0,
         }
@@ -69,35 +71,14 @@ pub(crate) type Led<'a> = Group<'a, Request, Sequence, Error, Slots>;
 
 /// The engine and what is used with it under its lock.
 pub(crate) struct Locked {
-    pub(crate) engine: FileEngine,
+    pub(crate) engine: DeviceEngine,
     /// Batches of the group at hand.
-    group: Vec<RawBatch>,
-    members: Vec<Member>,
-    scratch: RawBatch,
+    pub(crate) group: Vec<RawBatch>,
+    pub(crate) members: Vec<Member>,
+    pub(crate) scratch: RawBatch,
     /// Names in the group at hand that the verifier is to check.
-    fresh: Vec<Vec<u8>>,
-    closed: bool,
-}
-
-/// What the group at hand has come to.
-#[derive(Default)]
-struct Outcome {
-    /// The last commit that succeeded.
-    last: Option<Sequence>,
-    /// The error that poisoned the engine.
-    fault: Option<Error>,
-}
-
-impl Outcome {
-    fn note(&mut self, engine: &FileEngine, answer: &Result<Sequence>) {
-        match answer {
-            Ok(sequence) => self.last = self.last.max(Some(*sequence)),
-            Err(error) if engine.is_poisoned() => {
-                self.fault.get_or_insert_with(|| error.clone());
-            }
-            Err(_) => {}
-        }
-    }
+    pub(crate) fresh: Vec<Vec<u8>>,
+    pub(crate) closed: bool,
 }
 
 /// The engine, locked. A panic while it is held may have left a change half made: nothing is written
@@ -105,6 +86,8 @@ impl Outcome {
 pub(crate) struct EngineGuard<'a> {
     guard: MutexGuard<'a, Locked>,
     broken: &'a AtomicBool,
+    /// A panic was under way already: what is dropped by it may use the engine.
+    unwinding: bool,
 }
 
 impl EngineGuard<'_> {
@@ -129,7 +112,7 @@ impl std::ops::DerefMut for EngineGuard<'_> {
 
 impl Drop for EngineGuard<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.unwinding {
             self.broken.store(true, Ordering::Release);
         }
     }
@@ -156,8 +139,9 @@ pub(crate) struct Inner {
     pub(crate) signal: Mutex<Signal>,
     pub(crate) signalled: Condvar,
     pub(crate) closed: AtomicBool,
+    closing: Mutex<()>,
     /// A thread panicked while it held the engine.
-    broken: AtomicBool,
+    pub(crate) broken: AtomicBool,
     pub(crate) read_only: bool,
     pub(crate) durability: Durability,
     pub(crate) flush_operations: usize,
@@ -167,7 +151,7 @@ pub(crate) struct Inner {
     pub(crate) fresh: crate::verifier::Results,
     pub(crate) tickets: crate::ticket::Open,
     /// Members of the last group: how many commits are likely to arrive together.
-    company: AtomicU64,
+    pub(crate) company: AtomicU64,
 }
 
 impl std::fmt::Debug for Inner {
@@ -178,9 +162,9 @@ impl std::fmt::Debug for Inner {
 
 impl Inner {
     pub(crate) fn new(
-        engine: FileEngine,
+        engine: DeviceEngine,
         shared: Arc<Shared>,
-        device: FileDevice,
+        device: Arc<dyn Device>,
         options: &crate::OpenOptions,
         verifier: Option<crate::verifier::Sender>,
     ) -> Self {
@@ -205,6 +189,7 @@ impl Inner {
             signal: Mutex::default(),
             signalled: Condvar::new(),
             closed: AtomicBool::new(false),
+            closing: Mutex::default(),
             broken: AtomicBool::new(false),
             read_only: options.read_only,
             durability: options.durability,
@@ -239,8 +224,9 @@ impl Inner {
     }
 
     /// The engine, open or not.
-    fn lock(&self) -> EngineGuard<'_> {
-        EngineGuard { guard: self.locked.lock(), broken: &self.broken }
+    pub(crate) fn lock(&self) -> EngineGuard<'_> {
+        let unwinding = std::thread::panicking();
+        EngineGuard { guard: self.locked.lock(), broken: &self.broken, unwinding }
     }
 
     /// Forgets a write that was under way, whatever state the store is in.
@@ -295,174 +281,14 @@ impl Inner {
         error
     }
 
-    fn reclaim(&self, request: Request) {
-        if let Request::Commit(batch) | Request::Guarded(batch, _) = request {
+    pub(crate) fn reclaim(&self, request: Request) {
+        if let Request::Commit(batch) | Request::Delete(batch) | Request::Guarded(batch, _) = request {
             self.recycle(batch);
-        }
-    }
-
-    /// Commits a group: everything queued, each request in order, one sync at the end if anyone asked
-    /// for it, then the view.
-    pub(crate) fn lead(&self, group: &mut Led<'_>) {
-        self.await_company(group);
-        let mut guard = self.lock();
-        let locked = &mut *guard;
-        if self.broken.load(Ordering::Acquire) {
-            return group.poison(Error::Poisoned);
-        }
-        if locked.closed {
-            while let Some((member, request)) = group.take() {
-                self.reclaim(request);
-                group.complete(member, Err(Error::Closed));
-            }
-            return;
-        }
-        let durability = group.durability();
-        let (mut bytes, mut operations) = (0, 0);
-        let mut outcome = Outcome::default();
-        while let Some((member, request)) =
-            group.take_if(|next| bytes == 0 || bytes + next.bytes() <= GROUP_BYTES)
-        {
-            bytes += request.bytes();
-            operations += request.operations();
-            match request {
-                Request::Commit(batch) => {
-                    locked.members.push(member);
-                    locked.group.push(batch);
-                }
-                other => {
-                    self.commit_gathered(locked, group, &mut outcome);
-                    let answer = self.answer(locked, other);
-                    outcome.note(&locked.engine, &answer);
-                    group.complete(member, answer);
-                }
-            }
-        }
-        self.commit_gathered(locked, group, &mut outcome);
-        let fresh = std::mem::take(&mut locked.fresh);
-        if locked.engine.is_poisoned() {
-            let error = outcome.fault.unwrap_or(Error::Poisoned);
-            tracing::error!(%error, "a commit failed; the store refuses writes from here on");
-            return group.poison(error);
-        }
-        if let (Durability::Durable, Some(_)) = (durability, outcome.last)
-            && let Err(error) = locked.engine.sync()
-        {
-            tracing::error!(%error, "a sync failed; the store refuses writes from here on");
-            return group.poison(error.into());
-        }
-        if let Some(sequence) = outcome.last {
-            self.shared.publish(sequence);
-        }
-        // Only now does the verifier see what it is to check.
-        if let Some(verifier) = &*self.verifier.lock() {
-            verifier.offer(fresh);
-        }
-        if self.unbatched_registry {
-            // The old engine's way: the registry to its place at every write.
-            if let Err(error) = locked.engine.checkpoint() {
-                return group.poison(error.into());
-            }
-        }
-        let wants_checkpoint = locked.engine.wants_checkpoint();
-        let synced = locked.engine.durable_sequence() == locked.engine.sequence();
-        drop(guard);
-        self.note_work(operations, synced, wants_checkpoint);
-    }
-
-    /// Lets commits that are likely to arrive within moments join the group: as many as the last group
-    /// had, for at most 100 µs. Alone, nobody waits.
-    fn await_company(&self, group: &mut Led<'_>) {
-        let expected = self.company.load(Ordering::Relaxed) as usize;
-        let mut have = group.remaining();
-        if expected > 1 && group.durability() == Durability::Durable {
-            let deadline = Instant::now() + Duration::from_micros(100);
-            while have < expected && Instant::now() < deadline {
-                std::thread::yield_now();
-                group.gather();
-                have = group.remaining();
-            }
-        }
-        self.company.store(have as u64, Ordering::Relaxed);
-    }
-
-    /// Commits the batches gathered so far as one record, or one by one if that is too much at once.
-    fn commit_gathered(&self, locked: &mut Locked, group: &mut Led<'_>, outcome: &mut Outcome) {
-        let count = locked.group.len();
-        if count == 0 {
-            return;
-        }
-        let first = locked.engine.sequence().0 + 1;
-        let together = locked.engine.commit(&mut locked.group, Durability::Buffered);
-        let apart = count > 1 && matches!(&together, Err(WriteError::Full | WriteError::BatchTooLarge));
-        let mut batches = std::mem::take(&mut locked.group);
-        for (index, (member, mut batch)) in locked.members.drain(..).zip(batches.drain(..)).enumerate() {
-            let answer = if apart {
-                locked.engine.commit(std::slice::from_mut(&mut batch), Durability::Buffered)
-            } else {
-                match &together {
-                    // Where there is nothing to commit, no number is taken.
-                    Ok(sequence) => Ok(Sequence((first + index as u64).min(sequence.0))),
-                    Err(error) => Err(error.clone()),
-                }
-            };
-            let answer = answer.map_err(Error::from);
-            outcome.note(&locked.engine, &answer);
-            if answer.is_ok() {
-                self.note_fresh(&mut locked.fresh, &batch);
-            }
-            self.recycle(batch);
-            group.complete(member, answer);
-        }
-        locked.group = batches;
-    }
-
-    /// Answers a request that has to look before it writes.
-    fn answer(&self, locked: &mut Locked, request: Request) -> Result<Sequence> {
-        let Locked { engine, scratch, fresh, .. } = locked;
-        match request {
-            Request::Turn => Ok(engine.sequence()),
-            Request::Rename(from, to) => {
-                scratch.clear();
-                Ok(engine.rename(&from, &to, scratch, Durability::Buffered)?)
-            }
-            Request::Guarded(mut batch, expected) => {
-                let result = Self::commit_guarded(engine, &mut batch, &expected);
-                if result.is_ok() {
-                    self.note_fresh(fresh, &batch);
-                }
-                self.recycle(batch);
-                result
-            }
-            Request::Commit(mut batch) => {
-                Ok(engine.commit(std::slice::from_mut(&mut batch), Durability::Buffered)?)
-            }
-        }
-    }
-
-    fn commit_guarded(
-        engine: &mut FileEngine,
-        batch: &mut RawBatch,
-        expected: &[(Vec<u8>, Option<Sequence>)],
-    ) -> Result<Sequence> {
-        for (name, sequence) in expected {
-            let found = engine.info(name).map_err(|error| Error::read(error, Some(name)))?;
-            if found.map(|info| info.sequence) != *sequence {
-                return Err(Error::Conflict);
-            }
-        }
-        Ok(engine.commit(std::slice::from_mut(batch), Durability::Buffered)?)
-    }
-
-    /// Notes what the verifier is to check once the batch can be seen.
-    fn note_fresh(&self, fresh: &mut Vec<Vec<u8>>, batch: &RawBatch) {
-        if self.verifier.lock().is_some() {
-            crate::verifier::note(fresh, batch);
         }
     }
 
     /// Tells the flusher what has come up.
-    fn note_work(&self, operations: usize, synced: bool, wants_checkpoint: bool) {
+    pub(crate) fn note_work(&self, operations: usize, synced: bool, wants_checkpoint: bool) {
         let mut signal = self.signal.lock();
         if synced {
             (signal.unsynced, signal.since) = (0, None);
@@ -525,6 +351,8 @@ impl Inner {
 
     /// Closes the store: drains the queue, folds the journal in, refuses everything after.
     pub(crate) fn close(&self) -> Result<()> {
+        // Who comes second is answered when the first is done.
+        let _closing = self.closing.lock();
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
@@ -539,7 +367,7 @@ impl Inner {
     }
 
     /// Folds everything in; what cannot be folded in stays in the journal, durable.
-    fn settle(engine: &mut FileEngine) -> Result<()> {
+    fn settle(engine: &mut DeviceEngine) -> Result<()> {
         let Err(error) = engine.checkpoint() else { return Ok(()) };
         if !engine.is_poisoned() {
             engine.sync()?;

@@ -1,11 +1,11 @@
-//! Where reads get their bytes: the cache, then the file, verified.
+//! Where reads get their bytes: the cache, then the device, verified.
 //!
 //! Cached bytes are keyed by page and by the digest that their parent expects, so a page that was
 //! freed and written anew is another key, and stale bytes are never met.
 
-use crate::device::FileDevice;
+use crate::device::{Device, IoError};
 use blockyard_core::tree::{Child, NodeSource, NodeView};
-use blockyard_core::{BlockDevice, Damage, Digest, Geometry, PageIndex, ReadError, Structure};
+use blockyard_core::{Damage, Digest, Geometry, PageIndex, ReadError, Structure};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A page and half of a digest: as hard to find two contents for as anybody can ask of a cache.
 type Key = (u64, u128);
-type FileReadError = ReadError<crate::device::FileError>;
+type SourceError = ReadError<IoError>;
 
 #[derive(Clone, Debug)]
 struct ByLength;
@@ -24,15 +24,19 @@ impl Weighter<Key, Arc<[u8]>> for ByLength {
     }
 }
 
-/// Verified bytes of a file.
+/// Verified bytes of a device.
 #[derive(Debug)]
 pub(crate) struct Source {
-    device: FileDevice,
+    device: Arc<dyn Device>,
     geometry: Geometry,
     cache: Cache<Key, Arc<[u8]>, ByLength>,
     largest: u64,
     pub(crate) reads: AtomicU64,
     pub(crate) bytes_read: AtomicU64,
+}
+
+fn device(error: std::io::Error) -> SourceError {
+    ReadError::Device(error.into())
 }
 
 fn key(page: PageIndex, digest: &Digest) -> Key {
@@ -41,7 +45,7 @@ fn key(page: PageIndex, digest: &Digest) -> Key {
 }
 
 impl Source {
-    pub(crate) fn new(device: FileDevice, geometry: Geometry, cache_bytes: usize) -> Self {
+    pub(crate) fn new(device: Arc<dyn Device>, geometry: Geometry, cache_bytes: usize) -> Self {
         let items = (cache_bytes / geometry.page_size()).max(16);
         let cache = Cache::with_weighter(items, cache_bytes as u64, ByLength);
         let largest = cache_bytes as u64 / 8;
@@ -58,7 +62,7 @@ impl Source {
         self.cache.weight()
     }
 
-    fn read(&self, page: PageIndex, into: &mut [u8]) -> Result<(), FileReadError> {
+    fn read(&self, page: PageIndex, into: &mut [u8]) -> Result<(), SourceError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.bytes_read.fetch_add(into.len() as u64, Ordering::Relaxed);
         let offset = self.geometry.offset(page.0);
@@ -66,12 +70,14 @@ impl Source {
         let read = if beyond { Err(None) } else { self.device.read_at(offset, into).map_err(Some) };
         read.map_err(|error| match error {
             // A pointer past the end of the file is damage, not a failing disk.
-            Some(error) if error.0.kind() != std::io::ErrorKind::UnexpectedEof => ReadError::Device(error),
+            Some(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+                ReadError::Device(error.into())
+            }
             _ => self.damage(page, Structure::Block),
         })
     }
 
-    fn damage(&self, page: PageIndex, what: Structure) -> FileReadError {
+    fn damage(&self, page: PageIndex, what: Structure) -> SourceError {
         ReadError::Corrupted(Damage { what, offset: self.geometry.offset(page.0) })
     }
 
@@ -81,7 +87,7 @@ impl Source {
         page: PageIndex,
         length: u64,
         digest: &Digest,
-    ) -> Result<Arc<[u8]>, FileReadError> {
+    ) -> Result<Arc<[u8]>, SourceError> {
         let key = key(page, digest);
         if let Some(bytes) = self.cache.get(&key).filter(|bytes| bytes.len() as u64 == length) {
             return Ok(bytes);
@@ -94,7 +100,7 @@ impl Source {
     }
 
     /// The bytes of an extent as the file has them now.
-    fn fresh(&self, page: PageIndex, length: u64, digest: &Digest) -> Result<Arc<[u8]>, FileReadError> {
+    fn fresh(&self, page: PageIndex, length: u64, digest: &Digest) -> Result<Arc<[u8]>, SourceError> {
         let length = self.plausible(page, length)?;
         let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, length).collect();
         if let Some(into) = Arc::get_mut(&mut bytes) {
@@ -105,7 +111,7 @@ impl Source {
 
     /// Reads what was committed at the journal position `at` from the medium, as far as the operating
     /// system can be told to, and compares it.
-    pub(crate) fn check_journal(&self, at: u64, bytes: &[u8]) -> Result<(), FileReadError> {
+    pub(crate) fn check_journal(&self, at: u64, bytes: &[u8]) -> Result<(), SourceError> {
         let length = self.geometry.journal_length();
         let start = at % length;
         let (head, rest) = bytes.split_at(bytes.len().min((length - start) as usize));
@@ -114,7 +120,7 @@ impl Source {
             let offset = self.geometry.journal_offset() + offset;
             let found = &mut found[..part.len()];
             self.device.forget(offset, part.len() as u64);
-            self.device.read_at(offset, found).map_err(ReadError::Device)?;
+            self.device.read_at(offset, found).map_err(device)?;
             if found != part {
                 return Err(ReadError::Corrupted(Damage { what: Structure::Journal, offset }));
             }
@@ -123,12 +129,12 @@ impl Source {
     }
 
     /// The error for a page or a record that cannot be what it says.
-    pub(crate) fn implausible(&self, page: PageIndex) -> FileReadError {
+    pub(crate) fn implausible(&self, page: PageIndex) -> SourceError {
         self.damage(page, Structure::Registry)
     }
 
     /// Refuses lengths that no extent of this file can have, before memory is set aside for them.
-    pub(crate) fn plausible(&self, page: PageIndex, length: u64) -> Result<usize, FileReadError> {
+    pub(crate) fn plausible(&self, page: PageIndex, length: u64) -> Result<usize, SourceError> {
         if length > u64::from(self.geometry.chunk_size()) {
             return Err(self.damage(page, Structure::Registry));
         }
@@ -136,13 +142,10 @@ impl Source {
     }
 
     /// Refuses lengths that are longer than the file.
-    pub(crate) fn fits_in_file(&self, page: PageIndex, length: u64) -> Result<usize, FileReadError> {
+    pub(crate) fn fits_in_file(&self, page: PageIndex, length: u64) -> Result<usize, SourceError> {
         // Asking for the file's length is worth it only where much memory is at stake.
-        if length > 64 << 10 {
-            let mut device = self.device.clone();
-            if length > BlockDevice::length(&mut device).map_err(ReadError::Device)? {
-                return Err(self.damage(page, Structure::Registry));
-            }
+        if length > 64 << 10 && length > self.device.length().map_err(device)? {
+            return Err(self.damage(page, Structure::Registry));
         }
         usize::try_from(length).map_err(|_| self.damage(page, Structure::Registry))
     }
@@ -153,7 +156,7 @@ impl Source {
         page: PageIndex,
         digest: &Digest,
         into: &mut [u8],
-    ) -> Result<(), FileReadError> {
+    ) -> Result<(), SourceError> {
         let key = key(page, digest);
         if let Some(bytes) = self.cache.get(&key).filter(|bytes| bytes.len() == into.len()) {
             into.copy_from_slice(&bytes);
@@ -171,7 +174,7 @@ impl Source {
 
     /// Reads an extent from the medium, as far as the operating system can be told to, and compares
     /// its digest.
-    pub(crate) fn check(&self, page: PageIndex, length: u64, digest: &Digest) -> Result<(), FileReadError> {
+    pub(crate) fn check(&self, page: PageIndex, length: u64, digest: &Digest) -> Result<(), SourceError> {
         self.device.forget(self.geometry.offset(page.0), length);
         self.fresh(page, length, digest).map(drop)
     }
@@ -194,13 +197,13 @@ impl std::ops::Deref for NodePage {
 }
 
 impl NodeSource for &Source {
-    type Error = crate::device::FileError;
+    type Error = IoError;
     type Page<'a>
         = NodePage
     where
         Self: 'a;
 
-    fn node(&mut self, child: Child, level: u32) -> Result<NodePage, FileReadError> {
+    fn node(&mut self, child: Child, level: u32) -> Result<NodePage, SourceError> {
         let key = key(child.page, &child.digest);
         if let Some(bytes) = self.cache.get(&key) {
             // The level was compared when the page was read; a parent that points across levels is

@@ -1,7 +1,6 @@
 //! The handle of an open store.
 
 use crate::batch::WriteBatch;
-use crate::device::FileDevice;
 use crate::error::{Error, OpenError, Result};
 use crate::inner::{Inner, Request};
 use crate::iter::{Iter, Span};
@@ -13,18 +12,14 @@ use crate::stream::{BlockReader, BlockWriter};
 use crate::ticket::Ticket;
 use crate::transaction::Transaction;
 use crate::verify::{VerifyProgress, VerifyReport};
-use crate::view::{Layered, Shared};
-use crate::{flusher, verifier};
-use blockyard_core::store::{CreateOptions, Memory, OpenOptions as EngineOptions, Recovery};
-use blockyard_core::{Durability, OpenError as CoreOpenError, Sequence};
-use std::fs::{File, TryLockError};
+use blockyard_core::store::Recovery;
+use blockyard_core::{Durability, Sequence};
 use std::ops::RangeBounds;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// A store of named blocks in one file. Clones share it; all methods may be called from any thread.
+/// A store of named blocks in one file, or on any [`Device`](crate::Device). Clones share it; all methods may be called from any thread.
 ///
 /// Reads see the newest committed state and never wait for a write or a sync. Writes are grouped:
 /// whoever finds nobody writing commits what is queued, and one sync serves all who wait. When the
@@ -35,11 +30,11 @@ pub struct Store {
 }
 
 #[derive(Debug)]
-struct Handle {
-    inner: Arc<Inner>,
-    path: PathBuf,
-    recovery: Recovery,
-    threads: Vec<JoinHandle<()>>,
+pub(crate) struct Handle {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) recovery: Recovery,
+    pub(crate) threads: Vec<JoinHandle<()>>,
 }
 
 /// What a put is given besides its value.
@@ -49,223 +44,6 @@ pub struct PutOptions {
     pub tag: u64,
     /// What the commit survives; None takes the store's default.
     pub durability: Option<Durability>,
-}
-
-impl OpenOptions {
-    /// Opens or creates the file at `path`.
-    ///
-    /// Recovery, if one is needed, is done and durable when this returns; see
-    /// [`Store::recovery`].
-    ///
-    /// # Errors
-    /// See [`OpenError`]; each says what to do.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store, OpenError> {
-        let path = path.as_ref();
-        let io = |source: std::io::Error| OpenError::Io { path: path.to_owned(), source: Arc::new(source) };
-        let (file, fresh) = self.lock_file(path)?;
-        // A creation that was cut short left a file without a superblock.
-        let create = (fresh || self.create) && !self.read_only && is_blank(&file).map_err(io)?;
-        if fresh && !create {
-            // Another creator was faster.
-            return Err(OpenError::AlreadyExists(path.to_owned()));
-        }
-        // The journal's alignment is chosen at creation; an existing file brings its own.
-        let unit = if create { self.page_size.clamp(512, 4096) } else { 512 };
-        let device = FileDevice::new(file, unit);
-        let shared = Shared::new();
-        let result = self.open_engine(device.clone(), &shared, create);
-        let (engine, recovery) = result.map_err(|error| {
-            if fresh {
-                // Nothing of a file that could not be created is left behind.
-                let _ = std::fs::remove_file(path);
-            }
-            open_error(error, path)
-        })?;
-        // Whoever created the file may not have come to this.
-        if !self.read_only
-            && let Err(error) = sync_directory(path)
-        {
-            if create {
-                return Err(io(error));
-            }
-            tracing::warn!(%error, "the directory of the store could not be synced");
-        }
-        shared.start(engine.root(), engine.sequence());
-        if recovery.records > 0 || recovery.torn_tail {
-            tracing::info!(records = recovery.records, torn_tail = recovery.torn_tail, "journal replayed");
-        }
-        let handle = self.start(engine, shared, device, path, recovery).map_err(io)?;
-        Ok(Store { handle: Arc::new(handle) })
-    }
-
-    /// Opens and locks the file, and says whether it is new. A creator that failed takes its file away:
-    /// what is locked then is no longer what the path names.
-    fn lock_file(&self, path: &Path) -> Result<(File, bool), OpenError> {
-        let io = |source: std::io::Error| OpenError::Io { path: path.to_owned(), source: Arc::new(source) };
-        loop {
-            let (file, fresh) = self.open_file(path)?;
-            let locked = if self.read_only { file.try_lock_shared() } else { file.try_lock() };
-            locked.map_err(|error| match error {
-                TryLockError::WouldBlock => OpenError::Locked(path.to_owned()),
-                TryLockError::Error(error) => io(error),
-            })?;
-            let ours = file.metadata().map_err(io)?;
-            match std::fs::metadata(path) {
-                Ok(named) if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) => {
-                    return Ok((file, fresh));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(io(error)),
-            }
-        }
-    }
-
-    fn open_file(&self, path: &Path) -> Result<(File, bool), OpenError> {
-        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return Err(OpenError::NotBlockyard(path.to_owned()));
-        }
-        let io = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::NotFound => OpenError::NotFound(path.to_owned()),
-            std::io::ErrorKind::AlreadyExists => OpenError::AlreadyExists(path.to_owned()),
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
-                if !self.read_only && path.exists() =>
-            {
-                OpenError::ReadOnly
-            }
-            _ => OpenError::Io { path: path.to_owned(), source: Arc::new(source) },
-        };
-        let mut options = File::options();
-        options.read(true).write(!self.read_only);
-        if self.create_new {
-            return Ok((options.create_new(true).open(path).map_err(io)?, true));
-        }
-        loop {
-            match options.open(path) {
-                Ok(file) => return Ok((file, false)),
-                Err(error)
-                    if error.kind() == std::io::ErrorKind::NotFound && self.create && !self.read_only => {}
-                Err(error) => return Err(io(error)),
-            }
-            match options.clone().create_new(true).open(path) {
-                Ok(file) => return Ok((file, true)),
-                // A link to a file that is not there yet.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_symlink() => {
-                    return Ok((options.create(true).truncate(false).open(path).map_err(io)?, false));
-                }
-                // Another creator was faster.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(io(error)),
-            }
-        }
-    }
-
-    fn open_engine(
-        &self,
-        device: FileDevice,
-        shared: &Arc<Shared>,
-        create: bool,
-    ) -> Result<(crate::inner::FileEngine, Recovery), CoreOpenError<crate::device::FileError>> {
-        let memory = Memory::LARGE;
-        let overlay = Layered::new(Arc::clone(shared));
-        let page_size = if create { self.page_size } else { stored_page_size(&device).unwrap_or(4096) };
-        let options = EngineOptions {
-            growth: self.growth_step / u64::from(page_size.max(512)),
-            carry_max: self.carry_max,
-            read_only: self.read_only,
-            salvage: self.salvage,
-            ..EngineOptions::new(memory)
-        };
-        // A page size that cannot be is refused before the buffer is used.
-        let buffer = vec![0; memory.bytes(page_size.min(64 << 10) as usize)];
-        if !create {
-            return crate::inner::FileEngine::open(device, overlay, buffer, &options);
-        }
-        let mut file_id = [0; 16];
-        getrandom::fill(&mut file_id)
-            .map_err(|error| CoreOpenError::Device(std::io::Error::other(error.to_string()).into()))?;
-        let create = CreateOptions {
-            page_size: self.page_size,
-            journal_length: self.journal_size,
-            chunk_size: self.chunk_size,
-            file_id,
-        };
-        let engine = crate::inner::FileEngine::create(device, overlay, buffer, &create, &options)?;
-        Ok((engine, Recovery::default()))
-    }
-
-    fn start(
-        &self,
-        engine: crate::inner::FileEngine,
-        shared: Arc<Shared>,
-        device: FileDevice,
-        path: &Path,
-        recovery: Recovery,
-    ) -> std::io::Result<Handle> {
-        let verify = self.verify_writes && !self.read_only;
-        let (sender, receiver) = verifier::Sender::new();
-        let inner = Arc::new(Inner::new(engine, shared, device, self, verify.then_some(sender)));
-        let mut threads = Vec::new();
-        if !self.read_only {
-            let weak = Arc::downgrade(&inner);
-            threads.push(spawn("blockyard-flush", move || flusher::run(&weak))?);
-        }
-        if verify {
-            let weak = Arc::downgrade(&inner);
-            threads.push(spawn("blockyard-verify", move || verifier::run(&weak, &receiver))?);
-        }
-        Ok(Handle { inner, path: path.to_owned(), recovery, threads })
-    }
-}
-
-/// A background thread. Without it nobody would commit what is only awaited, so opening fails.
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work)
-}
-
-/// The page size in the first superblock copy that can be read; checked by the engine afterwards.
-fn stored_page_size(device: &FileDevice) -> Option<u32> {
-    (0..blockyard_core::format::SLOTS).find_map(|slot| {
-        let mut bytes = [0; blockyard_core::format::Superblock::SIZE];
-        let offset = u64::from(slot) * blockyard_core::format::SLOT_STRIDE;
-        device.read_at(offset, &mut bytes).ok()?;
-        let copy = blockyard_core::format::Superblock::read(&bytes).filter(|copy| copy.is_valid(slot))?;
-        copy.geometry().ok().map(|geometry| geometry.page_size() as u32)
-    })
-}
-
-/// Whether a file holds nothing but zeros: so it is as long as its creator has not written a superblock.
-fn is_blank(file: &File) -> std::io::Result<bool> {
-    let mut piece = vec![0; 64 << 10];
-    let mut at = 0;
-    loop {
-        match file.read_at(&mut piece, at)? {
-            0 => return Ok(true),
-            length if piece[..length].iter().any(|&byte| byte != 0) => return Ok(false),
-            length => at += length as u64,
-        }
-    }
-}
-
-fn sync_directory(path: &Path) -> std::io::Result<()> {
-    let path = path.canonicalize()?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-fn open_error(error: CoreOpenError<crate::device::FileError>, path: &Path) -> OpenError {
-    match error {
-        CoreOpenError::Device(error) => OpenError::Io { path: path.to_owned(), source: error.0 },
-        CoreOpenError::NotBlockyard => OpenError::NotBlockyard(path.to_owned()),
-        CoreOpenError::Version { found } => OpenError::Version { found },
-        CoreOpenError::Features { found } => OpenError::Features { found },
-        CoreOpenError::Geometry(error) => OpenError::Geometry(error),
-        CoreOpenError::Truncated { expected, actual } => OpenError::Truncated { expected, actual },
-        CoreOpenError::Corrupted(damage) => OpenError::Corrupted(damage),
-        CoreOpenError::Full => OpenError::Full,
-        CoreOpenError::ReadOnly => OpenError::ReadOnly,
-        _ => OpenError::Memory,
-    }
 }
 
 impl Store {
@@ -283,6 +61,18 @@ impl Store {
     /// [`OpenError::AlreadyExists`] if there is one; see [`OpenError`].
     pub fn create(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         OpenOptions::new().create_new(true).open(path)
+    }
+
+    /// A new store in memory with the default options; see [`OpenOptions::open_in_memory`].
+    ///
+    /// # Errors
+    /// [`OpenError::Full`] without memory.
+    pub fn in_memory() -> Result<Self, OpenError> {
+        OpenOptions::new().open_in_memory()
+    }
+
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle: Arc::new(handle) }
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
@@ -394,11 +184,21 @@ impl Store {
         inner.metadata(&inner.view()?, name.as_ref())
     }
 
-    /// Deletes a block; false, with nothing committed, if there was none.
+    /// Deletes a block; false, with nothing committed, if there was none. Of several that delete one
+    /// block at once, one is answered true.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn delete(&self, name: impl AsRef<[u8]>) -> Result<bool> {
+        Ok(self.delete_with(name, self.inner().durability)?.is_some())
+    }
+
+    /// Deletes a block with the durability given, and returns the commit's number; None, with nothing
+    /// committed, if there was no block.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    pub fn delete_with(&self, name: impl AsRef<[u8]>, durability: Durability) -> Result<Option<Sequence>> {
         let (name, inner) = (name.as_ref(), self.inner());
         inner.check_writable()?;
         let mut batch = inner.batch();
@@ -406,12 +206,15 @@ impl Store {
             Ok(()) => self.exists(name),
             Err(error) => Err(error.into()),
         };
-        match there {
-            Ok(true) => inner.run(Request::Commit(batch), inner.durability).map(|_| true),
-            other => {
-                inner.recycle(batch);
-                other
-            }
+        if !matches!(there, Ok(true)) {
+            inner.recycle(batch);
+            return there.map(|_| None);
+        }
+        match inner.run(Request::Delete(batch), durability) {
+            Ok(sequence) => Ok(Some(sequence)),
+            // Somebody else was faster.
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -589,10 +392,10 @@ impl Store {
         &self.handle.recovery
     }
 
-    /// The file.
+    /// The file, if the store was opened by its path.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.handle.path
+    pub fn path(&self) -> Option<&Path> {
+        self.handle.path.as_deref()
     }
 }
 

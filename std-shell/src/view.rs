@@ -9,10 +9,9 @@
 
 use crate::memtable::{Memtable, Slot, Spare};
 use arc_swap::ArcSwap;
-use blockyard_core::overlay::{Entry, Overlay, OverlayFull, TreeRoot};
+use blockyard_core::overlay::{Entry, Overlay, OverlayFull, Pins, TreeRoot};
 use blockyard_core::{Extent, Sequence};
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -69,6 +68,11 @@ impl Shared {
         View { layers, sequence }
     }
 
+    /// Everything committed so far, published or not: for whoever holds the engine.
+    pub(crate) fn newest(&self) -> View {
+        View { layers: self.layers.load_full(), sequence: u64::MAX }
+    }
+
     /// Number of changes in both layers.
     pub(crate) fn pending(&self) -> usize {
         let layers = self.layers.load();
@@ -118,59 +122,6 @@ impl View {
     }
 }
 
-/// Extents that old readers may still see.
-#[derive(Debug, Default)]
-struct Pins {
-    /// What no view newer than the current one needs.
-    retired: Vec<Extent>,
-    /// How much of that was known when the checkpoint under way began. The rest may be of commits that
-    /// it does not fold in: views of the generation that it begins may see that too.
-    known: usize,
-    /// By checkpoint: the generation it ended, and what it freed, sorted.
-    held: VecDeque<(Weak<()>, Vec<Extent>)>,
-}
-
-impl Pins {
-    /// A checkpoint has ended `generation`.
-    fn turn(&mut self, generation: &Arc<()>) {
-        let later = self.retired.get(self.known..).unwrap_or_default().to_vec();
-        let freed = joined(std::mem::replace(&mut self.retired, later));
-        self.held.push_back((Arc::downgrade(generation), freed));
-        self.release();
-    }
-
-    /// Forgets what no reader holds any more. An older reader sees what younger checkpoints freed, so
-    /// the oldest goes first.
-    fn release(&mut self) {
-        while self.held.front().is_some_and(|(generation, _)| generation.strong_count() == 0) {
-            self.held.pop_front();
-        }
-    }
-
-    fn find(&mut self, run: Extent) -> Option<Extent> {
-        self.release();
-        let overlap = |freed: &Vec<Extent>| {
-            let at = freed.partition_point(|extent| extent.end() <= run.start.0);
-            freed.get(at).copied().filter(|extent| extent.overlaps(run))
-        };
-        self.held.iter().filter_map(|(_, freed)| overlap(freed)).min()
-    }
-}
-
-/// The runs in order, with those that meet made one: what a commit that failed had retired may lie
-/// across what others did.
-fn joined(mut runs: Vec<Extent>) -> Vec<Extent> {
-    runs.sort_unstable();
-    runs.dedup_by(|next, run| {
-        let meets = next.start.0 <= run.end();
-        if meets {
-            run.pages = next.end().max(run.end()) - run.start.0;
-        }
-        meets
-    });
-    runs
-}
-
 /// The engine's overlay over the layers that readers see.
 #[derive(Debug)]
 pub(crate) struct Layered {
@@ -179,7 +130,7 @@ pub(crate) struct Layered {
     frozen: Option<Arc<Memtable>>,
     /// Memory of the table that was folded in last.
     spare: Spare,
-    pins: RefCell<Pins>,
+    pins: RefCell<Pins<Weak<()>>>,
 }
 
 impl Layered {
@@ -225,8 +176,7 @@ impl Overlay for Layered {
         debug_assert!(self.frozen.is_none(), "the frozen layer must be empty");
         let fresh = Arc::new(Memtable::reusing(std::mem::take(&mut self.spare)));
         self.frozen = Some(std::mem::replace(&mut self.active, fresh));
-        let pins = self.pins.get_mut();
-        pins.known = pins.retired.len();
+        self.pins.get_mut().begin();
         self.replace(None);
     }
 
@@ -237,8 +187,7 @@ impl Overlay for Layered {
     }
 
     fn next(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
-        let view = View { layers: self.shared.layers.load_full(), sequence: u64::MAX };
-        let slot = view.next_pending(after, false)?;
+        let slot = self.shared.newest().next_pending(after, false)?;
         name.get_mut(..slot.name_length)?.copy_from_slice(slot.name());
         Some((slot.name_length, slot.entry))
     }
@@ -265,17 +214,14 @@ impl Overlay for Layered {
         let folded = self.frozen.take();
         let old = self.shared.layers.load_full();
         self.replace(Some(root));
-        let generation = Arc::clone(&old.generation);
+        let ended = Arc::downgrade(&old.generation);
         drop(old);
         // Unless a reader still looks at it.
         if let Some(table) = folded.and_then(Arc::into_inner) {
             self.spare = table.into_spare();
         }
-        // Only the readers' own hold on the generation may count.
-        let mut pins = self.pins.borrow_mut();
-        pins.turn(&generation);
-        drop(generation);
-        pins.release();
+        // Only the readers hold it now.
+        self.pins.get_mut().turn(ended);
     }
 
     fn discard_frozen(&mut self) {
@@ -284,7 +230,7 @@ impl Overlay for Layered {
     }
 
     fn retire(&mut self, extent: Extent) {
-        self.pins.get_mut().retired.push(extent);
+        self.pins.get_mut().retire(extent);
     }
 
     fn pinned(&self, run: Extent) -> Option<Extent> {

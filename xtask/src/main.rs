@@ -3,12 +3,26 @@
 //! A step is a function that takes the [`Shell`] (standing at the root of the workspace) and fails with
 //! an error that says what to do. [`steps`] lists them; [`summary`] runs them all.
 
+mod bugs;
 mod checks;
+mod child;
+mod compare;
 mod format_check;
+mod fuzz;
+mod inject;
+mod kill;
+mod loom;
+mod mutants;
+mod sanitize;
+mod scratch;
 mod setup;
+mod sim;
 mod steps;
 mod summary;
+mod tally;
 mod targets;
+mod test_output;
+mod tool;
 mod toolchain;
 
 use std::path::{Path, PathBuf};

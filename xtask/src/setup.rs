@@ -5,7 +5,7 @@
 //! remove` and run the step with `RUSTUP_DIST_SERVER` set to an address where nothing answers.
 
 mod components;
-mod debian;
+pub(crate) mod debian;
 mod sysroot;
 
 use anyhow::Result;

@@ -3,10 +3,12 @@
 use anyhow::Result;
 use xshell::Shell;
 
-use crate::{checks, format_check, setup, targets};
+use crate::{
+    bugs, checks, compare, format_check, fuzz, inject, kill, loom, mutants, sanitize, setup, sim, targets,
+};
 
 /// One check, or the set-up that checks need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Subcommand)]
 pub(crate) enum Step {
     /// Install what the checks need on this machine: rustfmt, clippy, the wasm32 and thumbv7em targets
     Setup,
@@ -22,15 +24,50 @@ pub(crate) enum Step {
     Doc,
     /// The engine compiles for a browser and for a microcontroller
     Targets,
+    /// Power cuts, faults and damage in the simulator, and what is left checked against a model
+    Sim(sim::Arguments),
+    /// Models of the commit queue and of pinned extents under loom and shuttle, and their broken twins
+    Loom(loom::Arguments),
+    /// The fuzz targets under the address sanitizer, each for a while
+    Fuzz(fuzz::Arguments),
+    /// The shell's tests and its threads under the address sanitizer and the thread sanitizer
+    Sanitize(sanitize::Arguments),
+    /// Bugs planted on purpose are caught by the harness that claims to
+    Bugs(bugs::Arguments),
+    /// Small changes of the engine's code, each of which a test has to notice or a reason to explain
+    Mutants(mutants::Arguments),
+    /// Children that commit and report, killed by SIGKILL at random moments; nothing may be lost
+    Kill(kill::Arguments),
+    /// Calls that fail, a full file system, a power cut under a recorded file; nothing may be lost
+    Inject(inject::Arguments),
+    /// Blockyard beside other engines, measured; no check, and not part of a run of all steps
+    Compare(Box<compare::Arguments>),
 }
 
 impl Step {
-    /// Every step in order.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Setup, Self::Fmt, Self::Format, Self::Clippy, Self::Unit, Self::Doc, Self::Targets];
+    /// Every step in order; a step that can run for any length of time, within the budget that a run of
+    /// all steps has for it.
+    pub(crate) fn all() -> Vec<Self> {
+        vec![
+            Self::Setup,
+            Self::Fmt,
+            Self::Format,
+            Self::Clippy,
+            Self::Unit,
+            Self::Doc,
+            Self::Targets,
+            Self::Sim(sim::Arguments::budgeted()),
+            Self::Loom(loom::Arguments::budgeted()),
+            Self::Fuzz(fuzz::Arguments::budgeted()),
+            Self::Sanitize(sanitize::Arguments::all()),
+            Self::Bugs(bugs::Arguments::all()),
+            Self::Kill(kill::Arguments::budgeted()),
+            Self::Inject(inject::Arguments::budgeted()),
+        ]
+    }
 
     /// The step's name on the command line.
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Setup => "setup",
             Self::Fmt => "fmt",
@@ -39,11 +76,20 @@ impl Step {
             Self::Unit => "unit",
             Self::Doc => "doc",
             Self::Targets => "targets",
+            Self::Sim(_) => "sim",
+            Self::Loom(_) => "loom",
+            Self::Fuzz(_) => "fuzz",
+            Self::Sanitize(_) => "sanitize",
+            Self::Bugs(_) => "bugs",
+            Self::Mutants(_) => "mutants",
+            Self::Kill(_) => "kill",
+            Self::Inject(_) => "inject",
+            Self::Compare(_) => "compare",
         }
     }
 
     /// Runs the step; an error is a failed check or a check that could not run.
-    pub(crate) fn run(self, shell: &Shell) -> Result<()> {
+    pub(crate) fn run(&self, shell: &Shell) -> Result<()> {
         match self {
             Self::Setup => setup::run(shell),
             Self::Fmt => checks::fmt(shell),
@@ -52,6 +98,15 @@ impl Step {
             Self::Unit => checks::unit(shell),
             Self::Doc => checks::doc(shell),
             Self::Targets => targets::run(shell),
+            Self::Sim(arguments) => sim::run(shell, arguments),
+            Self::Loom(arguments) => loom::run(shell, arguments),
+            Self::Fuzz(arguments) => fuzz::run(shell, arguments),
+            Self::Sanitize(arguments) => sanitize::run(shell, arguments),
+            Self::Bugs(arguments) => bugs::run(shell, arguments),
+            Self::Mutants(arguments) => mutants::run(shell, arguments),
+            Self::Kill(arguments) => kill::run(shell, arguments),
+            Self::Inject(arguments) => inject::run(shell, arguments),
+            Self::Compare(arguments) => compare::run(shell, arguments),
         }
     }
 }

@@ -17,13 +17,13 @@ struct Outcome {
 
 /// Runs every step, prints the summary and returns failure when any step failed or could not run.
 pub(crate) fn run_all(shell: &Shell) -> ExitCode {
-    let outcomes: Vec<_> = Step::ALL.into_iter().map(|step| run_one(shell, step)).collect();
+    let outcomes: Vec<_> = Step::all().iter().map(|step| run_one(shell, step)).collect();
     print!("\n{}", table(&outcomes));
     let all_passed = outcomes.iter().all(|outcome| outcome.failure.is_none());
     if all_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run_one(shell: &Shell, step: Step) -> Outcome {
+fn run_one(shell: &Shell, step: &Step) -> Outcome {
     let name = step.name();
     println!("\n==== {name} ====");
     let start = Instant::now();

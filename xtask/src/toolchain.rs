@@ -5,6 +5,7 @@
 //! list: a tiny crate is compiled for it, which also notices a standard library of another compiler.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use xshell::{Cmd, Shell, cmd};
@@ -144,4 +145,11 @@ fn sysroot_of(shell: &Shell, name: &str) -> Option<String> {
         .ignore_stderr()
         .read()
         .ok()
+}
+
+/// Where a step builds that needs flags of its own: below the folder of all builds.
+pub(crate) fn build_folder(shell: &Shell, name: &str) -> PathBuf {
+    let builds = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    // Relative to the root of the workspace, where the shell stands.
+    shell.current_dir().join(builds).join(name)
 }

@@ -1,6 +1,7 @@
 //! Where things lie in the file: page size, zones and the groups of the free map.
 
 use super::{MapEntry, MapHeader, SLOT_STRIDE, SLOTS};
+use crate::ids::Extent;
 use core::fmt;
 
 /// Levels that the free map can have above its bit pages.
@@ -203,6 +204,17 @@ impl Geometry {
         2 * levels
     }
 
+    /// Whether pages in use may lie there: inside one group, behind the group's map slots.
+    pub(crate) fn may_hold(&self, extent: Extent) -> bool {
+        if extent.start.0 < self.first_group() || extent.pages > self.group_pages() {
+            return false;
+        }
+        let group = self.group_of(extent.start.0);
+        let start = self.group_start(group);
+        let within = extent.start.0 - start;
+        within >= self.reserved(group) && within + extent.pages <= self.group_pages()
+    }
+
     /// Pages that hold map slots in the first `groups` groups.
     pub(crate) fn reserved_in(&self, groups: u64) -> u64 {
         let mut span = 1_u64;
@@ -212,6 +224,14 @@ impl Geometry {
             span = span.saturating_mul(self.map_fanout());
         }
         sum
+    }
+
+    /// Pages that hold map slots in a file of `pages` pages, which may end among the slots of its last group.
+    pub(crate) fn reserved_within(&self, pages: u64) -> u64 {
+        let groups = self.groups(pages);
+        let last = groups.saturating_sub(1);
+        let missing = (self.group_start(last) + self.reserved(last)).saturating_sub(pages);
+        self.reserved_in(groups).saturating_sub(missing)
     }
 
     /// Page of slot `slot` (1 or 2) of the map page `index` on level `level`.

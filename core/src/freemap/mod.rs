@@ -16,6 +16,8 @@
 mod allocate;
 mod bits;
 mod pages;
+#[cfg(all(test, not(loom)))]
+mod property;
 
 use crate::device::BlockDevice;
 use crate::digest::Digest;
@@ -150,7 +152,10 @@ impl FreeMap {
     /// A write begins whose pages no commit refers to yet.
     pub(crate) fn stage(&mut self, pages: u64) {
         if self.staged == 0 {
-            (self.stage_mark, self.at.stage) = (self.at.cursor, Ahead::of(self.at.cursor));
+            // What the checkpoint under way has marked by now is taken off at its end, so it is put on here.
+            let passed = self.at.fold.used;
+            (self.stage_mark, self.at.stage) =
+                (self.at.cursor, Ahead { passed, ..Ahead::of(self.at.cursor) });
             self.keep(pages);
         }
         self.staged += 1;
@@ -172,13 +177,16 @@ impl FreeMap {
     /// The next map has become the durable one.
     pub(crate) fn finish(&mut self, pages: u64, geometry: &Geometry) {
         self.durable = self.next;
-        let FoldCount { used, behind, ahead, travel } = self.at.fold;
+        let FoldCount { used, behind, ahead, travel } = core::mem::take(&mut self.at.fold);
         let freed = behind + ahead.min(travel);
         for ahead in self.at.aheads() {
             ahead.passed = (ahead.passed + freed).saturating_sub(used);
         }
         self.at.free = self.free_in_file(pages, geometry).saturating_sub(self.at.since.passed);
         self.at.ahead = self.at.since;
+        if self.staged == 0 {
+            self.at.stage = self.at.since;
+        }
         self.keep(pages);
     }
 
@@ -247,15 +255,25 @@ impl FreeMap {
 
     /// Takes note that the file has grown.
     pub(crate) fn grown(&mut self, old: u64, new: u64, geometry: &Geometry) {
-        let slots = geometry.reserved_in(geometry.groups(new)) - geometry.reserved_in(geometry.groups(old));
+        let slots = geometry.reserved_within(new) - geometry.reserved_within(old);
         let added = (new - old).saturating_sub(slots);
         // Once wrapped, what lies between the cursor and the old end is in use or waits for a
         // checkpoint, unless the limit is the old end: go on in the new part.
         let jump = self.at.aheads().into_iter().any(|ahead| ahead.wrapped && ahead.limit != old);
         if jump {
-            // At most so many free pages are left out.
-            let left = self.at.ahead.limit.saturating_sub(self.at.cursor);
-            self.at.advance(old, left);
+            // What is left out differs from round to round: each comes to no page before the old end any more.
+            // It is all free at most, and what the round was still to come to.
+            let free = old.saturating_sub(geometry.first_group()).saturating_sub(self.durable.at.used);
+            let cursor = self.at.cursor;
+            let left = |ahead: &Ahead| {
+                let end = if ahead.wrapped { ahead.limit } else { old };
+                end.saturating_sub(cursor).min(free)
+            };
+            self.at.free = self.at.free.saturating_sub(left(&self.at.ahead));
+            for ahead in self.at.aheads() {
+                ahead.passed += left(ahead);
+            }
+            self.at.advance(old, 0);
         }
         for ahead in self.at.aheads() {
             if ahead.wrapped {

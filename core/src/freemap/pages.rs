@@ -284,9 +284,10 @@ impl FreeMap {
             let end = extent.end().min(start + geometry.group_pages());
             self.group = group;
             let window = self.change(space, 0, group)?;
+            let slots = !used && page - start < geometry.reserved(group);
             let changed = set_bits(Self::page_mut(space, window), page - start, end - page, used);
-            if !used && changed < end - page {
-                // A tree that names a page twice, or a map that never knew of it.
+            if slots || (!used && changed < end - page) {
+                // A tree that names a page twice or one of the map's own, or a map that never knew of it.
                 let offset = geometry.offset(page);
                 return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
             }

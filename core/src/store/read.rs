@@ -314,12 +314,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let after = bound_length.map(|length| &bound[..length]);
             let mut other = [0; 1024];
             let pending = self.overlay.next(after, &mut other);
-            let stored = self.next_stored(after, name)?;
-            // The pending entry counts if it comes first or is the same name.
-            let Some((length, entry)) = pending else { return Ok(stored) };
-            if stored.is_some_and(|stored| name[..stored] < other[..length]) {
-                return Ok(stored);
-            }
+            let below = pending.map(|(length, _)| &other[..length]);
+            let stored = self.next_stored(after, below, name)?;
+            let Some((length, entry)) = pending.filter(|_| stored.is_none()) else { return Ok(stored) };
             if entry.value != Value::Deleted {
                 let into =
                     name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
@@ -331,10 +328,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
     }
 
-    /// The first name of the tree above `after`.
+    /// The first name of the tree above `after`, if it is below `below`.
     fn next_stored(
         &mut self,
         after: Option<&[u8]>,
+        below: Option<&[u8]>,
         name: &mut [u8],
     ) -> Result<Option<usize>, ReadError<D::Error>> {
         let root = self.root();
@@ -356,6 +354,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         // A name that is not above the last one would lead a caller round in circles.
         let key = key.filter(|key| after.is_none_or(|after| key.name > after));
         let Some(key) = key else { return Err(ReadError::Corrupted(damage(leaf.page))) };
+        // The pending entry counts if it comes first or is the same name.
+        if below.is_some_and(|below| key.name >= below) {
+            return Ok(None);
+        }
         let length = key.name.len();
         let into = name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
         into.copy_from_slice(key.name);

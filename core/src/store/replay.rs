@@ -6,7 +6,7 @@ use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Damage, OpenError, Structure};
 use crate::format::{ChunkRef, OpHeader, RecordHeader, op_kind};
-use crate::ids::PageIndex;
+use crate::ids::{Extent, PageIndex};
 use crate::journal::{RingReader, RingWindow};
 use crate::overlay::Overlay;
 
@@ -136,7 +136,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
     }
 
-    /// Whether an extent lies in the file and, if `check`, holds what its digest says.
+    /// Whether an extent lies where it may in the file and, if `check`, holds what its digest says.
     fn extent_sound(
         &mut self,
         page: u64,
@@ -144,9 +144,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         digest: &[u8; 32],
         check: bool,
     ) -> Result<bool, OpenError<D::Error>> {
-        let end = page.saturating_add(self.geometry.pages_for(length));
+        let extent = Extent::new(PageIndex(page), self.geometry.pages_for(length));
         let file = self.io.length().map_err(OpenError::Device)?;
-        if page < self.geometry.first_group() || self.geometry.offset(end) > file {
+        if !self.geometry.may_hold(extent) || self.geometry.offset(extent.end()) > file {
             return Ok(false);
         }
         if !check {

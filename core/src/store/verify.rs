@@ -1,5 +1,7 @@
 //! Verifying every byte of a file.
 
+mod trail;
+
 use super::{Store, read};
 use crate::device::BlockDevice;
 use crate::error::{Damage, ReadError, Structure, WriteError};
@@ -7,13 +9,14 @@ use crate::format::{MAP_LEVELS, SLOT_STRIDE, SLOTS, Superblock};
 use crate::ids::{Extent, PageIndex};
 use crate::overlay::Overlay;
 use crate::tree::{Child, Key, NodeSource, NodeView, Place, Record};
+use trail::Trail;
 
 /// What was found to be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// Bytes are not what was written there.
     Damaged(Damage),
-    /// A page is in use and the free map calls it free: it might be overwritten.
+    /// Pages are in use that the free map calls free, or that are its own: they might be overwritten.
     Unmarked(Extent),
     /// The free map or the superblock counts other numbers than the tree holds.
     Miscounted {
@@ -53,11 +56,20 @@ pub struct VerifyReport {
     pub problems: u64,
 }
 
+impl VerifyReport {
+    /// Counts a problem and tells it.
+    fn add(&mut self, sink: &mut impl VerifySink, name: Option<&[u8]>, problem: Problem) {
+        self.problems += 1;
+        sink.problem(name, problem);
+    }
+}
+
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Reads and digests the superblock copies and everything that the newest of them leads to: the
-    /// registry, every block's bytes, the free map; and compares the free map with what is in use. Changes that are
-    /// still in the journal are checked when they are read or folded in; call
-    /// [`checkpoint`](Self::checkpoint) first to have them here.
+    /// registry, every block's bytes, the free map; and compares the free map with what is in use, keys
+    /// with those before them, and each list of chunks with its block. Changes that are still in the
+    /// journal are checked when they are read or folded in; call [`checkpoint`](Self::checkpoint) first
+    /// to have them here.
     ///
     /// # Errors
     /// A device that fails to read; damage is reported to `sink` and verification goes on.
@@ -67,7 +79,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let root = self.root();
         if root.height > 0 {
             let child = Child { page: root.page, digest: root.digest };
-            self.verify_node(child, root.height - 1, sink, &mut report)?;
+            let mut trail = Trail::new();
+            self.verify_node(child, root.height - 1, &mut trail, sink, &mut report)?;
+            let damage = self.node_damage(child);
+            trail.end(&mut |name| report.add(sink, name, damage));
         }
         self.verify_map(sink, &mut report)?;
         let superblock = &self.superblock;
@@ -78,8 +93,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 (superblock.tree_pages.get(), report.tree_pages),
             ];
             for (recorded, found) in counts.into_iter().filter(|(recorded, found)| recorded != found) {
-                report.problems += 1;
-                sink.problem(None, Problem::Miscounted { recorded, found });
+                report.add(sink, None, Problem::Miscounted { recorded, found });
             }
         }
         Ok(report)
@@ -102,8 +116,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             pages.io.read(offset, bytes).map_err(ReadError::Device)?;
             let unwritten = bytes.iter().all(|&byte| byte == 0);
             if !unwritten && !Superblock::read(bytes).is_some_and(|copy| copy.is_valid(slot)) {
-                report.problems += 1;
-                sink.problem(None, Problem::Damaged(Damage { what: Structure::Superblock, offset }));
+                report.add(sink, None, Problem::Damaged(Damage { what: Structure::Superblock, offset }));
             }
         }
         Ok(())
@@ -115,14 +128,16 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         &mut self,
         child: Child,
         level: u32,
+        trail: &mut Trail,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
     ) -> Result<(), ReadError<D::Error>> {
+        let damage = self.node_damage(child);
         let count = match self.verified_node(child, level, |node| node.len()) {
             Ok(count) => count,
             Err(ReadError::Corrupted(damage)) => {
-                report.problems += 1;
-                sink.problem(None, Problem::Damaged(damage));
+                report.add(sink, None, Problem::Damaged(damage));
+                trail.lose();
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -131,42 +146,47 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if report.tree_pages > self.pages {
             // A forged tree that leads round in circles: it has more nodes than the file has pages.
             if report.tree_pages == self.pages + 1 {
-                self.malformed(child, sink, report);
+                report.add(sink, None, damage);
             }
             return Ok(());
         }
         self.verify_used(Extent::new(child.page, 1), None, sink, report)?;
         for index in 0..count {
             if level > 0 {
-                let below = self.verified_node(child, level, |node| node.child(index))?;
+                let below = self.verified_node(child, level, |node| {
+                    let below = node.child(index)?;
+                    let told = &mut |name: Option<&[u8]>| report.add(sink, name, damage);
+                    Some((below, node.key(index).is_some_and(|key| trail.descend(key, told))))
+                })?;
+                if !below.is_some_and(|(_, ascends)| ascends) {
+                    report.add(sink, None, damage);
+                }
                 match below {
-                    Some(below) => self.verify_node(below, level - 1, sink, report)?,
-                    None => self.malformed(child, sink, report),
+                    Some((below, _)) => self.verify_node(below, level - 1, trail, sink, report)?,
+                    None => trail.lose(),
                 }
                 continue;
             }
-            let mut name = [0; 1024];
             let record = self.verified_node(child, 0, |node| {
-                let key = node.key(index)?;
-                let record = node.record(index)?;
-                name.get_mut(..key.name.len())?.copy_from_slice(key.name);
-                Some((key.name.len(), key.chunk, fixed(&record)))
+                let (key, record) = (node.key(index)?, node.record(index)?);
+                trail.record(key, &record, &mut |name| report.add(sink, name, damage));
+                Some(fixed(&record))
             })?;
             match record {
-                Some((length, chunk, record)) => {
-                    let key = Key { name: &name[..length], chunk };
-                    self.verify_record(key, &record, sink, report)?;
+                Some(record) => self.verify_record(trail.key(), &record, sink, report)?,
+                None => {
+                    report.add(sink, None, damage);
+                    trail.lose();
                 }
-                None => self.malformed(child, sink, report),
             }
         }
         Ok(())
     }
 
-    fn malformed(&self, child: Child, sink: &mut impl VerifySink, report: &mut VerifyReport) {
-        report.problems += 1;
+    /// The problem of a node that does not parse or whose cells do not belong together.
+    fn node_damage(&self, child: Child) -> Problem {
         let offset = self.geometry.offset(child.page.0);
-        sink.problem(None, Problem::Damaged(Damage { what: Structure::Registry, offset }));
+        Problem::Damaged(Damage { what: Structure::Registry, offset })
     }
 
     fn verified_node<R>(
@@ -207,8 +227,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             extent.end() <= self.pages && report.used_pages.saturating_add(extent.pages) <= self.pages;
         let found = if inside { self.extent_digest(page.0, bytes).map_err(ReadError::Device)? } else { None };
         if found != Some(digest) {
-            report.problems += 1;
-            sink.problem(Some(key.name), Problem::Damaged(damage));
+            report.add(sink, Some(key.name), Problem::Damaged(damage));
         }
         self.verify_used(extent, Some(key.name), sink, report)?;
         sink.checked(key.name, key.chunk == 0, if inside { bytes } else { 0 });
@@ -225,7 +244,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<(), ReadError<D::Error>> {
         sink.reachable(extent);
         report.used_pages = report.used_pages.saturating_add(extent.pages);
-        let inside = extent.start.0 >= self.geometry.first_group() && extent.end() <= self.pages;
+        let inside = self.geometry.may_hold(extent) && extent.end() <= self.pages;
         let marked = inside
             && match self.with_map(|map, space| map.is_used(space, extent)) {
                 Ok(marked) => marked,
@@ -234,8 +253,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 Err(_) => return Err(ReadError::BufferTooSmall { needed: 0 }),
             };
         if !marked {
-            report.problems += 1;
-            sink.problem(name, Problem::Unmarked(extent));
+            report.add(sink, name, Problem::Unmarked(extent));
         }
         Ok(())
     }
@@ -256,8 +274,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                     slots += geometry.reserved(group);
                 }
                 Err(WriteError::Corrupted(damage)) => {
-                    report.problems += 1;
-                    sink.problem(None, Problem::Damaged(damage));
+                    report.add(sink, None, Problem::Damaged(damage));
                 }
                 Err(WriteError::Device(error)) => return Err(ReadError::Device(error)),
                 Err(_) => return Err(ReadError::BufferTooSmall { needed: 0 }),

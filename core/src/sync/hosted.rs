@@ -1,11 +1,13 @@
-//! Locks of a hosted target (`std`), or of the model that stands in for one (`loom`).
+//! Locks of a hosted target (`std`), or of a model that stands in for one (`loom`, `shuttle`).
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 extern crate std;
 
 #[cfg(loom)]
 use loom::sync as host;
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+use shuttle::sync as host;
+#[cfg(not(any(loom, shuttle)))]
 use std::sync as host;
 
 pub use host::MutexGuard;

@@ -10,6 +10,8 @@
 mod builder;
 mod fold;
 mod node;
+#[cfg(all(test, not(loom)))]
+mod property;
 mod search;
 
 pub(crate) use builder::{BuildSpace, NodeSink};

@@ -5,13 +5,14 @@
 //! opening it again recovers what was acknowledged (the states that power cuts leave are
 //! [`crate::crash`]'s business). A growth for which there is no room is no fault.
 
-use crate::crash_device::{CrashDevice, CrashError, Fault, Operation};
 use crate::support::*;
 use blockyard_core::Durability::{Buffered, Durable};
 use blockyard_core::error::{OpenError, ReadError, Structure, WriteError};
 use blockyard_core::overlay::Overlay;
 use blockyard_core::store::Memory;
 use blockyard_core::{Sequence, Store};
+use blockyard_sim::device::SimDevice;
+use blockyard_sim::fault::{Fault, Operation, SimError};
 use std::collections::BTreeMap;
 
 const SHAPE: Shape = Shape {
@@ -22,13 +23,13 @@ const SHAPE: Shape = Shape {
     growth: 5,
     carry_max: 900,
 };
-const EIO: CrashError = CrashError::Eio;
+const EIO: SimError = SimError::Eio;
 
-type Written = Result<Sequence, WriteError<CrashError>>;
-type Life<'m, O> = Vec<(Model, Box<dyn FnMut(&mut TestStore<O, CrashDevice>) -> Written + 'm>)>;
+type Written = Result<Sequence, WriteError<SimError>>;
+type Life<'m, O> = Vec<(Model, Box<dyn FnMut(&mut TestStore<O, SimDevice>) -> Written + 'm>)>;
 
-fn device() -> CrashDevice {
-    CrashDevice::new(Vec::new(), 400 * 512, 1)
+fn device() -> SimDevice {
+    SimDevice::new(Vec::new(), 400 * 512, 1)
 }
 
 /// Changes of all kinds, each with the state that it leads to.
@@ -91,12 +92,12 @@ fn operations<O: Overlay + Default>(operation: Operation) -> u64 {
 
 /// A life up to its fault.
 struct Lived<O> {
-    device: CrashDevice,
-    store: TestStore<O, CrashDevice>,
+    device: SimDevice,
+    store: TestStore<O, SimDevice>,
     model: Model,
     /// The state after each commit, the one that failed included.
     history: BTreeMap<u64, Model>,
-    error: Option<WriteError<CrashError>>,
+    error: Option<WriteError<SimError>>,
 }
 
 fn live_until<O: Overlay + Default>(fault: Fault) -> Lived<O> {
@@ -176,7 +177,7 @@ fn each_way_to_read_hands_the_devices_error_on() {
 /// What could be read can be read. Only commits that were never answered durable may be lost, and only
 /// by an overlay that reads them back from the journal, whose last unit the failed write may have
 /// spoilt; that is told.
-fn assert_readable<O: Overlay>(store: &mut TestStore<O, CrashDevice>, model: &Model, what: &str) {
+fn assert_readable<O: Overlay>(store: &mut TestStore<O, SimDevice>, model: &Model, what: &str) {
     assert_eq!(names(store), model.keys().cloned().collect::<Vec<_>>(), "{what}");
     let durable = store.durable_sequence();
     let mut buffer = [0; 4000];
@@ -278,7 +279,7 @@ fn creation_fails_with_the_devices_error_and_can_be_done_again() {
             put(&mut store, b"works", b"now", Durable).unwrap();
         }
     }
-    let device = CrashDevice::new(Vec::new(), 40 * 512, 1);
+    let device = SimDevice::new(Vec::new(), 40 * 512, 1);
     let full = Store::create(device, Heap::new(), SHAPE.buffer(), &SHAPE.create(), &SHAPE.options());
     assert_eq!(full.map(drop), Err(OpenError::Full));
 }

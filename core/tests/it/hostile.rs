@@ -6,6 +6,7 @@
 //! random forgeries, `BLOCKYARD_SEED=n` others.
 
 mod forge;
+mod order;
 
 use crate::support::*;
 use blockyard_core::Durability::{Buffered, Durable};

@@ -4,7 +4,6 @@
 
 mod bounded;
 mod crash;
-mod crash_device;
 mod embedded;
 mod faults;
 mod fixture;
@@ -18,3 +17,4 @@ mod rename;
 mod smoke;
 mod sparse;
 mod support;
+mod survivors;

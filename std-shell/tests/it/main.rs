@@ -1,7 +1,17 @@
 //! The store as its users see it: one binary for all integration tests.
 
 mod basics;
+mod crash;
+mod device;
+mod devices;
 mod failures;
+mod faults;
+mod history;
+mod ledger;
+mod model;
+mod program;
 mod regressions;
 mod support;
+mod tally;
 mod threads;
+mod worker;

@@ -3,6 +3,8 @@
 use blockyard::{OpenOptions, Store};
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, Sender};
+use std::time::Duration;
 
 /// A directory that is removed at the end, and a path in it.
 pub(crate) struct Place {
@@ -55,4 +57,29 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
             std::task::Poll::Pending => std::thread::park(),
         }
     }
+}
+
+/// How a test that could hang tells that it goes on.
+pub(crate) struct Alive(Sender<()>);
+
+impl Alive {
+    pub(crate) fn tell(&self) {
+        // Nobody listens any more once it took too long.
+        let _ = self.0.send(());
+    }
+}
+
+/// Runs a test that could hang, and fails it if for far too long nothing is heard of it.
+pub(crate) fn watched<R: Send + 'static>(work: impl FnOnce(&Alive) -> R + Send + 'static) -> R {
+    let (alive, heard) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || work(&Alive(alive)));
+    loop {
+        match heard.recv_timeout(Duration::from_secs(300)) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => panic!("it hangs"),
+            // It has ended, one way or the other.
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

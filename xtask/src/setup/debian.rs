@@ -18,7 +18,7 @@ const PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web
 pub(crate) fn install(shell: &Shell, missing: &[Target]) -> Result<()> {
     refuse_elsewhere(missing)?;
     let root = Root::find(shell)?;
-    install_packages(shell, &root)
+    install_packages(shell, &root, &PACKAGES)
         .with_context(|| format!("Debian's packages could not be installed; {}", advice(missing)))?;
     let toolchain = Toolchain::link_debian(shell)?;
     for target in missing {
@@ -29,6 +29,26 @@ pub(crate) fn install(shell: &Shell, missing: &[Target]) -> Result<()> {
         toolchain.probe(shell, *target)?;
     }
     Ok(())
+}
+
+/// Debian's compiler, linked, and `packages` besides; what is missing is installed.
+pub(crate) fn toolchain_with(shell: &Shell, packages: &[&'static str]) -> Result<Toolchain> {
+    let wanted = [&PACKAGES, packages].concat();
+    require(shell, &wanted)?;
+    Toolchain::link_debian(shell)
+}
+
+/// Installs those of `packages` that are missing.
+pub(crate) fn require(shell: &Shell, packages: &[&'static str]) -> Result<()> {
+    let advice = || format!("on Debian 12: `apt-get install {}`", packages.join(" "));
+    if !Path::new("/etc/debian_version").exists() {
+        bail!("this step needs packages of Debian and this is another system; {}", advice());
+    }
+    if packages.iter().all(|name| is_installed(shell, name)) {
+        return Ok(());
+    }
+    let install = || install_packages(shell, &Root::find(shell)?, packages);
+    install().with_context(|| format!("packages could not be installed; {}", advice()))
 }
 
 /// Other systems have no such packages.
@@ -50,8 +70,8 @@ fn advice(missing: &[Target]) -> String {
     )
 }
 
-fn install_packages(shell: &Shell, root: &Root) -> Result<()> {
-    let missing: Vec<_> = PACKAGES.into_iter().filter(|name| !is_installed(shell, name)).collect();
+fn install_packages(shell: &Shell, root: &Root, packages: &[&'static str]) -> Result<()> {
+    let missing: Vec<_> = packages.iter().copied().filter(|name| !is_installed(shell, name)).collect();
     if missing.is_empty() {
         return Ok(());
     }

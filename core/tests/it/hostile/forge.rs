@@ -18,7 +18,7 @@ const STRIDE: usize = 4096;
 #[derive(Clone)]
 pub(super) struct Record {
     header: RecordHeader,
-    meta: Vec<u8>,
+    pub(super) meta: Vec<u8>,
     data: Vec<u8>,
 }
 
@@ -126,7 +126,7 @@ impl Forge {
         self.set_page(page, &bytes)
     }
 
-    fn node_bytes(&self, path: &[usize]) -> Vec<u8> {
+    pub(super) fn node_bytes(&self, path: &[usize]) -> Vec<u8> {
         let mut bytes = self.page(self.superblock.root_page.get()).to_vec();
         for &index in path {
             let child = NodeView::parse(&bytes).unwrap().child(index).unwrap();
@@ -136,7 +136,7 @@ impl Forge {
     }
 
     /// Where every node of the tree is.
-    fn paths(&self) -> Vec<Vec<usize>> {
+    pub(super) fn paths(&self) -> Vec<Vec<usize>> {
         let mut paths = vec![Vec::new()];
         let mut at = 0;
         while let Some(path) = paths.get(at).cloned() {
@@ -209,7 +209,7 @@ impl Forge {
     }
 }
 
-fn cell_at(node: &[u8], index: usize) -> usize {
+pub(super) fn cell_at(node: &[u8], index: usize) -> usize {
     let at = NodeHeader::SIZE + 2 * index;
     usize::from(u16::from_le_bytes([node[at], node[at + 1]]))
 }
@@ -381,7 +381,7 @@ impl Ends {
 }
 
 /// Device operations that an image of some 50 KB may cost: a sound one takes a tenth.
-const LIMIT: u64 = 150_000;
+pub(super) const LIMIT: u64 = 150_000;
 
 const EXTREMES: [u64; 16] = [
     0,

@@ -1,0 +1,287 @@
+//! What a fold works on here: pages in a map, and a book of who uses which.
+
+use super::super::*;
+use crate::digest::Digest;
+use crate::error::{ReadError, WriteError};
+use crate::format::ChunkRef;
+use crate::ids::PageIndex;
+use crate::overlay::{Entry, TreeRoot, Value};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::convert::Infallible;
+
+/// What a name holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Block {
+    pub(super) sequence: u64,
+    pub(super) tag: u64,
+    pub(super) body: Body,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Body {
+    Inline(Vec<u8>),
+    Extent { page: PageIndex, length: u64, digest: Digest },
+    Chunks { length: u64, chunk_size: u32, chunks: Vec<ChunkRef>, digest: Digest },
+}
+
+impl Body {
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Extent { length, .. } | Self::Chunks { length, .. } => *length,
+        }
+    }
+
+    /// The runs of pages as (page, bytes).
+    pub(super) fn extents(&self) -> Vec<(u64, u64)> {
+        match self {
+            Self::Inline(_) => Vec::new(),
+            Self::Extent { page, length, .. } => vec![(page.0, *length)],
+            Self::Chunks { length, chunk_size, chunks, .. } => {
+                let size = u64::from(*chunk_size);
+                let at = |index: usize| (*length - index as u64 * size).min(size);
+                chunks.iter().enumerate().map(|(index, chunk)| (chunk.page.get(), at(index))).collect()
+            }
+        }
+    }
+}
+
+pub(super) type Blocks = BTreeMap<Vec<u8>, Block>;
+
+/// A tree in pages of a map, the changes pending, and what it held and must hold.
+pub(super) struct World {
+    pub(super) page_size: usize,
+    pub(super) nodes: BTreeMap<u64, Vec<u8>>,
+    /// Pages that a durable free map would call used.
+    pub(super) used: BTreeSet<u64>,
+    /// Pages that the fold under way has put to use, and given up.
+    marked: BTreeSet<u64>,
+    /// Nodes that the fold under way has written, and the one before it.
+    placed: BTreeSet<u64>,
+    pub(super) fresh: BTreeSet<u64>,
+    released: BTreeSet<u64>,
+    read: BTreeSet<u64>,
+    settled: BTreeSet<Vec<u8>>,
+    pub(super) next_page: u64,
+    pub(super) root: TreeRoot,
+    pub(super) frozen: BTreeMap<Vec<u8>, Entry>,
+    /// Names that the pages of others went to.
+    pub(super) inherited: BTreeSet<Vec<u8>>,
+    /// What the tree holds, and what it must hold with the pending changes.
+    pub(super) before: Blocks,
+    pub(super) after: Blocks,
+    pub(super) sequence: u64,
+}
+
+/// A fold that came to its end.
+pub(super) struct Folded {
+    root: Child,
+    height: u32,
+    fold: Fold,
+}
+
+const LEVELS: usize = 10;
+
+impl World {
+    pub(super) fn new(page_size: usize) -> Self {
+        Self {
+            page_size,
+            nodes: BTreeMap::new(),
+            used: BTreeSet::new(),
+            marked: BTreeSet::new(),
+            placed: BTreeSet::new(),
+            fresh: BTreeSet::new(),
+            released: BTreeSet::new(),
+            read: BTreeSet::new(),
+            settled: BTreeSet::new(),
+            next_page: 1,
+            root: TreeRoot::default(),
+            frozen: BTreeMap::new(),
+            inherited: BTreeSet::new(),
+            before: Blocks::new(),
+            after: Blocks::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Folds what is frozen in; None if it was given up after so many steps.
+    pub(super) fn fold(&mut self, give_up_after: Option<u8>) -> Option<Folded> {
+        let size = self.page_size;
+        let (mut levels, mut inputs) = (vec![0xEE; 2 * LEVELS * size], vec![0xEE; LEVELS * size]);
+        let (mut output, mut body) = (vec![0; size], vec![0; size]);
+        let mut names = vec![0xEE; 4 * size / 8];
+        let mut fold = Fold::new(self.root);
+        // A step merges a leaf that no step before it did, or 64 changes where there is no leaf.
+        let most = self.leaves() + self.frozen.len() / 32 + 2;
+        for step in 0.. {
+            assert!(step <= most, "{step} steps for {} changes", self.frozen.len());
+            if give_up_after.is_some_and(|after| step == usize::from(after)) {
+                return None;
+            }
+            // Reads use these two between the steps of a fold.
+            output.fill(step as u8);
+            body.fill(!step as u8);
+            let (last, rest) = names.split_at_mut(size / 8);
+            let (next, rest) = rest.split_at_mut(size / 8);
+            let (bound, floor) = rest.split_at_mut(size / 8);
+            let build = BuildSpace { levels: &mut levels, output: &mut output };
+            let mut space =
+                FoldSpace { build, inputs: &mut inputs, body: &mut body, last, next, bound, floor };
+            let done = fold.step(self, &mut space).expect("nothing here can fail");
+            if let Some((root, height)) = done {
+                return Some(Folded { root, height, fold });
+            }
+        }
+        unreachable!("the assertion ends it")
+    }
+
+    /// A fold was given up: what it did is undone.
+    pub(super) fn undo(&mut self) {
+        self.placed.iter().for_each(|page| drop(self.nodes.remove(page)));
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        let pages = [&mut self.marked, &mut self.placed, &mut self.released, &mut self.read];
+        pages.into_iter().for_each(BTreeSet::clear);
+        self.settled.clear();
+    }
+
+    /// The folded tree becomes the tree.
+    pub(super) fn adopt(&mut self, folded: &Folded) {
+        assert!(self.settled.iter().eq(self.frozen.keys()), "every change was folded in");
+        let sum = |blocks: &Blocks| blocks.values().map(|block| block.body.length()).sum::<u64>() as i64;
+        let balance = folded.fold.balance;
+        assert_eq!(balance.blocks, self.after.len() as i64 - self.before.len() as i64, "blocks counted");
+        assert_eq!(balance.bytes, sum(&self.after) - sum(&self.before), "bytes counted");
+        for page in &self.released {
+            assert!(self.used.remove(page), "page {page} was in use");
+            self.nodes.remove(page);
+        }
+        self.used.extend(&self.marked);
+        self.used.extend(&self.placed);
+        self.fresh = self.placed.clone();
+        let read = &self.read;
+        assert!(read.is_subset(&self.released), "a node that is read is given up");
+        self.forget();
+        let sequence = crate::Sequence(self.sequence);
+        let (page, digest) = (folded.root.page, folded.root.digest);
+        self.root = TreeRoot { sequence, page, digest, height: folded.height };
+        self.before = self.after.clone();
+        self.frozen.clear();
+        self.inherited.clear();
+    }
+
+    fn mark(&mut self, page: u64, length: u64, inherited: bool) {
+        for page in page..page + length.div_ceil(self.page_size as u64) {
+            assert_eq!(
+                self.used.contains(&page),
+                inherited,
+                "page {page}: only a rename settles on used pages"
+            );
+            assert!(!self.placed.contains(&page) && !self.released.contains(&page), "page {page} put to use");
+            if !inherited {
+                assert!(self.marked.insert(page), "page {page} is settled twice");
+            }
+        }
+    }
+}
+
+impl NodeSink for World {
+    type Error = Infallible;
+
+    fn place_node(&mut self, page: &[u8]) -> Result<Child, WriteError<Infallible>> {
+        assert_eq!(page.len(), self.page_size);
+        let at = self.next_page;
+        self.next_page += 1;
+        self.nodes.insert(at, page.to_vec());
+        self.placed.insert(at);
+        Ok(Child { page: PageIndex(at), digest: Digest::of(page) })
+    }
+}
+
+impl FoldHost for World {
+    fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), WriteError<Infallible>> {
+        assert!(!self.placed.contains(&child.page.0), "a fold reads the old tree");
+        assert!(self.read.insert(child.page.0), "a node of the old tree is read once");
+        into.copy_from_slice(&self.nodes[&child.page.0]);
+        assert!(NodeView::verified(into, &child.digest, level).is_some(), "page {}", child.page);
+        Ok(())
+    }
+
+    fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
+        let above = |name: &&Vec<u8>| after.is_none_or(|after| name.as_slice() > after);
+        // In order: the fold asks for each once.
+        let next = self.frozen.keys().find(above)?;
+        name[..next.len()].copy_from_slice(next);
+        Some((next.len(), self.frozen[next]))
+    }
+
+    fn settle(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        body: &mut [u8],
+    ) -> Result<Settled, WriteError<Infallible>> {
+        assert!(self.settled.insert(name.to_vec()), "an entry is settled once");
+        assert_eq!(self.frozen[name], *entry);
+        let inherited = self.inherited.contains(name);
+        match entry.value {
+            Value::Deleted => Ok(Settled::Deleted),
+            Value::Inline { .. } => {
+                let Body::Inline(bytes) = &self.after[name].body else { panic!("{:?}", self.after[name]) };
+                body[..bytes.len()].copy_from_slice(bytes);
+                Ok(Settled::Inline(bytes.len()))
+            }
+            Value::Carried { page, .. } | Value::Extent { page } => {
+                self.mark(page.0, entry.length, inherited);
+                Ok(Settled::Extent(page))
+            }
+            Value::Chunks { chunk_size, .. } => {
+                Ok(Settled::Chunks(entry.length.div_ceil(u64::from(chunk_size)) as u32))
+            }
+        }
+    }
+
+    fn settled_chunk(
+        &mut self,
+        name: &[u8],
+        _: &Entry,
+        index: u32,
+    ) -> Result<ChunkRef, WriteError<Infallible>> {
+        let Body::Chunks { chunks, .. } = &self.after[name].body else { panic!("{:?}", self.after[name]) };
+        let chunk = chunks[index as usize];
+        let (page, length) = self.after[name].body.extents()[index as usize];
+        self.mark(page, length, self.inherited.contains(name));
+        Ok(chunk)
+    }
+
+    fn release(&mut self, page: PageIndex, length: u64) -> Result<(), WriteError<Infallible>> {
+        for page in page.0..page.0 + length.div_ceil(self.page_size as u64) {
+            assert!(self.used.contains(&page), "page {page} is not in use and is freed");
+            assert!(self.released.insert(page), "page {page} is freed twice");
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, child: Child) -> WriteError<Infallible> {
+        panic!("page {} does not parse", child.page)
+    }
+}
+
+impl NodeSource for World {
+    type Error = Infallible;
+    type Page<'a> = &'a [u8];
+
+    fn node(&mut self, child: Child, level: u32) -> Result<&[u8], ReadError<Infallible>> {
+        let page = &self.nodes[&child.page.0];
+        assert!(NodeView::verified(page, &child.digest, level).is_some(), "page {}", child.page);
+        Ok(page)
+    }
+
+    fn offset(&self, page: PageIndex) -> u64 {
+        page.0
+    }
+}

@@ -1,0 +1,116 @@
+//! The file device: positioned I/O, `fdatasync`, `fallocate`.
+
+use super::Device;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+/// A file as a device. It takes no lock: a store that is opened by its path does. When it is dropped, any
+/// lock on the file is let go.
+#[derive(Debug)]
+pub struct FileDevice {
+    file: File,
+    unit: u32,
+}
+
+impl FileDevice {
+    /// The device over `file`, whose writes a power cut leaves torn within `unit` bytes at most.
+    #[must_use]
+    pub const fn new(file: File, unit: u32) -> Self {
+        Self { file, unit }
+    }
+
+    /// The same file with another unit.
+    pub(crate) const fn with_unit(mut self, unit: u32) -> Self {
+        self.unit = unit;
+        self
+    }
+
+    /// The file.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// The lock that the store took goes with its file, at once: else it would stay until a process that
+/// another thread is about to start has let go of its copy of the descriptor.
+impl Drop for FileDevice {
+    fn drop(&mut self) {
+        // The lock goes when the descriptor is closed, if not before.
+        let _ = self.file.unlock();
+    }
+}
+
+impl Device for FileDevice {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(data, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Reserves the blocks, so that a later write into them does not run out of space. Where the
+    /// file system cannot reserve, the file is made longer and stays sparse.
+    fn grow(&self, length: u64) -> io::Result<()> {
+        let old = self.length()?;
+        if length <= old {
+            return Ok(());
+        }
+        let flags = rustix::fs::FallocateFlags::empty();
+        // A signal that arrives meanwhile is no failure of the device.
+        let reserve = || rustix::fs::fallocate(&self.file, flags, old, length - old);
+        match rustix::io::retry_on_intr(reserve) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => self.file.set_len(length),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn atomic_unit(&self) -> u32 {
+        self.unit
+    }
+
+    fn will_need(&self, offset: u64, length: u64) {
+        let length = std::num::NonZeroU64::new(length);
+        // Advice that is not taken costs nothing but speed.
+        let _ = rustix::fs::fadvise(&self.file, offset, length, rustix::fs::Advice::WillNeed);
+    }
+
+    /// Drops the range from the operating system's cache, as far as it can be told to.
+    fn forget(&self, offset: u64, length: u64) {
+        let length = std::num::NonZeroU64::new(length);
+        let _ = rustix::fs::fadvise(&self.file, offset, length, rustix::fs::Advice::DontNeed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FileDevice;
+    use std::fs::File;
+
+    /// A store that was closed and opened again was told that it is open elsewhere: another thread was
+    /// starting a process, whose copy of the descriptor kept the lock. Now the lock goes with the device.
+    #[test]
+    fn a_copy_of_the_descriptor_keeps_no_lock() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("file");
+        let file = File::create_new(&path)?;
+        file.lock()?;
+        let copy = file.try_clone()?;
+        drop(FileDevice::new(file, 512));
+        let other = File::open(&path)?;
+        assert!(other.try_lock().is_ok(), "the lock is still held");
+        drop(copy);
+        Ok(())
+    }
+}

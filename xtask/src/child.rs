@@ -1,0 +1,138 @@
+//! Running a program whose output is read, and that may hang.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+/// What became of a program.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) success: bool,
+    /// It had to be killed.
+    pub(crate) timed_out: bool,
+    /// What it said on both channels, a line at a time as it came.
+    pub(crate) output: String,
+}
+
+/// What to do with the output besides keeping it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Echo {
+    Silent,
+    Live,
+}
+
+/// Runs a program to its end, or kills it with all it has started when `limit` is over.
+pub(crate) fn run(command: impl Into<Command>, limit: Duration, echo: Echo) -> Result<Ended> {
+    let mut command: Command = command.into();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+    let (sender, lines) = mpsc::channel();
+    let channels: [Option<Box<dyn Read + Send>>; 2] = [
+        child.stdout.take().map(|it| Box::new(it) as Box<dyn Read + Send>),
+        child.stderr.take().map(|it| Box::new(it) as Box<dyn Read + Send>),
+    ];
+    for channel in channels.into_iter().flatten() {
+        let sender = sender.clone();
+        thread::spawn(move || forward(channel, &sender));
+    }
+    drop(sender);
+    let (mut output, mut timed_out) = (String::new(), false);
+    let deadline = Instant::now() + limit;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                if echo == Echo::Live {
+                    print!("{line}");
+                }
+                output.push_str(&line);
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                timed_out = true;
+                kill_with_descendants(&mut child)?;
+                break;
+            }
+        }
+    }
+    let status = child.wait().context("cannot learn how a program ended")?;
+    Ok(Ended { success: status.success() && !timed_out, timed_out, output })
+}
+
+fn forward(channel: impl Read, sender: &mpsc::Sender<String>) {
+    let mut channel = BufReader::new(channel);
+    let mut line = Vec::new();
+    while channel.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+            return;
+        }
+        line.clear();
+    }
+}
+
+/// The youngest first, so that none of them is left to start another.
+fn kill_with_descendants(child: &mut Child) -> Result<()> {
+    let mut family = vec![child.id()];
+    let parents = parents();
+    let mut next = 0;
+    while let Some(&parent) = family.get(next) {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id));
+        next += 1;
+    }
+    for id in family.iter().skip(1).rev() {
+        // It may have ended by itself.
+        let _ = Command::new("kill").args(["-KILL", &id.to_string()]).stderr(Stdio::null()).status();
+    }
+    child.kill().context("cannot kill a program that hangs")
+}
+
+/// Every process of the machine with its parent.
+fn parents() -> Vec<(u32, u32)> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let parent_of = |entry: std::fs::DirEntry| {
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // The program's name, in brackets, may hold anything: the numbers come behind it.
+        let parent = stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()?;
+        Some((id, parent))
+    };
+    entries.filter_map(parent_of).collect()
+}
+
+/// The last lines of a long output, each cut where it gets long too.
+pub(crate) fn tail(output: &str, lines: usize) -> String {
+    let all: Vec<String> = output.trim_end().lines().map(|line| line.chars().take(200).collect()).collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn both_channels_and_the_status_are_kept() {
+        let ended = run(shell("echo out; echo err >&2; exit 3"), Duration::MAX / 4, Echo::Silent);
+        let ended = ended.expect("sh is there");
+        assert!(!ended.success && !ended.timed_out);
+        assert_eq!(tail("one\ntwo\nthree\n", 2), "two\nthree");
+        assert!(ended.output.contains("out\n") && ended.output.contains("err\n"), "{}", ended.output);
+    }
+
+    #[test]
+    fn what_hangs_is_killed_with_its_children() {
+        let script = "echo begun; (sleep 1000; echo never) & wait";
+        let ended = run(shell(script), Duration::from_millis(300), Echo::Silent).expect("sh is there");
+        assert!(ended.timed_out && !ended.success);
+        assert_eq!(ended.output, "begun\n");
+        assert!(!parents().iter().any(|(_, parent)| *parent == std::process::id()), "a child is left");
+    }
+}
