@@ -6,6 +6,7 @@
 use std::cell::UnsafeCell;
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 
@@ -55,19 +56,31 @@ struct Unguarded(UnsafeCell<u64>);
 // SAFETY: none, on purpose: nothing orders the accesses.
 unsafe impl Sync for Unguarded {}
 
-/// Two threads add to a number, with nothing between them.
+/// Two threads add to a number, one after the other, and nothing orders the second after the first.
+///
+/// They take turns by relaxed flags, so that each run has the same two accesses, made while both threads live: the
+/// sanitizer forgets a thread that has ended, and may then have nothing to report.
 fn race() {
-    let number = Unguarded(UnsafeCell::new(0));
-    let number = black_box(&number);
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                for _ in 0..1000 {
-                    // SAFETY: none, on purpose: this is the race.
-                    unsafe { *black_box(number.0.get()) += 1 };
-                }
-            });
+    let (number, turn) = (Unguarded(UnsafeCell::new(0)), AtomicU8::new(0));
+    let (number, turn) = (black_box(&number), black_box(&turn));
+    let wait_for = |it| {
+        while turn.load(Ordering::Relaxed) != it {
+            thread::yield_now();
         }
+    };
+    // SAFETY: none, on purpose: this is the race.
+    let add = || unsafe { *black_box(number.0.get()) += 1 };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            add();
+            turn.store(1, Ordering::Relaxed);
+            wait_for(2);
+        });
+        scope.spawn(|| {
+            wait_for(1);
+            add();
+            turn.store(2, Ordering::Relaxed);
+        });
     });
     // SAFETY: both threads have ended.
     black_box(unsafe { *number.0.get() });
