@@ -136,6 +136,8 @@ pub(crate) struct Inner {
     pub(crate) source: Source,
     pub(crate) geometry: Geometry,
     pub(crate) pool: Mutex<Vec<RawBatch>>,
+    /// Whether the pool is used.
+    pooled: bool,
     pub(crate) signal: Mutex<Signal>,
     pub(crate) signalled: Condvar,
     pub(crate) closed: AtomicBool,
@@ -186,6 +188,7 @@ impl Inner {
             source: Source::new(device, geometry, options.cache_bytes),
             geometry,
             pool: Mutex::new(Vec::new()),
+            pooled: options.pooled_buffers,
             signal: Mutex::default(),
             signalled: Condvar::new(),
             closed: AtomicBool::new(false),
@@ -250,6 +253,7 @@ impl Inner {
     /// batch's memory few are kept.
     pub(crate) fn recycle(&self, mut batch: RawBatch) {
         let most = match batch.bytes() {
+            _ if !self.pooled => 0,
             0..=0x1_0000 => 64,
             0x1_0001..=0x10_0000 => 8,
             _ => 0,

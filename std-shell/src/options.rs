@@ -21,6 +21,7 @@ pub struct OpenOptions {
     pub(crate) flush_operations: usize,
     pub(crate) flush_interval: Duration,
     pub(crate) verify_writes: bool,
+    pub(crate) pooled_buffers: bool,
     pub(crate) unbatched_registry: bool,
 }
 
@@ -42,6 +43,7 @@ impl Default for OpenOptions {
             flush_operations: 100,
             flush_interval: Duration::from_millis(100),
             verify_writes: false,
+            pooled_buffers: true,
             unbatched_registry: false,
         }
     }
@@ -162,6 +164,14 @@ impl OpenOptions {
     #[must_use]
     pub const fn verify_writes(mut self, verify: bool) -> Self {
         self.verify_writes = verify;
+        self
+    }
+
+    /// Keep the buffers of small batches for the batches that follow. Without, every batch has fresh ones:
+    /// less memory is held between them, and each asks the heap anew. Default true.
+    #[must_use]
+    pub const fn pooled_buffers(mut self, pooled: bool) -> Self {
+        self.pooled_buffers = pooled;
         self
     }
 
