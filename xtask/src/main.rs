@@ -3,6 +3,7 @@
 //! A step is a function that takes the [`Shell`] (standing at the root of the workspace) and fails with
 //! an error that says what to do. [`steps`] lists them; [`summary`] runs them all.
 
+mod bench;
 mod bugs;
 mod checks;
 mod child;

@@ -4,7 +4,8 @@ use anyhow::Result;
 use xshell::Shell;
 
 use crate::{
-    bugs, checks, compare, format_check, fuzz, inject, kill, loom, mutants, sanitize, setup, sim, targets,
+    bench, bugs, checks, compare, format_check, fuzz, inject, kill, loom, mutants, sanitize, setup, sim,
+    targets,
 };
 
 /// One check, or the set-up that checks need.
@@ -40,6 +41,8 @@ pub(crate) enum Step {
     Kill(kill::Arguments),
     /// Calls that fail, a full file system, a power cut under a recorded file; nothing may be lost
     Inject(inject::Arguments),
+    /// What each layer costs, and the predecessor's table, measured; no check, and not part of a run of all steps
+    Bench(bench::Arguments),
     /// Blockyard beside other engines, measured; no check, and not part of a run of all steps
     Compare(Box<compare::Arguments>),
 }
@@ -84,6 +87,7 @@ impl Step {
             Self::Mutants(_) => "mutants",
             Self::Kill(_) => "kill",
             Self::Inject(_) => "inject",
+            Self::Bench(_) => "bench",
             Self::Compare(_) => "compare",
         }
     }
@@ -106,6 +110,7 @@ impl Step {
             Self::Mutants(arguments) => mutants::run(shell, arguments),
             Self::Kill(arguments) => kill::run(shell, arguments),
             Self::Inject(arguments) => inject::run(shell, arguments),
+            Self::Bench(arguments) => bench::run(shell, arguments),
             Self::Compare(arguments) => compare::run(shell, arguments),
         }
     }
