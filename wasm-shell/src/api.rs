@@ -1,0 +1,459 @@
+//! The engine as JavaScript sees it. The package's TypeScript is the only caller and keeps the types.
+//!
+//! Blocks of a list travel as one array of bytes: for each block a head of fixed length, its name, its
+//! value. A call across the border costs more than decoding that.
+
+use crate::device::{Device, Handle};
+use crate::engine::{Engine, Settings};
+use crate::error::Error;
+use crate::read::Located;
+use crate::scan::Span;
+use blockyard_core::store::{Problem, VerifySink};
+use blockyard_core::{BlockDevice as _, Durability, Extent, OpenError};
+use js_sys::{Array, Function, Uint8Array};
+use std::ops::Bound;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = Error)]
+    type Thrown;
+    #[wasm_bindgen(constructor, js_class = "Error")]
+    fn new(message: &str) -> Thrown;
+    #[wasm_bindgen(method, setter)]
+    fn set_code(this: &Thrown, code: &str);
+    #[wasm_bindgen(method, setter, js_name = causeName)]
+    fn set_cause_name(this: &Thrown, name: &str);
+}
+
+impl From<Error> for JsValue {
+    fn from(error: Error) -> Self {
+        let thrown = Thrown::new(&error.to_string());
+        thrown.set_code(error.code());
+        if let Some(fault) = error.cause() {
+            thrown.set_cause_name(&fault.name);
+        }
+        thrown.into()
+    }
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// How to open a file, and how to create it if nothing is there.
+#[wasm_bindgen]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options(Settings);
+
+#[wasm_bindgen]
+impl Options {
+    /// The defaults; `file_id` are 16 random bytes.
+    #[wasm_bindgen(constructor)]
+    #[must_use]
+    pub fn new(file_id: &[u8]) -> Self {
+        let file_id = file_id.first_chunk().copied().unwrap_or_default();
+        Self(Settings { file_id, ..Settings::default() })
+    }
+
+    /// Sizes of a new file in bytes: page, journal, chunk. Zero keeps the default.
+    pub fn sizes(&mut self, page: u32, journal: f64, chunk: u32) {
+        let or = |wanted: u64, default: u64| if wanted == 0 { default } else { wanted };
+        let settings = &mut self.0;
+        settings.page_size = or(page.into(), settings.page_size.into()) as u32;
+        settings.journal_length = or(journal as u64, settings.journal_length);
+        settings.chunk_size = or(chunk.into(), settings.chunk_size.into()) as u32;
+    }
+
+    /// Bytes by which the file grows, and bytes of the cache. Zero keeps the default.
+    pub fn memory(&mut self, growth: f64, cache: u32) {
+        if growth > 0.0 {
+            self.0.growth = growth as u64;
+        }
+        if cache > 0 {
+            self.0.cache = cache as usize;
+        }
+    }
+
+    /// Whether nothing is ever written, and whether a store is created where nothing is.
+    pub fn access(&mut self, read_only: bool, create: bool) {
+        (self.0.read_only, self.0.create) = (read_only, create);
+    }
+}
+
+/// A store over one handle, or in memory.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Yard(Engine);
+
+fn durability(durable: bool) -> Durability {
+    if durable { Durability::Durable } else { Durability::Buffered }
+}
+
+#[wasm_bindgen]
+impl Yard {
+    /// Opens the file behind a handle, or creates it there.
+    ///
+    /// # Errors
+    /// An `Error` with a `code`.
+    pub fn open(handle: Handle, options: &Options) -> Result<Self> {
+        let device = Device::over(handle).map_err(OpenError::Device)?;
+        Ok(Self(Engine::open(device, &options.0)?))
+    }
+
+    /// Opens an image of a file in memory; an empty one becomes a new store.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[wasm_bindgen(js_name = inMemory)]
+    pub fn in_memory(image: Vec<u8>, options: &Options) -> Result<Self> {
+        Ok(Self(Engine::open(Device::memory(image), &options.0)?))
+    }
+
+    /// Bytes `start..end` of a block, or undefined. Snapshot 0 is the newest state.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); so for all that follow.
+    pub fn get(&mut self, snapshot: u32, name: &[u8], start: f64, end: f64) -> Result<Option<Uint8Array>> {
+        let range = (start as u64, end as u64);
+        Ok(self.0.get(snapshot, name, range)?.map(|bytes| Uint8Array::from(bytes.as_slice())))
+    }
+
+    /// What is known of a block, as one entry of a list; empty if it does not exist.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn metadata(&mut self, snapshot: u32, name: &[u8]) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        if let Some(located) = self.0.find(snapshot, name)? {
+            write_entry(&mut out, name, &located, None);
+        }
+        Ok(out)
+    }
+
+    /// Up to `limit` blocks of a span, or as many as come to `most` bytes. A bound that is missing is
+    /// open; the flags say whether bounds are part of the span, and the direction.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    #[expect(clippy::too_many_arguments, reason = "one call across the border instead of six")]
+    pub fn scan(
+        &mut self,
+        snapshot: u32,
+        lower: Option<Vec<u8>>,
+        upper: Option<Vec<u8>>,
+        flags: u32,
+        limit: u32,
+        most: u32,
+        values: bool,
+    ) -> Result<Vec<u8>> {
+        let bound = |name: Option<Vec<u8>>, included: bool| match name {
+            None => Bound::Unbounded,
+            Some(name) if included => Bound::Included(name),
+            Some(name) => Bound::Excluded(name),
+        };
+        let span = Span {
+            lower: bound(lower, flags & 1 != 0),
+            upper: bound(upper, flags & 2 != 0),
+            forward: flags & 4 == 0,
+        };
+        let (mut out, mut count) = (Vec::new(), 0);
+        if limit == 0 {
+            return Ok(out);
+        }
+        self.0.scan(snapshot, span, values, |name, located, value| {
+            write_entry(&mut out, name, located, value.as_deref());
+            count += 1;
+            count < limit && out.len() < most as usize
+        })?;
+        Ok(out)
+    }
+
+    /// Holds the state of now, until `release`.
+    pub fn snapshot(&mut self) -> u32 {
+        self.0.snapshot()
+    }
+
+    /// Lets go of a snapshot, a batch or a writer.
+    pub fn release(&mut self, number: u32) {
+        self.0.release(number);
+    }
+
+    /// Begins a batch.
+    pub fn begin(&mut self) -> u32 {
+        self.0.begin()
+    }
+
+    /// Adds a put to a batch.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn put(&mut self, batch: u32, name: &[u8], value: &[u8], tag: f64) -> Result<()> {
+        self.0.put(batch, name, value, tag as u64)
+    }
+
+    /// Adds a deletion to a batch.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn delete(&mut self, batch: u32, name: &[u8]) -> Result<()> {
+        self.0.delete(batch, name)
+    }
+
+    /// Commits batches in order with at most one sync; returns the last one's sequence.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get). The batches are then as they were.
+    pub fn commit(&mut self, batches: &[u32], durable: bool) -> Result<f64> {
+        Ok(self.0.commit(batches, durability(durable))?.0 as f64)
+    }
+
+    /// Renames a block without moving its bytes.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn rename(&mut self, from: &[u8], to: &[u8], durable: bool) -> Result<f64> {
+        Ok(self.0.rename(from, to, durability(durable))?.0 as f64)
+    }
+
+    /// Begins a value that arrives in pieces.
+    #[wasm_bindgen(js_name = beginWriter)]
+    pub fn begin_writer(&mut self) -> u32 {
+        self.0.begin_writer()
+    }
+
+    /// Takes the next bytes of a value.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn write(&mut self, writer: u32, bytes: &[u8]) -> Result<()> {
+        self.0.write(writer, bytes)
+    }
+
+    /// Adds a put of what was written to a batch.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    #[wasm_bindgen(js_name = finishWriter)]
+    pub fn finish_writer(&mut self, writer: u32, batch: u32, name: &[u8], tag: f64) -> Result<()> {
+        self.0.finish_writer(writer, batch, name, tag as u64)
+    }
+
+    /// Makes everything committed so far durable.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn sync(&mut self) -> Result<f64> {
+        Ok(self.0.sync()?.0 as f64)
+    }
+
+    /// Writes down that the last commit is durable; for idle moments.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn seal(&mut self) -> Result<()> {
+        self.0.seal()
+    }
+
+    /// Whether a checkpoint is under way or advisable.
+    #[wasm_bindgen(js_name = wantsCheckpoint)]
+    #[must_use]
+    pub fn wants_checkpoint(&self) -> bool {
+        self.0.wants_checkpoint()
+    }
+
+    /// Advances a checkpoint by one step; whether there is another.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    #[wasm_bindgen(js_name = checkpointStep)]
+    pub fn checkpoint_step(&mut self) -> Result<bool> {
+        self.0.checkpoint_step()
+    }
+
+    /// Folds everything into the registry.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn checkpoint(&mut self) -> Result<()> {
+        self.0.checkpoint()
+    }
+
+    /// Before the handle is closed: folds everything in, or at least makes it durable.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn settle(&mut self) -> Result<()> {
+        self.0.settle()
+    }
+
+    /// Reads and compares every byte. `report` hears `(blocks, bytes, of blocks, of bytes)` for each
+    /// record. Returns `[blocks, bytes, pages, leaked pages, problems, [name, message], …]`.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn verify(&mut self, report: Option<Function>) -> Result<Array> {
+        let superblock = self.0.store().superblock();
+        let (blocks, bytes) = (superblock.blocks.get(), superblock.bytes.get());
+        let pages = self.0.store().pages().div_ceil(64) as usize;
+        let found = Array::new();
+        let mut sink = Sink {
+            report,
+            total: (blocks, bytes),
+            met: (0, 0),
+            found: &found,
+            seen: vec![0; pages],
+            doubled: 0,
+        };
+        let result = self.0.verify(&mut sink)?;
+        let problems = result.problems + sink.doubled;
+        for count in [problems, result.leaked_pages, result.used_pages, result.bytes, result.blocks] {
+            found.unshift(&JsValue::from_f64(count as f64));
+        }
+        Ok(found)
+    }
+
+    /// Figures, in the order of `FIGURES` in the package's `engine.ts`.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn stats(&mut self) -> Result<Vec<f64>> {
+        let free = self.0.free_space()?;
+        let (hits, misses) = self.0.hits_and_misses();
+        let recovery = *self.0.recovery();
+        let (store, geometry) = (self.0.store(), self.0.geometry());
+        let (counters, superblock) = (store.counters(), store.superblock());
+        let figures = [
+            store.sequence().0,
+            store.durable_sequence().0,
+            superblock.blocks.get(),
+            superblock.bytes.get(),
+            store.pending(),
+            store.pages() * geometry.page_size() as u64,
+            free.pages * geometry.page_size() as u64,
+            superblock.tree_pages.get() * geometry.page_size() as u64,
+            geometry.page_size() as u64,
+            u64::from(geometry.chunk_size()),
+            geometry.journal_offset(),
+            geometry.journal_length(),
+            store.journal_used(),
+            geometry.offset(geometry.first_group()),
+            u64::from(superblock.height.get()),
+            counters.reads,
+            counters.bytes_read,
+            counters.writes,
+            counters.bytes_written,
+            counters.syncs,
+            counters.checkpoints,
+            hits,
+            misses,
+            recovery.records,
+            u64::from(recovery.torn_tail),
+            u64::from(store.is_poisoned()),
+            geometry.max_name() as u64,
+        ];
+        Ok(figures.map(|figure| figure as f64).to_vec())
+    }
+
+    /// Reads the file as it is.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn raw(&mut self, offset: f64, length: u32) -> Result<Uint8Array> {
+        Ok(Uint8Array::from(self.0.raw(offset as u64, length as usize)?.as_slice()))
+    }
+
+    /// Length of the file in bytes.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    #[wasm_bindgen(js_name = fileLength)]
+    pub fn file_length(&mut self) -> Result<f64> {
+        let length = self.0.store().device().clone().length();
+        Ok(length.map_err(blockyard_core::ReadError::Device)? as f64)
+    }
+
+    /// Whether an earlier write failed, so that nothing is written any more.
+    #[wasm_bindgen(js_name = isPoisoned)]
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.0.store().is_poisoned()
+    }
+}
+
+/// Head of an entry: lengths of name and value (all ones: not asked for), chunks, 4 bytes of nothing,
+/// length, sequence, tag, digest.
+fn write_entry(out: &mut Vec<u8>, name: &[u8], located: &Located, value: Option<&[u8]>) {
+    out.extend_from_slice(&(name.len() as u32).to_le_bytes());
+    out.extend_from_slice(&value.map_or(u32::MAX, |value| value.len() as u32).to_le_bytes());
+    out.extend_from_slice(&located.chunks().to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    for number in [located.length, located.sequence.0, located.tag] {
+        out.extend_from_slice(&(number as f64).to_le_bytes());
+    }
+    out.extend_from_slice(&located.digest().0);
+    out.extend_from_slice(name);
+    out.extend_from_slice(value.unwrap_or_default());
+}
+
+/// The most problems that a verification lists.
+const MOST: u32 = 1000;
+
+struct Sink<'a> {
+    report: Option<Function>,
+    total: (u64, u64),
+    met: (u64, u64),
+    found: &'a Array,
+    /// One bit a page: in use by something met before.
+    seen: Vec<u64>,
+    doubled: u64,
+}
+
+impl Sink<'_> {
+    fn add(&self, name: Option<&[u8]>, message: &str) {
+        if self.found.length() < MOST {
+            let name = name.map_or(JsValue::NULL, |name| Uint8Array::from(name).into());
+            self.found.push(&Array::of2(&name, &JsValue::from_str(message)));
+        }
+    }
+}
+
+impl VerifySink for Sink<'_> {
+    fn problem(&mut self, name: Option<&[u8]>, problem: Problem) {
+        let message = match problem {
+            Problem::Damaged(damage) => damage.to_string(),
+            Problem::Unmarked(extent) => {
+                format!("{} pages from page {} on are in use and marked free", extent.pages, extent.start)
+            }
+            Problem::Miscounted { recorded, found } => {
+                format!("a count of {recorded} is recorded where {found} was found")
+            }
+        };
+        self.add(name, &message);
+    }
+
+    fn checked(&mut self, _name: &[u8], first: bool, bytes: u64) {
+        self.met.0 += u64::from(first);
+        self.met.1 = self.met.1.saturating_add(bytes);
+        if let Some(report) = &self.report {
+            let figures = [self.met.0, self.met.1, self.total.0, self.total.1];
+            let words: Array = figures.iter().map(|&figure| JsValue::from_f64(figure as f64)).collect();
+            // A listener that throws does not end a verification.
+            let _ = report.apply(&JsValue::NULL, &words);
+        }
+    }
+
+    /// Two owners of one page would sooner or later damage each other.
+    fn reachable(&mut self, extent: Extent) {
+        for page in extent.start.0..extent.end().min(self.seen.len() as u64 * 64) {
+            let Some(word) = self.seen.get_mut((page / 64) as usize) else { return };
+            let bit = 1_u64 << (page % 64);
+            if *word & bit != 0 {
+                self.doubled += 1;
+                self.found.push(&Array::of2(
+                    &JsValue::NULL,
+                    &JsValue::from_str(&format!("page {page} has two owners")),
+                ));
+            }
+            *word |= bit;
+        }
+    }
+}

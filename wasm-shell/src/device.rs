@@ -1,0 +1,233 @@
+//! The devices of this shell: a handle of the host, or memory.
+//!
+//! 1. Store and readers share one device; nobody holds it across a call of theirs.
+//! 2. A handle answers at once (`FileSystemSyncAccessHandle`, or an object over `node:fs` of the same
+//!    shape), so an operation is over when its method returns.
+//! 3. What a handle throws is kept by its name, never by its text.
+
+use blockyard_core::device::VecDevice;
+use blockyard_core::{BlockDevice, DeviceError, DeviceErrorKind};
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    /// A `FileSystemSyncAccessHandle`, or an object with the same methods.
+    #[derive(Clone, Debug)]
+    pub type Handle;
+
+    #[wasm_bindgen(method, catch)]
+    fn read(this: &Handle, buffer: &mut [u8], options: &Position) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn write(this: &Handle, buffer: &[u8], options: &Position) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn flush(this: &Handle) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = getSize)]
+    fn get_size(this: &Handle) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn truncate(this: &Handle, length: f64) -> Result<(), JsValue>;
+
+    /// The options of a read or a write.
+    #[wasm_bindgen(extends = js_sys::Object)]
+    #[derive(Clone, Debug)]
+    type Position;
+
+    #[wasm_bindgen(method, setter)]
+    fn set_at(this: &Position, at: f64);
+}
+
+/// What a device failed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The exception's name.
+    pub name: String,
+    /// The exception's message, for people.
+    pub message: String,
+}
+
+impl Fault {
+    fn new(name: &str, message: &str) -> Self {
+        Self { name: name.to_owned(), message: message.to_owned() }
+    }
+
+    fn thrown(value: &JsValue) -> Self {
+        match value.dyn_ref::<js_sys::Error>() {
+            Some(error) => Self { name: error.name().into(), message: error.message().into() },
+            None => {
+                let text = |key| {
+                    let found = js_sys::Reflect::get(value, &JsValue::from_str(key)).ok();
+                    found.and_then(|it| it.as_string()).unwrap_or_default()
+                };
+                Self { name: text("name"), message: text("message") }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl DeviceError for Fault {
+    fn kind(&self) -> DeviceErrorKind {
+        match self.name.as_str() {
+            "QuotaExceededError" => DeviceErrorKind::NoSpace,
+            "NoModificationAllowedError" => DeviceErrorKind::ReadOnly,
+            _ => DeviceErrorKind::Other,
+        }
+    }
+}
+
+/// What lies under a store.
+#[derive(Debug)]
+enum Medium {
+    Handle { handle: Handle, position: Position, length: u64 },
+    Memory(VecDevice),
+}
+
+/// A device that store and readers share.
+#[derive(Clone, Debug)]
+pub struct Device {
+    medium: Rc<RefCell<Medium>>,
+    unit: u32,
+}
+
+/// The most bytes that a store in memory may have: what a 32-bit module can hold beside everything else.
+const MEMORY_LIMIT: u64 = 2 << 30;
+
+impl Device {
+    /// A device over a handle.
+    ///
+    /// # Errors
+    /// What asking for the handle's length throws.
+    pub fn over(handle: Handle) -> Result<Self, Fault> {
+        let length = handle.get_size().map_err(|error| Fault::thrown(&error))? as u64;
+        let position = js_sys::Object::new().unchecked_into();
+        Ok(Self::new(Medium::Handle { handle, position, length }))
+    }
+
+    /// A device in memory that holds `image`.
+    #[must_use]
+    pub fn memory(image: Vec<u8>) -> Self {
+        Self::new(Medium::Memory(VecDevice::from_bytes(image, 512, MEMORY_LIMIT)))
+    }
+
+    fn new(medium: Medium) -> Self {
+        Self { medium: Rc::new(RefCell::new(medium)), unit: 512 }
+    }
+
+    /// The same device with units of `unit` bytes: a new store lays out its journal by them.
+    #[must_use]
+    pub fn with_unit(&self, unit: u32) -> Self {
+        Self { unit, ..self.clone() }
+    }
+
+    /// Whether nothing but zeros is there: so a file looks that nobody has finished creating.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn is_blank(&mut self) -> Result<bool, Fault> {
+        let length = self.length()?;
+        let mut piece = vec![0; 256 << 10];
+        let mut at = 0;
+        while at < length {
+            let now = (length - at).min(piece.len() as u64);
+            let piece = &mut piece[..now as usize];
+            self.read(at, piece)?;
+            if piece.iter().any(|&byte| byte != 0) {
+                return Ok(false);
+            }
+            at += now;
+        }
+        Ok(true)
+    }
+
+    /// The bytes of a device in memory.
+    #[cfg(test)]
+    pub(crate) fn image(&self) -> Vec<u8> {
+        match &*self.medium.borrow() {
+            Medium::Memory(memory) => memory.bytes().to_vec(),
+            Medium::Handle { .. } => Vec::new(),
+        }
+    }
+}
+
+fn memory_fault(error: blockyard_core::device::MemoryError) -> Fault {
+    match error.kind() {
+        DeviceErrorKind::NoSpace => Fault::new("QuotaExceededError", "the memory's limit is reached"),
+        _ => Fault::new("RangeError", "beyond the end"),
+    }
+}
+
+/// A handle that moved fewer bytes than asked.
+fn short(moved: f64, wanted: usize) -> Result<(), Fault> {
+    if moved == wanted as f64 {
+        return Ok(());
+    }
+    Err(Fault::new("DataError", "the handle moved fewer bytes than it was asked to"))
+}
+
+impl BlockDevice for Device {
+    type Error = Fault;
+
+    fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), Fault> {
+        match &mut *self.medium.borrow_mut() {
+            Medium::Memory(memory) => memory.read(offset, buf).map_err(memory_fault),
+            Medium::Handle { handle, position, .. } => {
+                position.set_at(offset as f64);
+                let wanted = buf.len();
+                let moved = handle.read(buf, position).map_err(|error| Fault::thrown(&error))?;
+                short(moved, wanted)
+            }
+        }
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Fault> {
+        match &mut *self.medium.borrow_mut() {
+            Medium::Memory(memory) => memory.write(offset, data).map_err(memory_fault),
+            Medium::Handle { handle, position, .. } => {
+                position.set_at(offset as f64);
+                let moved = handle.write(data, position).map_err(|error| Fault::thrown(&error))?;
+                short(moved, data.len())
+            }
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), Fault> {
+        match &mut *self.medium.borrow_mut() {
+            Medium::Memory(_) => Ok(()),
+            Medium::Handle { handle, .. } => handle.flush().map_err(|error| Fault::thrown(&error)),
+        }
+    }
+
+    fn length(&mut self) -> Result<u64, Fault> {
+        match &mut *self.medium.borrow_mut() {
+            Medium::Memory(memory) => memory.length().map_err(memory_fault),
+            // Nobody else has the handle: the length is what it was, or what `grow` made of it.
+            Medium::Handle { length, .. } => Ok(*length),
+        }
+    }
+
+    fn grow(&mut self, wanted: u64) -> Result<(), Fault> {
+        match &mut *self.medium.borrow_mut() {
+            Medium::Memory(memory) => memory.grow(wanted).map_err(memory_fault),
+            Medium::Handle { handle, length, .. } => {
+                if wanted > *length {
+                    handle.truncate(wanted as f64).map_err(|error| Fault::thrown(&error))?;
+                    *length = wanted;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn atomic_unit(&self) -> u32 {
+        self.unit
+    }
+}

@@ -1,0 +1,133 @@
+//! Batches, and values written ahead of them.
+
+use super::{Engine, Error, Result};
+use blockyard_core::Digest;
+use blockyard_core::format::ChunkRef;
+
+pub(super) type Batch = blockyard_core::Batch<Vec<u8>, Vec<u8>>;
+
+/// A batch, and whether it names pages that no commit names yet.
+#[derive(Debug)]
+pub(super) struct Changes {
+    pub(super) batch: Batch,
+    pub(super) staged: bool,
+}
+
+/// A value that arrives in pieces.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    buffer: Vec<u8>,
+    chunks: Vec<ChunkRef>,
+    length: u64,
+    pub(super) staged: bool,
+}
+
+impl Engine {
+    /// Begins a batch.
+    pub fn begin(&mut self) -> u32 {
+        let number = self.number();
+        let batch = Batch::new(self.store.geometry(), Vec::new(), Vec::new());
+        self.batches.insert(number, Changes { batch, staged: false });
+        number
+    }
+
+    /// Adds a put to a batch. A value longer than a chunk is written to the file at once, and named by
+    /// the batch.
+    ///
+    /// # Errors
+    /// [`Error::Batch`]; for a long value also [`Error::Write`].
+    pub fn put(&mut self, number: u32, name: &[u8], value: &[u8], tag: u64) -> Result<()> {
+        if value.len() as u64 > u64::from(self.store.geometry().chunk_size()) {
+            let writer = self.begin_writer();
+            let done = self.write(writer, value).and_then(|()| self.finish_writer(writer, number, name, tag));
+            self.release(writer);
+            return done;
+        }
+        let changes = self.batches.get_mut(number).ok_or(Error::Gone)?;
+        Ok(changes.batch.put(name, value, tag)?)
+    }
+
+    /// Adds a deletion to a batch.
+    ///
+    /// # Errors
+    /// [`Error::Batch`].
+    pub fn delete(&mut self, number: u32, name: &[u8]) -> Result<()> {
+        let changes = self.batches.get_mut(number).ok_or(Error::Gone)?;
+        Ok(changes.batch.delete(name)?)
+    }
+
+    /// Begins a value that arrives in pieces.
+    pub fn begin_writer(&mut self) -> u32 {
+        let number = self.number();
+        self.writers.insert(number, Writer::default());
+        number
+    }
+
+    /// Takes the next bytes of a value. Each full chunk goes to the file at once.
+    ///
+    /// # Errors
+    /// [`Error::Write`], [`Error::Gone`]. After an error the value cannot be finished.
+    pub fn write(&mut self, number: u32, mut bytes: &[u8]) -> Result<()> {
+        let size = self.store.geometry().chunk_size() as usize;
+        let mut writer = self.writers.remove(number).ok_or(Error::Gone)?;
+        let mut done = Ok(());
+        while !bytes.is_empty() && done.is_ok() {
+            if writer.buffer.len() == size {
+                done = self.put_chunk(&mut writer);
+            }
+            let now = bytes.len().min(size - writer.buffer.len());
+            writer.buffer.extend_from_slice(&bytes[..now]);
+            writer.length += now as u64;
+            bytes = &bytes[now..];
+        }
+        match done {
+            Ok(()) => self.writers.insert(number, writer),
+            Err(_) if writer.staged => self.store.end_staged(),
+            Err(_) => {}
+        }
+        done
+    }
+
+    fn put_chunk(&mut self, writer: &mut Writer) -> Result<()> {
+        if !writer.staged {
+            self.store.begin_staged();
+            writer.staged = true;
+        }
+        let staged = self.store.write_chunk(&writer.buffer, Digest::of(&writer.buffer))?;
+        writer.chunks.push(staged.to_ref());
+        writer.buffer.clear();
+        Ok(())
+    }
+
+    /// Adds a put of what was written to a batch; the writer is used up.
+    ///
+    /// # Errors
+    /// [`Error::Batch`], [`Error::Write`], [`Error::Gone`].
+    pub fn finish_writer(&mut self, writer: u32, batch: u32, name: &[u8], tag: u64) -> Result<()> {
+        let mut written = self.writers.remove(writer).ok_or(Error::Gone)?;
+        let added = self.add_written(&mut written, batch, name, tag);
+        if written.staged {
+            self.store.end_staged();
+        }
+        added
+    }
+
+    fn add_written(&mut self, written: &mut Writer, batch: u32, name: &[u8], tag: u64) -> Result<()> {
+        if written.chunks.is_empty() {
+            let changes = self.batches.get_mut(batch).ok_or(Error::Gone)?;
+            return Ok(changes.batch.put(name, &written.buffer, tag)?);
+        }
+        if !written.buffer.is_empty() {
+            self.put_chunk(written)?;
+        }
+        let size = self.store.geometry().chunk_size();
+        let changes = self.batches.get_mut(batch).ok_or(Error::Gone)?;
+        changes.batch.put_chunks(name, written.length, tag, size, &written.chunks)?;
+        // The batch keeps the pages from here on.
+        if !changes.staged {
+            changes.staged = true;
+            self.store.begin_staged();
+        }
+        Ok(())
+    }
+}

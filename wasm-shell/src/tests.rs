@@ -1,0 +1,223 @@
+//! The engine over memory, on the host.
+
+use crate::device::Device;
+use crate::engine::{Engine, Settings};
+use crate::error::Error;
+use crate::scan::Span;
+use blockyard_core::{Durability, ReadError};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+const SETTINGS: Settings = Settings {
+    page_size: 512,
+    journal_length: 32 << 10,
+    chunk_size: 4096,
+    growth: 64 << 10,
+    cache: 16 << 10,
+    file_id: [7; 16],
+    read_only: false,
+    create: true,
+};
+const ALL: (u64, u64) = (0, u64::MAX);
+
+fn open(device: &Device) -> Engine {
+    Engine::open(device.clone(), &SETTINGS).expect("it opens")
+}
+
+fn put(engine: &mut Engine, name: &str, value: &[u8]) {
+    let batch = engine.begin();
+    engine.put(batch, name.as_bytes(), value, 0).expect("it fits");
+    engine.commit(&[batch], Durability::Durable).expect("there is room");
+}
+
+fn span(lower: Bound<&str>, upper: Bound<&str>, forward: bool) -> Span {
+    let owned = |bound: Bound<&str>| bound.map(|name| name.as_bytes().to_vec());
+    Span { lower: owned(lower), upper: owned(upper), forward }
+}
+
+fn names(engine: &mut Engine, snapshot: u32, span: Span) -> Vec<String> {
+    let mut names = Vec::new();
+    let scanned = engine.scan(snapshot, span, false, |name, _, _| {
+        names.push(String::from_utf8_lossy(name).into_owned());
+        true
+    });
+    scanned.expect("nothing is damaged");
+    names
+}
+
+fn bytes(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+#[test]
+fn what_is_put_is_there_again_whatever_its_length() {
+    let device = Device::memory(Vec::new());
+    let lengths = [0, 1, 127, 128, 129, 511, 512, 4096, 4097, 20_000, 100_000];
+    let mut engine = open(&device);
+    for length in lengths {
+        put(&mut engine, &format!("block/{length:06}"), &bytes(length as u64, length));
+    }
+    for turn in 0..2 {
+        for length in lengths {
+            let name = format!("block/{length:06}");
+            let value = bytes(length as u64, length);
+            let found = engine.get(0, name.as_bytes(), ALL).expect("readable").expect("there");
+            assert_eq!(found, value, "{name}, turn {turn}");
+            let (start, end) = (length as u64 / 3, length as u64 / 2);
+            let part = engine.get(0, name.as_bytes(), (start, end)).expect("readable").expect("there");
+            assert_eq!(part, value[start as usize..end as usize], "part of {name}");
+        }
+        assert_eq!(engine.get(0, b"absent", ALL), Ok(None));
+        engine.settle().expect("it folds");
+        engine = open(&device);
+    }
+}
+
+#[test]
+fn a_walk_merges_what_is_pending_in_both_directions() {
+    let device = Device::memory(Vec::new());
+    let mut engine = open(&device);
+    for index in 0..200 {
+        put(&mut engine, &format!("{index:03}"), &bytes(index, 40));
+    }
+    engine.checkpoint().expect("it folds");
+    let batch = engine.begin();
+    for index in (0..200).step_by(3) {
+        engine.delete(batch, format!("{index:03}").as_bytes()).expect("it fits");
+    }
+    engine.put(batch, b"100", b"new", 0).expect("it fits");
+    engine.put(batch, b"zzz", b"new", 0).expect("it fits");
+    engine.commit(&[batch], Durability::Buffered).expect("there is room");
+    let mut expected: Vec<String> = (0..200).filter(|it| it % 3 != 0).map(|it| format!("{it:03}")).collect();
+    expected.push("zzz".to_owned());
+    assert_eq!(names(&mut engine, 0, span(Bound::Unbounded, Bound::Unbounded, true)), expected);
+    let mut reversed = names(&mut engine, 0, span(Bound::Unbounded, Bound::Unbounded, false));
+    reversed.reverse();
+    assert_eq!(reversed, expected);
+    let inner = span(Bound::Excluded("050"), Bound::Included("056"), true);
+    assert_eq!(names(&mut engine, 0, inner), ["052", "053", "055", "056"]);
+    let back = span(Bound::Included("050"), Bound::Excluded("056"), false);
+    assert_eq!(names(&mut engine, 0, back), ["055", "053", "052", "050"]);
+    assert!(names(&mut engine, 0, span(Bound::Included("9"), Bound::Included("1"), true)).is_empty());
+}
+
+/// What a snapshot sees must stay in the file while checkpoints free it and new blocks want its pages.
+#[test]
+fn a_snapshot_stays_while_everything_is_overwritten() {
+    let device = Device::memory(Vec::new());
+    let mut engine = open(&device);
+    let mut held = Vec::new();
+    let mut model = BTreeMap::new();
+    for round in 0..60_u64 {
+        for index in 0..6_u64 {
+            let name = format!("block {index}");
+            let value = bytes(round * 100 + index, (index as usize * 1500) + 30);
+            put(&mut engine, &name, &value);
+            model.insert(name, value);
+        }
+        if round % 7 == 0 {
+            held.push((engine.snapshot(), model.clone()));
+        }
+        if round % 3 == 0 {
+            engine.checkpoint().expect("it folds");
+        }
+        if held.len() > 3 {
+            engine.release(held.remove(0).0);
+        }
+        for (snapshot, model) in &held {
+            for (name, value) in model {
+                let found = engine.get(*snapshot, name.as_bytes(), ALL).expect("readable");
+                assert!(found.as_ref() == Some(value), "{name} in round {round}");
+            }
+        }
+    }
+    let length = device.image().len();
+    assert!(length < 1 << 20, "pages of released snapshots are used again: {length}");
+}
+
+#[test]
+fn a_batch_that_fails_is_still_there_and_a_number_is_used_once() {
+    let device = Device::memory(Vec::new());
+    let mut engine = open(&device);
+    let batch = engine.begin();
+    engine.put(batch, b"name", b"value", 5).expect("it fits");
+    assert!(matches!(engine.put(batch, b"", b"value", 0), Err(Error::Batch(_))));
+    assert_eq!(engine.commit(&[batch, 99], Durability::Durable), Err(Error::Gone));
+    engine.commit(&[batch], Durability::Durable).expect("there is room");
+    assert_eq!(engine.commit(&[batch], Durability::Durable), Err(Error::Gone));
+    assert_eq!(engine.find(0, b"name").expect("readable").map(|it| it.tag), Some(5));
+    assert_eq!(engine.get(77, b"name", ALL), Err(Error::Gone));
+}
+
+/// Pages of values whose batch was dropped must be handed out again.
+#[test]
+fn what_was_written_ahead_and_dropped_leaves_nothing_behind() {
+    let device = Device::memory(Vec::new());
+    let mut engine = open(&device);
+    put(&mut engine, "kept", &bytes(1, 50_000));
+    for _ in 0..100 {
+        let batch = engine.begin();
+        engine.put(batch, b"dropped", &bytes(2, 50_000), 0).expect("it fits");
+        engine.release(batch);
+        let writer = engine.begin_writer();
+        engine.write(writer, &bytes(3, 30_000)).expect("it fits");
+        engine.release(writer);
+        put(&mut engine, "other", b"value");
+        engine.checkpoint().expect("it folds");
+    }
+    assert!(device.image().len() < 1 << 20, "{}", device.image().len());
+    assert_eq!(engine.get(0, b"kept", ALL).expect("readable"), Some(bytes(1, 50_000)));
+}
+
+/// A page or a tab that goes away while a file is created leaves one without, or with half of, its
+/// superblocks. It could never be opened again.
+#[test]
+fn a_creation_that_was_cut_short_is_made_anew() {
+    let whole = Device::memory(Vec::new());
+    drop(open(&whole));
+    let image = whole.image();
+    for cut in [0, 512, 8192, 40_000] {
+        let device = Device::memory(vec![0; cut]);
+        put(&mut open(&device), "name", b"value");
+    }
+    let mut torn = image.clone();
+    torn[..256].fill(0);
+    let second = 4096.min(torn.len());
+    torn[second..].iter_mut().take(512).for_each(|byte| *byte = 0);
+    put(&mut open(&Device::memory(torn)), "name", b"value");
+    // What holds a commit is never taken for that.
+    put(&mut open(&whole), "name", b"value");
+    let mut damaged = whole.image();
+    for slot in damaged.chunks_mut(4096).take(4) {
+        slot[..512].fill(0xa5);
+    }
+    let refused = Engine::open(Device::memory(damaged), &SETTINGS).map(drop);
+    assert!(matches!(refused, Err(Error::Open(_))), "{refused:?}");
+}
+
+#[test]
+fn damage_is_reported_by_its_class_and_hides_nothing_else() {
+    let device = Device::memory(Vec::new());
+    let mut engine = open(&device);
+    let (good, bad) = (bytes(1, 3000), bytes(2, 3000));
+    put(&mut engine, "good", &good);
+    put(&mut engine, "bad", &bad);
+    engine.settle().expect("it folds");
+    drop(engine);
+    let mut image = device.image();
+    // The journal holds them too, in front.
+    let at = image.windows(64).rposition(|window| window == &bad[100..164]).expect("its bytes are there");
+    image[at] ^= 1;
+    let mut engine = open(&Device::memory(image));
+    let error = engine.get(0, b"bad", ALL).expect_err("it is damaged");
+    assert!(matches!(error, Error::Read(ReadError::Corrupted(_))));
+    assert_eq!(error.code(), "Corrupt");
+    assert_eq!(engine.get(0, b"good", ALL), Ok(Some(good)));
+}
