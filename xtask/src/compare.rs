@@ -2,14 +2,20 @@
 //! a workspace of its own so that nobody else compiles the peers.
 //!
 //! Not a check: a figure fails nothing, and what it measures needs a quiet machine. With `--smoke` it is
-//! one: every engine does every workload once, and every record is compared.
+//! one: every engine does every workload once, and every record is compared. With `--lint` it is another:
+//! clippy and the comparison's own tests, which the other steps leave out because the peers take minutes to
+//! compile.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use xshell::{Shell, cmd};
 
+use crate::checks::run_each;
 use crate::toolchain::build_folder;
+
+/// The comparison's package, a workspace of its own.
+const MANIFEST: &str = "benches/compare/Cargo.toml";
 
 /// Where tables, charts and figures go.
 const RESULTS: &str = "docs/benchmarks";
@@ -26,6 +32,9 @@ pub(crate) struct Arguments {
     /// Each thing once, with few records, to see that it works; writes no results
     #[arg(long, conflicts_with = "quick")]
     smoke: bool,
+    /// Measure nothing: clippy over the comparison, and its own tests; compiles the peers without optimisation
+    #[arg(long, conflicts_with_all = ["quick", "smoke"])]
+    lint: bool,
     /// Print the figures as JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -128,15 +137,27 @@ fn words(arguments: &Arguments) -> Vec<String> {
     words
 }
 
+/// No warning of clippy in the comparison, and its tests pass.
+fn lint(shell: &Shell) -> Result<()> {
+    let _folder = shell.push_env("CARGO_TARGET_DIR", build_folder(shell, "compare"));
+    run_each([
+        cmd!(shell, "cargo clippy --manifest-path {MANIFEST} --all-targets -- -D warnings"),
+        cmd!(shell, "cargo test --manifest-path {MANIFEST}"),
+    ])
+}
+
 /// Builds the comparison with optimisation and runs it.
 pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
+    if arguments.lint {
+        return lint(shell);
+    }
     let words = words(arguments);
     let places = match &arguments.command {
         Some(Command::Scale(scale)) => &scale.places,
         None => &arguments.places,
     };
     let features: &[&str] = if places.rocksdb { &["--features", "rocksdb"] } else { &[] };
-    let manifest = "benches/compare/Cargo.toml";
+    let manifest = MANIFEST;
     let folder = build_folder(shell, "compare");
     let run =
         cmd!(shell, "cargo run --quiet --release --manifest-path {manifest} {features...} -- {words...}");
