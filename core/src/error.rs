@@ -6,6 +6,7 @@ use core::fmt;
 
 /// A kind of structure in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Structure {
     /// A superblock copy.
@@ -34,6 +35,7 @@ impl fmt::Display for Structure {
 
 /// Bytes in the file that are not what was written there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Damage {
     /// What is damaged.
     pub what: Structure,
@@ -49,6 +51,7 @@ impl fmt::Display for Damage {
 
 /// A read could not be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ReadError<E> {
     /// The device failed to read.
@@ -66,6 +69,7 @@ pub enum ReadError<E> {
 
 /// A change could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum WriteError<E> {
     /// The device failed. If it was a write, grow or sync the store is poisoned from here on.
@@ -97,6 +101,7 @@ pub enum WriteError<E> {
 
 /// A file could not be opened or created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum OpenError<E> {
     /// The device failed.

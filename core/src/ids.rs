@@ -4,14 +4,17 @@ use core::fmt;
 
 /// Index of a page in the file; page `n` starts at byte `n * page_size`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PageIndex(pub u64);
 
 /// Number of a commit. The first commit of a file is 1; 0 is the empty store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sequence(pub u64);
 
 /// A run of consecutive pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Extent {
     /// First page of the run.
     pub start: PageIndex,

@@ -54,8 +54,10 @@ mod freemap;
 mod ids;
 mod journal;
 pub mod overlay;
+#[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
 pub mod queue;
 pub mod store;
+#[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
 pub mod sync;
 pub mod tree;
 

@@ -29,9 +29,11 @@ pub use hosted::{Condvar, Mutex, MutexGuard};
 #[cfg(not(any(loom, shuttle, feature = "std")))]
 pub use spinning::{Condvar, Mutex, MutexGuard};
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(loom, shuttle, feature = "portable-atomic")))]
 pub use core::sync::atomic;
 #[cfg(loom)]
 pub use loom::sync::atomic;
+#[cfg(all(feature = "portable-atomic", not(any(loom, shuttle))))]
+pub use portable_atomic as atomic;
 #[cfg(shuttle)]
 pub use shuttle::sync::atomic;

@@ -6,6 +6,7 @@ use embedded_io::{ErrorKind, Read, ReadExactError, Seek, SeekFrom, Write};
 
 /// An error of an [`EmbeddedDevice`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EmbeddedError<E> {
     /// The device underneath failed.

@@ -5,6 +5,7 @@ use core::fmt;
 
 /// An error of a device in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum MemoryError {
     /// The range lies beyond the device's length.

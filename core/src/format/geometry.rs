@@ -9,6 +9,7 @@ pub(crate) const MAP_LEVELS: u32 = 7;
 
 /// A geometry that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum GeometryError {
     /// The page size is not a power of two from 512 to 65,536 bytes.

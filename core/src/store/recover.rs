@@ -18,6 +18,7 @@ use crate::overlay::Overlay;
 
 /// What opening found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Recovery {
     /// Journal records replayed.
     pub records: u64,
@@ -32,6 +33,16 @@ pub struct Recovery {
     pub torn_tail: bool,
     /// With `salvage`: the place of the damage that recovery stopped at.
     pub damage: Option<Damage>,
+}
+
+impl Recovery {
+    /// Says it to whoever listens on a target without a debugger: `defmt` and `log`, if asked for.
+    fn tell(&self) {
+        #[cfg(feature = "defmt")]
+        defmt::debug!("opened: {}", self);
+        #[cfg(feature = "log")]
+        log::debug!("opened: {self:?}");
+    }
 }
 
 /// Where a walk through the journal ended.
@@ -93,7 +104,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             self.map.resume(last.cursor.get(), last.limit.get(), wrapped, self.pages, &self.geometry);
         }
         let (records, to, watermark) = (end.records, self.sequence, self.durable);
-        Ok(Recovery { records, from, to, watermark, torn_tail, damage })
+        let recovery = Recovery { records, from, to, watermark, torn_tail, damage };
+        recovery.tell();
+        Ok(recovery)
     }
 
     fn start(&self) -> Walk {
