@@ -11,7 +11,7 @@ use crate::{
 /// One check, or the set-up that checks need.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Subcommand)]
 pub(crate) enum Step {
-    /// Install what the checks need on this machine: rustfmt, clippy, the wasm32 and thumbv7em targets
+    /// Install what the checks need on this machine: rustfmt, clippy, the targets of browsers and microcontrollers
     Setup,
     /// Code is formatted by rustfmt
     Fmt,
@@ -23,7 +23,7 @@ pub(crate) enum Step {
     Unit,
     /// Documentation builds without a warning and its examples pass
     Doc,
-    /// The engine compiles for a browser and for a microcontroller
+    /// The engine compiles for a browser and for microcontrollers
     Targets,
     /// Power cuts, faults and damage in the simulator, and what is left checked against a model
     Sim(sim::Arguments),

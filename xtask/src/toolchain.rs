@@ -28,16 +28,18 @@ struct Probe {
     source: &'static str,
 }
 
+/// A crate for a processor without an operating system.
+const BARE: Probe = Probe {
+    crate_type: "lib",
+    source: "#![no_std] extern crate alloc; pub fn probe() -> alloc::vec::Vec<u8> { alloc::vec::Vec::new() }",
+};
+
 /// Every target the checks need.
-pub(crate) const TARGETS: [Target; 2] = [
-    Target {
-        triple: "thumbv7em-none-eabi",
-        std_crates: "core,alloc",
-        probe: Probe {
-            crate_type: "lib",
-            source: "#![no_std] extern crate alloc; pub fn probe() -> alloc::vec::Vec<u8> { alloc::vec::Vec::new() }",
-        },
-    },
+pub(crate) const TARGETS: [Target; 4] = [
+    Target { triple: "thumbv7em-none-eabi", std_crates: "core,alloc", probe: BARE },
+    // A Cortex-M0 has no compare-and-swap.
+    Target { triple: "thumbv6m-none-eabi", std_crates: "core,alloc", probe: BARE },
+    Target { triple: "riscv32imac-unknown-none-elf", std_crates: "core,alloc", probe: BARE },
     Target {
         triple: "wasm32-unknown-unknown",
         std_crates: "std,panic_abort,test",
