@@ -1,0 +1,67 @@
+//! `powercut ram` or `powercut FILE`: the campaign of [`work::lives`], each cut a reset of the processor. The
+//! disk is RAM that outlives it, or a file of the host's.
+#![no_std]
+#![no_main]
+
+use blockyard_core::BlockDevice;
+use blockyard_core::device::EmbeddedDevice;
+use blockyard_firmware_programs::{Retained, fixed, host_file};
+use board::retained::RamDisk;
+use board::{host, say};
+use work::cut::UNDO;
+use work::lives::{End, Keep as _, Room, live};
+use work::notes::Notes;
+
+board::entry!(main);
+
+/// Bytes of the RAM disk.
+const DISK: usize = 96 << 10;
+
+fn main() -> ! {
+    if !Retained.load().is_ours() {
+        Retained.store(Notes::new());
+    }
+    let Some(words) = host::words::<160>() else { fail("no command line") };
+    let mut words = words.into_iter().flatten().skip(1);
+    match words.next() {
+        // SAFETY: the only disk, and `cargo xtask mcu` runs this on machines that have the RAM.
+        Some("ram") => run(&mut unsafe { RamDisk::new(DISK) }),
+        Some(name) => match host_file(name) {
+            Some(file) => run(&mut EmbeddedDevice::new(file, 512)),
+            None => fail("the host does not open the file"),
+        },
+        None => fail("usage: powercut ram|FILE"),
+    }
+}
+
+fn run<D: BlockDevice>(disk: &mut D) -> ! {
+    let mut room = Room { buffer: fixed!(work::BYTES), undo: fixed!(24 * UNDO), lies: false };
+    loop {
+        match live(&mut Retained, disk, &mut room, || board::reset()) {
+            Ok(End::Again) => {}
+            Ok(End::Done) => break,
+            Err(failure) => {
+                let notes = Retained.load();
+                say!("FAILED {failure:?} in {notes:?}");
+                Retained.store(Notes::default());
+                host::exit(false)
+            }
+        }
+    }
+    let notes = Retained.load();
+    say!("{notes:?}");
+    say!(
+        "powercut: {} resets, {} commits answered, {} times all compared, {} commits in doubt found whole",
+        notes.resets,
+        notes.commits,
+        notes.checks,
+        notes.unanswered
+    );
+    Retained.store(Notes::default());
+    host::exit(true)
+}
+
+fn fail(why: &str) -> ! {
+    say!("FAILED {why}");
+    host::exit(false)
+}

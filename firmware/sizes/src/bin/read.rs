@@ -1,0 +1,16 @@
+//! Opens a store for reading, gets blocks and lists names.
+#![no_std]
+#![no_main]
+
+use blockyard_core::store::OpenOptions;
+use blockyard_firmware_sizes::{Card, MEMORY, Pending, TinyStore, buffer, get_all, rest};
+
+board::entry!(main);
+
+fn main() -> ! {
+    let options = OpenOptions { read_only: true, ..OpenOptions::new(MEMORY) };
+    if let Ok((mut store, _)) = TinyStore::open(Card, Pending::new(), buffer(), &options) {
+        get_all(&mut store);
+    }
+    rest()
+}

@@ -1,0 +1,27 @@
+//! Opens a store after whatever happened, reads, commits durably and folds in.
+#![no_std]
+#![no_main]
+
+use blockyard_core::Durability;
+use blockyard_core::store::OpenOptions;
+use blockyard_firmware_sizes::{Card, MEMORY, Pending, TinyBatch, TinyStore, buffer, look, rest, tell};
+
+board::entry!(main);
+
+fn main() -> ! {
+    if let Ok((mut store, _)) = TinyStore::open(Card, Pending::new(), buffer(), &OpenOptions::new(MEMORY)) {
+        let mut batch = TinyBatch::new(store.geometry(), heapless::Vec::new(), heapless::Vec::new());
+        let mut value = [0; 64];
+        loop {
+            let name = look().to_le_bytes();
+            tell(store.get(&name, &mut value).ok().flatten().unwrap_or(0) as u32);
+            batch.clear();
+            let added = if look() == 0 { batch.delete(&name) } else { batch.put(&name, &value, 0) };
+            let done =
+                added.is_ok() && store.commit(core::slice::from_mut(&mut batch), Durability::Durable).is_ok();
+            let folded = store.wants_checkpoint() && store.checkpoint_step().is_ok();
+            tell(u32::from(done) | u32::from(folded) << 1);
+        }
+    }
+    rest()
+}
