@@ -24,15 +24,17 @@ impl<'a> Listing<'a> {
     /// The blocks behind the damage, which a walk from the other end finds.
     fn behind(&self) -> Box<dyn Iterator<Item = Result<Item>>> {
         let unmet = |item: &Item| match &self.last {
-            Some(last) if self.reverse => item.name < *last,
-            Some(last) => item.name > *last,
+            Some(last) if self.reverse => item.name() < last.as_slice(),
+            Some(last) => item.name() > last.as_slice(),
             None => true,
         };
         let others = walk(self.store, self.prefix, !self.reverse).map_while(Result::ok).take_while(unmet);
-        let Some(edge) = others.map(|item| item.name).last() else { return Box::new(std::iter::empty()) };
+        let Some(edge) = others.last().map(|item| item.name().to_vec()) else {
+            return Box::new(std::iter::empty());
+        };
         let prefix = self.prefix.to_vec();
         let within =
-            move |item: &Result<Item>| item.as_ref().map_or(true, |item| item.name.starts_with(&prefix));
+            move |item: &Result<Item>| item.as_ref().map_or(true, |item| item.name().starts_with(&prefix));
         if self.reverse {
             Box::new(self.store.range(..=edge).rev().take_while(within))
         } else {
@@ -47,7 +49,11 @@ impl Iterator for Listing<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.blocks.next()?;
         match &next {
-            Ok(item) => self.last.get_or_insert_default().clone_from(&item.name),
+            Ok(item) => {
+                let last = self.last.get_or_insert_default();
+                last.clear();
+                last.extend_from_slice(item.name());
+            }
             Err(_) if !self.resumed => {
                 self.resumed = true;
                 self.blocks = self.behind();

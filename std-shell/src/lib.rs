@@ -15,7 +15,7 @@
 //! store.commit(batch)?;
 //! for item in store.prefix("user/") {
 //!     let item = item?;
-//!     println!("{} has {} bytes", item.name.escape_ascii(), item.length());
+//!     println!("{} has {} bytes", item.name().escape_ascii(), item.length());
 //! }
 //! assert_eq!(store.get("user/2")?.as_deref(), Some(&b"Grace"[..]));
 //! assert!(store.verify(|_| {})?.is_clean());
@@ -29,14 +29,18 @@
 //! none of them half, none before the last one that was answered durable.
 
 mod batch;
+mod cache;
 mod device;
 mod error;
 mod file;
 mod flusher;
+mod get;
 mod inner;
 mod iter;
 mod lead;
 mod memtable;
+mod names;
+mod node;
 mod open;
 mod options;
 mod read;

@@ -5,12 +5,14 @@
 //! 2. Slots lie in sorted leaves of fixed capacity. An insert moves part of one leaf and, one time in
 //!    thirty, splits it, into a leaf of an earlier table: the one allocation is for the bytes of the
 //!    change.
-//! 3. The lock is held for one look-up or one insert, never across I/O.
+//! 3. The lock is held for one look-up, one insert, or the copying of a few slots, never across I/O.
+//! 4. The number of slots is told without the lock; it is raised before what was inserted is published.
 
 use blockyard_core::overlay::Entry;
 use parking_lot::RwLock;
 use std::cmp::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 
 const LEAF: usize = 64;
 
@@ -43,6 +45,15 @@ impl Slot {
     }
 }
 
+/// How much is copied at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Portion<'a> {
+    /// Up to the first name that is not wanted.
+    pub(crate) wanted: &'a dyn Fn(&[u8]) -> bool,
+    /// So many names.
+    pub(crate) most: usize,
+}
+
 #[derive(Debug, Default)]
 struct Leaves {
     leaves: Vec<Vec<Slot>>,
@@ -70,6 +81,7 @@ impl Spare {
 #[derive(Debug, Default)]
 pub(crate) struct Memtable {
     inner: RwLock<Leaves>,
+    slots: AtomicUsize,
 }
 
 impl Leaves {
@@ -140,7 +152,8 @@ impl Memtable {
     /// An empty table that uses the memory of earlier ones.
     pub(crate) fn reusing(mut spare: Spare) -> Self {
         let (leaves, scratch) = (std::mem::take(&mut spare.list), std::mem::take(&mut spare.scratch));
-        Self { inner: RwLock::new(Leaves { leaves, slots: 0, scratch, spare }) }
+        let inner = RwLock::new(Leaves { leaves, slots: 0, scratch, spare });
+        Self { inner, slots: AtomicUsize::new(0) }
     }
 
     /// Takes the table's memory for another one.
@@ -158,6 +171,9 @@ impl Memtable {
 
     /// The newest version of `name` not above `sequence`.
     pub(crate) fn get(&self, name: &[u8], sequence: u64) -> Option<Slot> {
+        if self.is_empty() {
+            return None;
+        }
         let inner = self.inner.read();
         inner.get(name, sequence).cloned()
     }
@@ -183,11 +199,12 @@ impl Memtable {
         let bytes = Arc::from(scratch.as_slice());
         inner.scratch = scratch;
         inner.insert(Slot { bytes, name_length: name.len(), entry: *entry });
+        self.slots.store(inner.slots, Memory::Release);
     }
 
     /// Whether there is no version.
     pub(crate) fn is_empty(&self) -> bool {
-        self.inner.read().slots == 0
+        self.len() == 0
     }
 
     /// The least name above `after` (or not below, if `inclusive`) that has a version not above
@@ -210,30 +227,88 @@ impl Memtable {
         }
     }
 
-    /// The greatest name below `before` (of all, if None) with a version not above `sequence`.
-    pub(crate) fn previous(&self, before: Option<&[u8]>, sequence: u64) -> Option<Slot> {
+    /// Number of versions.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.load(Memory::Acquire)
+    }
+
+    /// Copies to `into` the newest versions not above `sequence` of a portion of the names above `after` (or not
+    /// below, if `inclusive`). Answers whether there may be more.
+    pub(crate) fn copy_next(
+        &self,
+        after: Option<&[u8]>,
+        inclusive: bool,
+        sequence: u64,
+        portion: Portion<'_>,
+        into: &mut Vec<Slot>,
+    ) -> bool {
+        let inner = self.inner.read();
+        let (mut leaf, mut at) = match after {
+            Some(after) if !inclusive => inner.behind(after),
+            Some(after) => inner.seek(after, u64::MAX),
+            None => (0, 0),
+        };
+        let start = into.len();
+        while let Some(slots) = inner.leaves.get(leaf) {
+            for slot in slots.get(at..).unwrap_or_default() {
+                let (copied, name) = (into.len() - start, slot.name());
+                // Of several versions of a name the first that is not too new counts.
+                let seen = copied > 0 && into.last().is_some_and(|last| last.name() == name);
+                if slot.entry.sequence.0 > sequence || seen {
+                    continue;
+                }
+                if !(portion.wanted)(name) {
+                    return false;
+                }
+                if copied == portion.most {
+                    return true;
+                }
+                into.push(slot.clone());
+            }
+            (leaf, at) = (leaf + 1, 0);
+        }
+        false
+    }
+
+    /// As [`copy_next`](Self::copy_next), of names below `before` (of all, if None), from the greatest down.
+    pub(crate) fn copy_previous(
+        &self,
+        before: Option<&[u8]>,
+        sequence: u64,
+        portion: Portion<'_>,
+        into: &mut Vec<Slot>,
+    ) -> bool {
         let inner = self.inner.read();
         let (mut leaf, mut at) = match before {
             Some(before) => inner.seek(before, u64::MAX),
             None => (inner.leaves.len(), 0),
         };
+        let mut copied = 0;
         loop {
-            if at == 0 {
-                leaf = leaf.checked_sub(1)?;
-                at = inner.leaves.get(leaf)?.len();
-                continue;
+            let slots = inner.leaves.get(leaf).map(Vec::as_slice).unwrap_or_default();
+            for slot in slots.get(..at).unwrap_or_default().iter().rev() {
+                let name = slot.name();
+                if slot.entry.sequence.0 > sequence {
+                    continue;
+                }
+                if let Some(last) = into.last_mut().filter(|last| copied > 0 && last.name() == name) {
+                    // Newer versions of a name come later on this way.
+                    *last = slot.clone();
+                    continue;
+                }
+                if !(portion.wanted)(name) {
+                    return false;
+                }
+                if copied == portion.most {
+                    return true;
+                }
+                into.push(slot.clone());
+                copied += 1;
             }
-            let name = inner.leaves.get(leaf)?.get(at - 1)?.name();
-            if let Some(slot) = inner.get(name, sequence) {
-                return Some(slot.clone());
-            }
-            (leaf, at) = inner.seek(name, u64::MAX);
+            let Some(previous) = leaf.checked_sub(1) else { return false };
+            leaf = previous;
+            at = inner.leaves.get(leaf).map_or(0, Vec::len);
         }
-    }
-
-    /// Number of versions.
-    pub(crate) fn len(&self) -> usize {
-        self.inner.read().slots
     }
 }
 
@@ -272,8 +347,55 @@ mod tests {
             after = Some(slot.name().to_vec());
         }
         assert_eq!(names, [b"a", b"b", b"c"]);
-        let first = table.previous(None, 6).expect("b and a are below");
-        assert_eq!(first.name(), b"b");
+        let mut below = Vec::new();
+        table.copy_previous(None, 6, Portion { wanted: &|_| true, most: 9 }, &mut below);
+        assert_eq!(below.iter().map(Slot::name).collect::<Vec<_>>(), [b"b", b"a"]);
+    }
+
+    #[test]
+    fn what_is_copied_is_what_a_plain_map_has() {
+        let mut random = fastrand::Rng::with_seed(11);
+        for _ in 0..300 {
+            let table = Memtable::default();
+            let mut written = Vec::new();
+            for sequence in 1..random.u64(2..400) {
+                let name = b'a' + random.u8(0..20);
+                table.insert(&[name], &entry(sequence), &[]);
+                written.push((name, sequence));
+            }
+            let (sequence, most) = (random.u64(0..400), random.usize(1..30));
+            let (low, high) = (b'a' + random.u8(0..20), b'a' + random.u8(0..20));
+            let visible = written.iter().filter(|(_, written)| *written <= sequence).copied();
+            let newest: std::collections::BTreeMap<u8, u64> = visible.collect();
+            let assert_copied = |copied: &[Slot], more: bool, expected: Vec<(u8, u64)>| {
+                let copied: Vec<(u8, u64)> =
+                    copied.iter().map(|slot| (slot.name()[0], slot.entry.sequence.0)).collect();
+                assert_eq!(
+                    (&copied[..], more),
+                    (&expected[..expected.len().min(most)], expected.len() > most)
+                );
+            };
+            for inclusive in [false, true] {
+                let mut copied = Vec::new();
+                let wanted = |name: &[u8]| name <= &[high];
+                let more = table.copy_next(
+                    Some(&[low]),
+                    inclusive,
+                    sequence,
+                    Portion { wanted: &wanted, most },
+                    &mut copied,
+                );
+                let above = |name: u8| name > low || inclusive && name == low;
+                let expected = newest.iter().filter(|(name, _)| above(**name) && **name <= high);
+                assert_copied(&copied, more, expected.map(|(name, written)| (*name, *written)).collect());
+            }
+            let mut copied = Vec::new();
+            let wanted = |name: &[u8]| name >= &[low];
+            let more =
+                table.copy_previous(Some(&[high]), sequence, Portion { wanted: &wanted, most }, &mut copied);
+            let expected = newest.iter().rev().filter(|(name, _)| **name < high && **name >= low);
+            assert_copied(&copied, more, expected.map(|(name, written)| (*name, *written)).collect());
+        }
     }
 
     /// The leaves of a table that took one huge batch stayed in memory for ever.

@@ -96,7 +96,7 @@ impl OpenOptions {
 
     fn open_engine(&self, device: Arc<dyn Device>, create: bool) -> Result<Opened, CoreOpenError<IoError>> {
         let memory = Memory::LARGE;
-        let shared = Shared::new();
+        let shared = Shared::new(self.cache_bytes);
         let overlay = Layered::new(Arc::clone(&shared));
         let page_size = if create { self.page_size } else { stored_page_size(&*device).unwrap_or(4096) };
         let options = EngineOptions {

@@ -1,13 +1,15 @@
 //! Finding blocks in a view and reading their bytes.
 
+use crate::cache::{Handle, Link};
 use crate::error::{Error, Result};
 use crate::memtable::Slot;
-use crate::source::{NodePage, Source};
+use crate::node::Node;
+use crate::source::{Found, NodePage, Source};
 use crate::view::View;
 use blockyard_core::format::ChunkRef;
 use blockyard_core::overlay::Value;
 use blockyard_core::store::{BlockInfo, BlockLocation, record_info};
-use blockyard_core::tree::{self, Key, NodeView, Place, Record};
+use blockyard_core::tree::{Key, NodeView, Place, Record};
 use blockyard_core::{Digest, PageIndex, Sequence};
 use std::ops::{Deref, Range};
 use std::sync::Arc;
@@ -28,11 +30,18 @@ pub struct Metadata {
     pub chunks: u64,
 }
 
+impl Metadata {
+    /// What is said of a record that says nothing.
+    pub(crate) const fn nothing() -> Self {
+        Self { length: 0, digest: Digest([0; 32]), sequence: Sequence(0), tag: 0, chunks: 0 }
+    }
+}
+
 /// The bytes of a block, shared with the cache: no copy, and cheap to clone.
 #[derive(Clone)]
 pub struct BlockRef {
-    bytes: Arc<[u8]>,
-    range: Range<usize>,
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) range: Range<usize>,
 }
 
 impl BlockRef {
@@ -64,10 +73,24 @@ impl std::fmt::Debug for BlockRef {
 /// A block found in a view.
 #[derive(Clone, Debug)]
 pub(crate) enum Located {
-    /// Its bytes are in memory.
-    Memory { bytes: BlockRef, sequence: Sequence, tag: u64, digest: Option<Digest> },
-    /// Its bytes are in the file; chunks of a pending block are listed in its slot.
-    File { info: BlockInfo, slot: Option<Slot> },
+    /// Its bytes are in memory; `handle` names them if they are the cache's.
+    Memory { bytes: BlockRef, sequence: Sequence, tag: u64, digest: Option<Digest>, handle: Handle },
+    /// Its bytes are in the file; chunks of a pending block are listed in its slot. Its leaf may know where
+    /// the cache has them.
+    File { info: BlockInfo, slot: Option<Slot>, leaf: Option<LeafLink> },
+}
+
+/// The link of a record.
+#[derive(Clone, Debug)]
+pub(crate) struct LeafLink {
+    node: Arc<Node>,
+    index: usize,
+}
+
+impl LeafLink {
+    fn link(&self) -> Option<&Link> {
+        self.node.link(self.index)
+    }
 }
 
 impl Located {
@@ -88,7 +111,7 @@ impl Located {
 
     pub(crate) fn metadata(&self) -> Metadata {
         match self {
-            Self::Memory { bytes, sequence, tag, digest } => Metadata {
+            Self::Memory { bytes, sequence, tag, digest, .. } => Metadata {
                 length: bytes.len() as u64,
                 digest: digest.unwrap_or_else(|| Digest::of(bytes)),
                 sequence: *sequence,
@@ -118,27 +141,41 @@ pub(crate) fn locate_slot(slot: Slot) -> Option<Located> {
             let range = slot.name_length..slot.bytes.len();
             let bytes = BlockRef { bytes: slot.bytes, range };
             let digest = matches!(entry.value, Value::Carried { .. }).then_some(digest);
-            Some(Located::Memory { bytes, sequence, tag, digest })
+            Some(Located::Memory { bytes, sequence, tag, digest, handle: Handle::NONE })
         }
         Value::Extent { page } => {
-            Some(Located::File { info: in_file(BlockLocation::Extent { page }), slot: None })
+            Some(Located::File { info: in_file(BlockLocation::Extent { page }), slot: None, leaf: None })
         }
         Value::Chunks { chunk_size, .. } => {
             let count = length.div_ceil(u64::from(chunk_size)) as u32;
             let info = in_file(BlockLocation::Chunks { chunk_size, count });
-            Some(Located::File { info, slot: Some(slot) })
+            Some(Located::File { info, slot: Some(slot), leaf: None })
         }
     }
 }
 
-/// What a record of the tree says of its block; None for a further chunk.
-pub(crate) fn locate_record(page: &NodePage, record: &Record<'_>) -> Option<Located> {
-    if let Place::Inline(bytes) = record.place {
-        let start = bytes.as_ptr() as usize - page.0.as_ptr() as usize;
-        let bytes = BlockRef { bytes: Arc::clone(&page.0), range: start..start + bytes.len() };
-        return Some(Located::Memory { bytes, sequence: record.sequence, tag: record.tag, digest: None });
+impl<'a> Found<'a> {
+    /// A record of a page.
+    pub(crate) const fn of(page: &'a NodePage, index: usize) -> Self {
+        Self { bytes: &page.bytes, node: &page.node, handle: page.handle, index }
     }
-    record_info(record).map(|info| Located::File { info, slot: None })
+
+    pub(crate) fn record(&self) -> Option<Record<'a>> {
+        NodeView::parse(self.bytes)?.record(self.index)
+    }
+
+    /// What the record says of its block; None for a further chunk.
+    pub(crate) fn locate(&self) -> Option<Located> {
+        let record = self.record()?;
+        if let Place::Inline(bytes) = record.place {
+            let start = bytes.as_ptr() as usize - self.bytes.as_ptr() as usize;
+            let bytes = BlockRef { bytes: Arc::clone(self.bytes), range: start..start + bytes.len() };
+            let (sequence, tag, handle) = (record.sequence, record.tag, self.handle);
+            return Some(Located::Memory { bytes, sequence, tag, digest: None, handle });
+        }
+        let leaf = Some(LeafLink { node: Arc::clone(self.node), index: self.index });
+        record_info(&record).map(|info| Located::File { info, slot: None, leaf })
+    }
 }
 
 /// Finds a block.
@@ -151,14 +188,12 @@ pub(crate) fn locate(source: &Source, view: &View, name: &[u8]) -> Result<Option
 
 /// Finds a block in the tree of a view, whatever is pending.
 pub(crate) fn locate_stored(source: &Source, view: &View, name: &[u8]) -> Result<Option<Located>> {
-    let root = &view.layers.root;
-    let mut pages = source;
-    let found = tree::lookup_page(&mut pages, root, Key::first(name));
-    let Some((page, index)) = found.map_err(|error| Error::read(error, Some(name)))? else { return Ok(None) };
-    let record = NodeView::parse(&page).and_then(|node| node.record(index));
-    match record.and_then(|record| locate_record(&page, &record)) {
-        Some(located) => Ok(Some(located)),
-        None => Err(Error::read(source.implausible(root.page), Some(name))),
+    let (root, top) = (&view.layers.root, &view.layers.top);
+    let found = source.descend(root, top, Key::first(name), |found| found.map(|found| found.locate()));
+    match found.map_err(|error| Error::read(error, Some(name)))? {
+        None => Ok(None),
+        Some(Some(located)) => Ok(Some(located)),
+        Some(None) => Err(Error::read(source.implausible(root.page), Some(name))),
     }
 }
 
@@ -167,8 +202,8 @@ pub(crate) fn exists(source: &Source, view: &View, name: &[u8]) -> Result<bool> 
     if let Some(slot) = view.pending(name) {
         return Ok(slot.entry.value != Value::Deleted);
     }
-    let mut pages = source;
-    tree::lookup(&mut pages, &view.layers.root, name, |record| record.is_some())
+    source
+        .descend(&view.layers.root, &view.layers.top, Key::first(name), |found| found.is_some())
         .map_err(|error| Error::read(error, Some(name)))
 }
 
@@ -187,25 +222,20 @@ pub(crate) fn chunk(
             .ok_or(Error::BufferTooSmall { needed: 0 });
     }
     let root = &view.layers.root;
-    let mut pages = source;
-    let found = tree::lookup_chunk(&mut pages, root, Key { name, chunk: index }, |record| {
-        record.and_then(|record| match record.place {
-            Place::Head { page, chunk_digest, .. } => Some((page, chunk_digest)),
-            Place::Chunk { page, digest } => Some((page, digest)),
-            _ => None,
-        })
-    })
-    .map_err(|error| Error::read(error, Some(name)))?;
-    found.ok_or_else(|| {
-        let offset = blockyard_core::tree::NodeSource::offset(&pages, root.page);
-        let damage = blockyard_core::Damage { what: blockyard_core::Structure::Registry, offset };
-        Error::Corrupted { name: Some(name.to_vec()), damage }
-    })
+    let place = |found: Found<'_>| match found.record()?.place {
+        Place::Head { page, chunk_digest, .. } => Some((page, chunk_digest)),
+        Place::Chunk { page, digest } => Some((page, digest)),
+        _ => None,
+    };
+    source
+        .descend(root, &view.layers.top, Key { name, chunk: index }, |found| found.and_then(place))
+        .and_then(|found| found.ok_or_else(|| source.implausible(root.page)))
+        .map_err(|error| Error::read(error, Some(name)))
 }
 
 /// Compares the bytes of a located block, as the file has them now, with their digests.
 pub(crate) fn check(source: &Source, view: &View, name: &[u8], located: &Located) -> Result<()> {
-    let Located::File { info, slot } = located else { return Ok(()) };
+    let Located::File { info, slot, .. } = located else { return Ok(()) };
     let named = |error| Error::read(error, Some(name));
     match info.location {
         BlockLocation::Extent { page } => source.check(page, info.length, &info.digest).map_err(named),
@@ -219,53 +249,69 @@ pub(crate) fn check(source: &Source, view: &View, name: &[u8], located: &Located
     }
 }
 
-/// Reads a located block into `into`, which has its length.
+/// Reads a located block into `into`, which has its length. Returns where the cache has it in one piece.
 pub(crate) fn read_into(
     source: &Source,
     view: &View,
     name: &[u8],
     located: &Located,
     into: &mut [u8],
-) -> Result<()> {
+) -> Result<Handle> {
     let named = |error| Error::read(error, Some(name));
     match located {
-        Located::Memory { bytes, .. } => into.copy_from_slice(bytes),
-        Located::File { info, slot } => match info.location {
+        Located::Memory { bytes, handle, .. } => {
+            into.copy_from_slice(bytes);
+            Ok(*handle)
+        }
+        Located::File { info, slot, leaf } => match info.location {
             BlockLocation::Extent { page } => {
-                source.extent_into(page, &info.digest, into).map_err(named)?;
+                let link = leaf.as_ref().and_then(LeafLink::link);
+                source.extent_into(page, &info.digest, into, link).map_err(named)
             }
             BlockLocation::Chunks { chunk_size, count } => {
                 for (index, piece) in (0..count).zip(into.chunks_mut(chunk_size as usize)) {
                     let (page, digest) = chunk(source, view, name, slot.as_ref(), index)?;
-                    source.extent_into(page, &digest, piece).map_err(named)?;
+                    source.extent_into(page, &digest, piece, None).map_err(named)?;
                 }
+                Ok(Handle::NONE)
             }
-            BlockLocation::Memory => {}
+            BlockLocation::Memory => Ok(Handle::NONE),
         },
     }
-    Ok(())
 }
 
-/// A located block's bytes, shared with the cache where they are in one piece.
-pub(crate) fn read_ref(source: &Source, view: &View, name: &[u8], located: &Located) -> Result<BlockRef> {
+/// A located block's bytes, shared with the cache where they are in one piece, and where the cache has them.
+pub(crate) fn read_ref(
+    source: &Source,
+    view: &View,
+    name: &[u8],
+    located: &Located,
+) -> Result<(BlockRef, Handle)> {
     match located {
-        Located::Memory { bytes, .. } => Ok(bytes.clone()),
-        Located::File { info, .. } => {
+        Located::Memory { bytes, handle, .. } => Ok((bytes.clone(), *handle)),
+        Located::File { info, leaf, .. } => {
             if let BlockLocation::Extent { page } = info.location {
-                let bytes = source.extent(page, info.length, &info.digest);
-                return bytes.map(BlockRef::whole).map_err(|error| Error::read(error, Some(name)));
+                let link = leaf.as_ref().and_then(LeafLink::link);
+                let found = source.extent(page, info.length, &info.digest, link);
+                let (bytes, handle) = found.map_err(|error| Error::read(error, Some(name)))?;
+                return Ok((BlockRef::whole(bytes), handle));
             }
-            read_vec(source, view, name, located).map(|bytes| BlockRef::whole(bytes.into()))
+            let (bytes, handle) = read_vec(source, view, name, located)?;
+            Ok((BlockRef::whole(bytes.into()), handle))
         }
     }
 }
 
-/// A located block's bytes in a vector of their own.
-pub(crate) fn read_vec(source: &Source, view: &View, name: &[u8], located: &Located) -> Result<Vec<u8>> {
-    let Located::File { info, .. } = located else {
-        let mut bytes = vec![0; located.length() as usize];
-        read_into(source, view, name, located, &mut bytes)?;
-        return Ok(bytes);
+/// A located block's bytes in a vector of their own, and where the cache has them in one piece.
+pub(crate) fn read_vec(
+    source: &Source,
+    view: &View,
+    name: &[u8],
+    located: &Located,
+) -> Result<(Vec<u8>, Handle)> {
+    let info = match located {
+        Located::Memory { bytes, handle, .. } => return Ok((bytes.to_vec(), *handle)),
+        Located::File { info, .. } => info,
     };
     // A length that the file cannot hold is damage, and no memory is set aside for it.
     let page = match info.location {
@@ -274,6 +320,6 @@ pub(crate) fn read_vec(source: &Source, view: &View, name: &[u8], located: &Loca
     };
     let length = source.fits_in_file(page, info.length).map_err(|error| Error::read(error, Some(name)))?;
     let mut bytes = vec![0; length];
-    read_into(source, view, name, located, &mut bytes)?;
-    Ok(bytes)
+    let handle = read_into(source, view, name, located, &mut bytes)?;
+    Ok((bytes, handle))
 }

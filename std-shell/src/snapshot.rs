@@ -1,9 +1,10 @@
 //! Reading the state of one moment.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::get::Reads;
 use crate::inner::Inner;
 use crate::iter::{Iter, Span};
-use crate::read::{self, BlockRef, Metadata};
+use crate::read::{BlockRef, Metadata};
 use crate::stream::BlockReader;
 use crate::view::View;
 use blockyard_core::Sequence;
@@ -22,6 +23,10 @@ impl Snapshot {
         Self { inner, view }
     }
 
+    fn reads(&self) -> Reads<'_> {
+        Reads::of(&self.inner, &self.view)
+    }
+
     /// The last commit that the snapshot sees.
     #[must_use]
     pub const fn sequence(&self) -> Sequence {
@@ -33,9 +38,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Store::get`](crate::Store::get).
     pub fn get(&self, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        let name = name.as_ref();
-        let located = read::locate(&self.inner.source, &self.view, name)?;
-        located.map(|located| read::read_vec(&self.inner.source, &self.view, name, &located)).transpose()
+        self.reads().get(name.as_ref())
     }
 
     /// Reads a block into `buf` and returns its length.
@@ -43,13 +46,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Store::get_into`](crate::Store::get_into).
     pub fn get_into(&self, name: impl AsRef<[u8]>, buf: &mut [u8]) -> Result<Option<usize>> {
-        let name = name.as_ref();
-        let Some(located) = read::locate(&self.inner.source, &self.view, name)? else { return Ok(None) };
-        let needed = located.length();
-        let length = usize::try_from(needed).ok().filter(|&length| length <= buf.len());
-        let length = length.ok_or(Error::BufferTooSmall { needed })?;
-        read::read_into(&self.inner.source, &self.view, name, &located, &mut buf[..length])?;
-        Ok(Some(length))
+        self.reads().get_into(name.as_ref(), buf)
     }
 
     /// Reads a block without copying it.
@@ -57,9 +54,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Store::get_ref`](crate::Store::get_ref).
     pub fn get_ref(&self, name: impl AsRef<[u8]>) -> Result<Option<BlockRef>> {
-        let name = name.as_ref();
-        let located = read::locate(&self.inner.source, &self.view, name)?;
-        located.map(|located| read::read_ref(&self.inner.source, &self.view, name, &located)).transpose()
+        self.reads().get_ref(name.as_ref())
     }
 
     /// Whether a block existed.
@@ -67,7 +62,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Store::exists`](crate::Store::exists).
     pub fn exists(&self, name: impl AsRef<[u8]>) -> Result<bool> {
-        read::exists(&self.inner.source, &self.view, name.as_ref())
+        self.reads().exists(name.as_ref())
     }
 
     /// What was known of a block.

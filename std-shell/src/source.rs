@@ -1,35 +1,23 @@
 //! Where reads get their bytes: the cache, then the device, verified.
-//!
-//! Cached bytes are keyed by page and by the digest that their parent expects, so a page that was
-//! freed and written anew is another key, and stale bytes are never met.
 
+use crate::cache::{Cache, Handle, Key as CacheKey, Link, Pinned};
 use crate::device::{Device, IoError};
-use blockyard_core::tree::{Child, NodeSource, NodeView};
+use crate::names::Names;
+use crate::node::Node;
+use blockyard_core::overlay::TreeRoot;
+use blockyard_core::tree::{Child, Key, NodeSource, NodeView};
 use blockyard_core::{Damage, Digest, Geometry, PageIndex, ReadError, Structure};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A page and half of a digest: as hard to find two contents for as anybody can ask of a cache.
-type Key = (u64, u128);
 type SourceError = ReadError<IoError>;
-
-#[derive(Clone, Debug)]
-struct ByLength;
-
-impl Weighter<Key, Arc<[u8]>> for ByLength {
-    fn weight(&self, _key: &Key, bytes: &Arc<[u8]>) -> u64 {
-        bytes.len() as u64 + 64
-    }
-}
 
 /// Verified bytes of a device.
 #[derive(Debug)]
 pub(crate) struct Source {
     device: Arc<dyn Device>,
     geometry: Geometry,
-    cache: Cache<Key, Arc<[u8]>, ByLength>,
+    pub(crate) cache: Cache,
     largest: u64,
     pub(crate) reads: AtomicU64,
     pub(crate) bytes_read: AtomicU64,
@@ -39,30 +27,58 @@ fn device(error: std::io::Error) -> SourceError {
     ReadError::Device(error.into())
 }
 
-fn key(page: PageIndex, digest: &Digest) -> Key {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = digest.0;
-    (page.0, u128::from_le_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]))
+/// A page of the registry, verified, shared with the cache.
+#[derive(Clone, Debug)]
+pub(crate) struct NodePage {
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) node: Arc<Node>,
+    pub(crate) handle: Handle,
+}
+
+impl std::ops::Deref for NodePage {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A page on the way down: looked at in its frame, or taken along.
+enum Step<'a> {
+    Pinned(Pinned<'a>, Handle),
+    Taken(NodePage),
+}
+
+impl Step<'_> {
+    /// The page, with the place of its first record.
+    fn page(&self) -> Option<Found<'_>> {
+        match self {
+            Self::Pinned(held, handle) => {
+                Some(Found { bytes: held.bytes()?, node: held.node()?, handle: *handle, index: 0 })
+            }
+            Self::Taken(page) => Some(Found::of(page, 0)),
+        }
+    }
+}
+
+/// A record in its leaf, for as long as the leaf's frame is held.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) bytes: &'a Arc<[u8]>,
+    pub(crate) node: &'a Arc<Node>,
+    pub(crate) handle: Handle,
+    pub(crate) index: usize,
 }
 
 impl Source {
+    /// A source whose cache, with the table of names, has so many bytes.
     pub(crate) fn new(device: Arc<dyn Device>, geometry: Geometry, cache_bytes: usize) -> Self {
-        let items = (cache_bytes / geometry.page_size()).max(16);
-        let cache = Cache::with_weighter(items, cache_bytes as u64, ByLength);
+        let cache = Cache::new((cache_bytes - Names::bytes_of(cache_bytes)) as u64);
         let largest = cache_bytes as u64 / 8;
         Self { device, geometry, cache, largest, reads: AtomicU64::new(0), bytes_read: AtomicU64::new(0) }
     }
 
-    /// Cache hits and misses so far.
-    pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
-        (self.cache.hits(), self.cache.misses())
-    }
-
-    /// Bytes in the cache.
-    pub(crate) fn cached_bytes(&self) -> u64 {
-        self.cache.weight()
-    }
-
     fn read(&self, page: PageIndex, into: &mut [u8]) -> Result<(), SourceError> {
+        self.cache.missed();
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.bytes_read.fetch_add(into.len() as u64, Ordering::Relaxed);
         let offset = self.geometry.offset(page.0);
@@ -81,22 +97,53 @@ impl Source {
         ReadError::Corrupted(Damage { what, offset: self.geometry.offset(page.0) })
     }
 
-    /// The bytes of an extent, from the cache if they are there.
+    /// What the cache keeps of an extent: found by its link, else by its key, which mends the link.
+    fn cached(&self, key: &CacheKey, length: usize, link: Option<&Link>) -> Option<(Pinned<'_>, Handle)> {
+        let fits = |held: &Pinned<'_>| held.bytes().is_some_and(|bytes| bytes.len() == length);
+        if let Some(link) = link {
+            let handle = link.get();
+            if let Some(held) = self.cache.pin(handle).filter(fits) {
+                return Some((held, handle));
+            }
+        }
+        let handle = self.cache.find(key)?;
+        let held = self.cache.pin(handle).filter(fits)?;
+        if let Some(link) = link {
+            link.set(handle);
+        }
+        Some((held, handle))
+    }
+
+    /// Keeps the verified bytes of an extent, unless they are too many.
+    fn keep(&self, key: CacheKey, bytes: Arc<[u8]>, link: Option<&Link>) -> Handle {
+        if bytes.len() as u64 > self.largest {
+            return Handle::NONE;
+        }
+        let handle = self.cache.insert(key, bytes, None);
+        if let Some(link) = link {
+            link.set(handle);
+        }
+        handle
+    }
+
+    /// The bytes of an extent, from the cache if they are there, and where the cache has them.
     pub(crate) fn extent(
         &self,
         page: PageIndex,
         length: u64,
         digest: &Digest,
-    ) -> Result<Arc<[u8]>, SourceError> {
-        let key = key(page, digest);
-        if let Some(bytes) = self.cache.get(&key).filter(|bytes| bytes.len() as u64 == length) {
-            return Ok(bytes);
+        link: Option<&Link>,
+    ) -> Result<(Arc<[u8]>, Handle), SourceError> {
+        let key = CacheKey::new(page, digest);
+        if let Ok(length) = usize::try_from(length)
+            && let Some((held, handle)) = self.cached(&key, length, link)
+            && let Some(bytes) = held.bytes()
+        {
+            return Ok((Arc::clone(bytes), handle));
         }
         let bytes = self.fresh(page, length, digest)?;
-        if length <= self.largest {
-            self.cache.insert(key, Arc::clone(&bytes));
-        }
-        Ok(bytes)
+        let handle = self.keep(key, Arc::clone(&bytes), link);
+        Ok((bytes, handle))
     }
 
     /// The bytes of an extent as the file has them now.
@@ -150,26 +197,39 @@ impl Source {
         usize::try_from(length).map_err(|_| self.damage(page, Structure::Registry))
     }
 
-    /// Reads an extent into the caller's buffer; takes it from the cache or leaves it there.
+    /// Keeps bytes in memory that a name was found to have, and that are not the cache's yet.
+    pub(crate) fn keep_unnamed(&self, bytes: &Arc<[u8]>) -> Handle {
+        if bytes.len() as u64 > self.largest {
+            Handle::NONE
+        } else {
+            self.cache.insert_unnamed(Arc::clone(bytes))
+        }
+    }
+
+    /// Reads an extent into the caller's buffer; takes it from the cache or leaves it there. Returns where
+    /// the cache has it.
     pub(crate) fn extent_into(
         &self,
         page: PageIndex,
         digest: &Digest,
         into: &mut [u8],
-    ) -> Result<(), SourceError> {
-        let key = key(page, digest);
-        if let Some(bytes) = self.cache.get(&key).filter(|bytes| bytes.len() == into.len()) {
-            into.copy_from_slice(&bytes);
-            return Ok(());
+        link: Option<&Link>,
+    ) -> Result<Handle, SourceError> {
+        let key = CacheKey::new(page, digest);
+        if let Some((held, handle)) = self.cached(&key, into.len(), link)
+            && let Some(bytes) = held.bytes()
+        {
+            into.copy_from_slice(bytes);
+            return Ok(handle);
         }
         self.read(page, into)?;
         if Digest::of(into) != *digest {
             return Err(self.damage(page, Structure::Block));
         }
         if into.len() as u64 <= self.largest.min(64 << 10) {
-            self.cache.insert(key, Arc::from(&*into));
+            return Ok(self.keep(key, Arc::from(&*into), link));
         }
-        Ok(())
+        Ok(Handle::NONE)
     }
 
     /// Reads an extent from the medium, as far as the operating system can be told to, and compares
@@ -183,16 +243,88 @@ impl Source {
     pub(crate) fn will_need(&self, page: PageIndex, pages: u64) {
         self.device.will_need(self.geometry.offset(page.0), self.geometry.offset(pages));
     }
-}
 
-/// A page of the registry, verified, shared with the cache.
-#[derive(Clone, Debug)]
-pub(crate) struct NodePage(pub(crate) Arc<[u8]>);
+    /// The page of a node, which some parent points to.
+    pub(crate) fn page(&self, child: Child, level: u32) -> Result<NodePage, SourceError> {
+        let key = CacheKey::new(child.page, &child.digest);
+        if let Some(handle) = self.cache.find(&key)
+            && let Some(held) = self.cache.pin(handle)
+            && let (Some(bytes), Some(node)) = (held.bytes(), held.node())
+        {
+            // The level was compared when the page was read; a parent that points across levels is
+            // caught here.
+            return if node.level() == level {
+                Ok(NodePage { bytes: Arc::clone(bytes), node: Arc::clone(node), handle })
+            } else {
+                Err(self.implausible(child.page))
+            };
+        }
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, self.geometry.page_size()).collect();
+        if let Some(into) = Arc::get_mut(&mut bytes) {
+            self.read(child.page, into).map_err(|error| match error {
+                ReadError::Corrupted(_) => self.implausible(child.page),
+                error => error,
+            })?;
+        }
+        if NodeView::verified(&bytes, &child.digest, level).is_none() {
+            return Err(self.implausible(child.page));
+        }
+        let node = Node::decode(&bytes).ok_or_else(|| self.implausible(child.page))?;
+        let node = Arc::new(node);
+        let handle = self.cache.insert(key, Arc::clone(&bytes), Some(Arc::clone(&node)));
+        Ok(NodePage { bytes, node, handle })
+    }
 
-impl std::ops::Deref for NodePage {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        &self.0
+    /// Looks a key up and hands its record, if there is one, to `found`. Each page on the way is looked at in
+    /// its frame, found by the link that its parent keeps; a link, once set, names what the parent's digest was
+    /// compared with. `top` is such a link to the root.
+    pub(crate) fn descend<R>(
+        &self,
+        root: &TreeRoot,
+        top: &Link,
+        key: Key<'_>,
+        found: impl FnOnce(Option<Found<'_>>) -> R,
+    ) -> Result<R, SourceError> {
+        let Some(height) = root.height.checked_sub(1) else { return Ok(found(None)) };
+        let mut step =
+            self.step(top, height, || Some(Child { page: root.page, digest: root.digest }), root.page)?;
+        for level in (0..height).rev() {
+            let damaged = || self.implausible(root.page);
+            let Found { bytes, node, .. } = step.page().ok_or_else(damaged)?;
+            let index = node.child_for(bytes, key);
+            let link = node.link(index).ok_or_else(damaged)?;
+            let handle = link.get();
+            if let Some(held) = self.cache.pin(handle) {
+                step = Step::Pinned(held, handle);
+                continue;
+            }
+            // The parent's frame is let go before the device is asked.
+            let (child, parent) =
+                (NodeView::parse(bytes).and_then(|node| node.child(index)), Arc::clone(node));
+            drop(step);
+            let link = parent.link(index).ok_or_else(damaged)?;
+            step = self.step(link, level, || child, root.page)?;
+        }
+        let Some(leaf) = step.page() else { return Err(self.implausible(root.page)) };
+        let (index, same) = leaf.node.search(leaf.bytes, key);
+        Ok(found(same.then_some(Found { index, ..leaf })))
+    }
+
+    /// The page that a link names, else the one that the parent points to.
+    fn step(
+        &self,
+        link: &Link,
+        level: u32,
+        child: impl FnOnce() -> Option<Child>,
+        parent: PageIndex,
+    ) -> Result<Step<'_>, SourceError> {
+        let handle = link.get();
+        if let Some(held) = self.cache.pin(handle) {
+            return Ok(Step::Pinned(held, handle));
+        }
+        let page = self.page(child().ok_or_else(|| self.implausible(parent))?, level)?;
+        link.set(page.handle);
+        Ok(Step::Taken(page))
     }
 }
 
@@ -204,29 +336,7 @@ impl NodeSource for &Source {
         Self: 'a;
 
     fn node(&mut self, child: Child, level: u32) -> Result<NodePage, SourceError> {
-        let key = key(child.page, &child.digest);
-        if let Some(bytes) = self.cache.get(&key) {
-            // The level was compared when the page was read; a parent that points across levels is
-            // caught here.
-            let fits = NodeView::parse(&bytes).is_some_and(|node| node.level() == level);
-            return if fits {
-                Ok(NodePage(bytes))
-            } else {
-                Err(self.damage(child.page, Structure::Registry))
-            };
-        }
-        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, self.geometry.page_size()).collect();
-        if let Some(into) = Arc::get_mut(&mut bytes) {
-            self.read(child.page, into).map_err(|error| match error {
-                ReadError::Corrupted(_) => self.damage(child.page, Structure::Registry),
-                error => error,
-            })?;
-        }
-        if NodeView::verified(&bytes, &child.digest, level).is_none() {
-            return Err(self.damage(child.page, Structure::Registry));
-        }
-        self.cache.insert(key, Arc::clone(&bytes));
-        Ok(NodePage(bytes))
+        self.page(child, level)
     }
 
     fn offset(&self, page: PageIndex) -> u64 {

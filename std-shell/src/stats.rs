@@ -51,9 +51,9 @@ pub struct Stats {
     pub bytes_read: u64,
     /// Checkpoints.
     pub checkpoints: u64,
-    /// Reads that the cache answered.
+    /// Pages and extents that the cache had, about: threads may lose each other's counts.
     pub cache_hits: u64,
-    /// Reads that it did not.
+    /// Those that it had not.
     pub cache_misses: u64,
     /// Bytes in the cache.
     pub cache_bytes: u64,
@@ -76,7 +76,7 @@ impl Stats {
         let counters = engine.counters();
         let geometry = inner.geometry;
         let page = geometry.page_size() as u64;
-        let (hits, misses) = inner.source.hits_and_misses();
+        let (hits, misses) = inner.source.cache.hits_and_misses();
         let view = inner.view()?;
         let (mut blocks, mut value_bytes) = (superblock.blocks.get(), superblock.bytes.get());
         let mut after: Option<Vec<u8>> = None;
@@ -116,7 +116,7 @@ impl Stats {
             checkpoints: counters.checkpoints,
             cache_hits: hits,
             cache_misses: misses,
-            cache_bytes: inner.source.cached_bytes(),
+            cache_bytes: inner.source.cache.bytes(),
             verified_writes: inner.fresh.verified.load(Ordering::Relaxed),
             verify_failures: inner.fresh.failed.load(Ordering::Relaxed),
             replayed_records: recovery.records,

@@ -2,10 +2,11 @@
 
 use crate::batch::WriteBatch;
 use crate::error::{Error, OpenError, Result};
+use crate::get::Reads;
 use crate::inner::{Inner, Request};
 use crate::iter::{Iter, Span};
 use crate::options::OpenOptions;
-use crate::read::{self, BlockRef, Metadata};
+use crate::read::{BlockRef, Metadata};
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 use crate::stream::{BlockReader, BlockWriter};
@@ -133,10 +134,7 @@ impl Store {
     /// # Errors
     /// [`Error::Corrupted`] if its bytes are damaged, [`Error::Io`] if they cannot be read.
     pub fn get(&self, name: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        let (name, inner) = (name.as_ref(), self.inner());
-        let view = inner.view()?;
-        let located = read::locate(&inner.source, &view, name)?;
-        located.map(|located| read::read_vec(&inner.source, &view, name, &located)).transpose()
+        Reads::now(self.inner())?.get(name.as_ref())
     }
 
     /// Reads a block into `buf` and returns its length.
@@ -144,14 +142,7 @@ impl Store {
     /// # Errors
     /// [`Error::BufferTooSmall`] with the length needed; else as [`get`](Self::get).
     pub fn get_into(&self, name: impl AsRef<[u8]>, buf: &mut [u8]) -> Result<Option<usize>> {
-        let (name, inner) = (name.as_ref(), self.inner());
-        let view = inner.view()?;
-        let Some(located) = read::locate(&inner.source, &view, name)? else { return Ok(None) };
-        let needed = located.length();
-        let length = usize::try_from(needed).ok().filter(|&length| length <= buf.len());
-        let length = length.ok_or(Error::BufferTooSmall { needed })?;
-        read::read_into(&inner.source, &view, name, &located, &mut buf[..length])?;
-        Ok(Some(length))
+        Reads::now(self.inner())?.get_into(name.as_ref(), buf)
     }
 
     /// Reads a block without copying it: the bytes are the cache's own. A block of several chunks is
@@ -160,10 +151,7 @@ impl Store {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn get_ref(&self, name: impl AsRef<[u8]>) -> Result<Option<BlockRef>> {
-        let (name, inner) = (name.as_ref(), self.inner());
-        let view = inner.view()?;
-        let located = read::locate(&inner.source, &view, name)?;
-        located.map(|located| read::read_ref(&inner.source, &view, name, &located)).transpose()
+        Reads::now(self.inner())?.get_ref(name.as_ref())
     }
 
     /// Whether a block exists.
@@ -171,8 +159,7 @@ impl Store {
     /// # Errors
     /// As [`get`](Self::get), for the registry's pages.
     pub fn exists(&self, name: impl AsRef<[u8]>) -> Result<bool> {
-        let inner = self.inner();
-        read::exists(&inner.source, &inner.view()?, name.as_ref())
+        Reads::now(self.inner())?.exists(name.as_ref())
     }
 
     /// What is known of a block without reading it.

@@ -51,7 +51,7 @@ impl BlockReader {
         if self.at >= length {
             return Ok(&[]);
         }
-        if let Located::File { info, slot } = &self.located
+        if let Located::File { info, slot, .. } = &self.located
             && let BlockLocation::Chunks { chunk_size, .. } = info.location
         {
             let size = u64::from(chunk_size);
@@ -65,7 +65,7 @@ impl BlockReader {
                 self.buffer.resize(plausible.map_err(|error| Error::read(error, Some(&self.name)))?, 0);
                 self.inner
                     .source
-                    .extent_into(page, &digest, &mut self.buffer)
+                    .extent_into(page, &digest, &mut self.buffer, None)
                     .map_err(|error| Error::read(error, Some(&self.name)))?;
                 self.buffered = Some(index);
             }
@@ -73,7 +73,7 @@ impl BlockReader {
         }
         let whole = match self.whole.take() {
             Some(whole) => whole,
-            None => read::read_ref(&self.inner.source, &self.view, &self.name, &self.located)?,
+            None => read::read_ref(&self.inner.source, &self.view, &self.name, &self.located)?.0,
         };
         Ok(&self.whole.insert(whole)[self.at as usize..])
     }

@@ -35,7 +35,8 @@ impl Transaction {
         }
         let located = read::locate(&self.inner.source, &self.view, name)?;
         self.seen.insert(name.to_vec(), located.as_ref().map(read::Located::sequence));
-        located.map(|located| read::read_vec(&self.inner.source, &self.view, name, &located)).transpose()
+        let read = |located| read::read_vec(&self.inner.source, &self.view, name, &located);
+        Ok(located.map(read).transpose()?.map(|(bytes, _)| bytes))
     }
 
     /// Whether a block exists for this transaction.

@@ -6,8 +6,12 @@
 //!    took, with the root they name, for as long as it likes.
 //! 3. An extent that a checkpoint frees is handed out again only when no layers older than that
 //!    checkpoint are held by anybody ([`Pins`]).
+//! 4. The published sequence is never below that of a root that readers can see, so that a reader may go by
+//!    either: no read goes back behind an earlier one.
 
-use crate::memtable::{Memtable, Slot, Spare};
+use crate::cache::Link;
+use crate::memtable::{Memtable, Portion, Slot, Spare};
+use crate::names::Names;
 use arc_swap::ArcSwap;
 use blockyard_core::overlay::{Entry, Overlay, OverlayFull, Pins, TreeRoot};
 use blockyard_core::{Extent, Sequence};
@@ -21,6 +25,8 @@ pub(crate) struct Layers {
     active: Arc<Memtable>,
     frozen: Option<Arc<Memtable>>,
     pub(crate) root: TreeRoot,
+    /// Where the cache had the root.
+    pub(crate) top: Link,
     /// Held by whoever holds layers of this root.
     generation: Arc<()>,
 }
@@ -30,17 +36,30 @@ pub(crate) struct Layers {
 pub(crate) struct Shared {
     layers: ArcSwap<Layers>,
     published: AtomicU64,
+    /// What was read lately.
+    pub(crate) names: Names,
 }
 
 impl Shared {
-    pub(crate) fn new() -> Arc<Self> {
+    /// For a store whose cache has so many bytes.
+    pub(crate) fn new(cache_bytes: usize) -> Arc<Self> {
         let layers = Layers {
             active: Arc::default(),
             frozen: None,
             root: TreeRoot::default(),
+            top: Link::default(),
             generation: Arc::default(),
         };
-        Arc::new(Self { layers: ArcSwap::from_pointee(layers), published: AtomicU64::new(0) })
+        Arc::new(Self {
+            layers: ArcSwap::from_pointee(layers),
+            published: AtomicU64::new(0),
+            names: Names::new(cache_bytes),
+        })
+    }
+
+    /// The last commit that readers see.
+    pub(crate) fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
     }
 
     /// Makes all commits up to `sequence` visible.
@@ -55,6 +74,7 @@ impl Shared {
             active: Arc::clone(&old.active),
             frozen: old.frozen.clone(),
             root,
+            top: Link::default(),
             generation: Arc::clone(&old.generation),
         }));
         self.published.store(sequence.0, Ordering::Release);
@@ -62,7 +82,7 @@ impl Shared {
 
     /// The newest view.
     pub(crate) fn view(&self) -> View {
-        let published = self.published.load(Ordering::Acquire);
+        let published = self.published();
         let layers = self.layers.load_full();
         let sequence = published.max(layers.root.sequence.0);
         View { layers, sequence }
@@ -106,13 +126,35 @@ impl View {
         }
     }
 
-    /// The nearest change in front of `before` in name order.
-    pub(crate) fn previous_pending(&self, before: Option<&[u8]>) -> Option<Slot> {
-        let active = self.layers.active.previous(before, self.sequence);
-        let frozen = self.layers.frozen.as_ref().and_then(|f| f.previous(before, self.sequence));
-        match (active, frozen) {
-            (Some(a), Some(f)) => Some(if f.name() > a.name() { f } else { a }),
-            (a, f) => a.or(f),
+    /// The changes behind `after`, of each table a portion; whether there may be more.
+    pub(crate) fn copy_pending(
+        &self,
+        forward: bool,
+        from: Option<(&[u8], bool)>,
+        portion: Portion<'_>,
+    ) -> (Vec<Slot>, bool) {
+        let copy = |table: &Memtable, into: &mut Vec<Slot>| match (forward, from) {
+            (true, from) => {
+                let (after, inclusive) =
+                    from.map_or((None, false), |(name, inclusive)| (Some(name), inclusive));
+                table.copy_next(after, inclusive, self.sequence, portion, into)
+            }
+            // The least name above an included one has a zero byte more.
+            (false, Some((name, true))) => {
+                let above = [name, &[0]].concat();
+                table.copy_previous(Some(&above), self.sequence, portion, into)
+            }
+            (false, from) => table.copy_previous(from.map(|(name, _)| name), self.sequence, portion, into),
+        };
+        let mut active = Vec::new();
+        let more = copy(&self.layers.active, &mut active);
+        match &self.layers.frozen {
+            Some(table) if !table.is_empty() => {
+                let mut frozen = Vec::new();
+                let older = copy(table, &mut frozen);
+                merge(forward, (active, more), (frozen, older))
+            }
+            _ => (active, more),
         }
     }
 
@@ -120,6 +162,35 @@ impl View {
     pub(crate) fn is_folded(&self) -> bool {
         self.layers.active.is_empty() && self.layers.frozen.as_ref().is_none_or(|frozen| frozen.is_empty())
     }
+}
+
+/// The changes of two tables in order, of which the first hides those of its names in the second, as far as
+/// both are known; whether there may be more.
+fn merge(
+    forward: bool,
+    (first, more_first): (Vec<Slot>, bool),
+    (second, more_second): (Vec<Slot>, bool),
+) -> (Vec<Slot>, bool) {
+    let more = more_first || more_second;
+    let mut merged = Vec::with_capacity(first.len() + second.len());
+    let (mut first, mut second) = (first.into_iter().peekable(), second.into_iter().peekable());
+    loop {
+        let order = match (first.peek(), second.peek()) {
+            // What lies behind the end of either is not known.
+            (None, _) if more_first => break,
+            (_, None) if more_second => break,
+            (Some(a), Some(b)) if forward => a.name().cmp(b.name()),
+            (Some(a), Some(b)) => b.name().cmp(a.name()),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (None, None) => break,
+        };
+        if order.is_eq() {
+            second.next();
+        }
+        merged.extend(if order.is_gt() { second.next() } else { first.next() });
+    }
+    (merged, more)
 }
 
 /// The engine's overlay over the layers that readers see.
@@ -143,10 +214,18 @@ impl Layered {
     fn replace(&self, root: Option<TreeRoot>) {
         let old = self.shared.layers.load_full();
         let generation = if root.is_some() { Arc::default() } else { Arc::clone(&old.generation) };
+        let root = root.unwrap_or(old.root);
+        // The layers that are shown now hold the same.
+        self.shared.publish(root.sequence);
+        let top = Link::default();
+        if root == old.root {
+            top.set(old.top.get());
+        }
         self.shared.layers.store(Arc::new(Layers {
             active: Arc::clone(&self.active),
             frozen: self.frozen.clone(),
-            root: root.unwrap_or(old.root),
+            root,
+            top,
             generation,
         }));
     }
@@ -160,6 +239,7 @@ impl Overlay for Layered {
     }
 
     fn insert(&mut self, name: &[u8], entry: &Entry, body: &[u8]) -> Result<(), OverlayFull> {
+        self.shared.names.changed(name, entry.sequence.0);
         self.active.insert(name, entry, body);
         Ok(())
     }
@@ -267,7 +347,7 @@ mod tests {
     /// checkpoint saw the block, and lost its pages to somebody else one checkpoint later.
     #[test]
     fn what_is_overwritten_during_a_checkpoint_stays_pinned_for_readers_of_the_next() {
-        let shared = Shared::new();
+        let shared = Shared::new(0);
         let mut layered = Layered::new(Arc::clone(&shared));
         layered.freeze();
         layered.insert(b"name", &entry(2, 100), &[]).expect("room");
@@ -292,7 +372,7 @@ mod tests {
     /// search that took their ends for sorted.
     #[test]
     fn runs_across_each_other_pin_all_their_pages() {
-        let shared = Shared::new();
+        let shared = Shared::new(0);
         let mut layered = Layered::new(Arc::clone(&shared));
         let reader = shared.view();
         layered.freeze();

@@ -353,7 +353,7 @@ impl<'a> Worker<'a> {
     fn reads_go_on(&self) {
         let mut expected = self.planner.state().clone();
         for item in self.store.iter() {
-            let read = item.and_then(|item| Ok((item.value()?.to_vec(), item.name)));
+            let read = item.and_then(|item| Ok((item.value()?.to_vec(), item.name().to_vec())));
             let (bytes, name) = match read {
                 Ok(read) => read,
                 Err(_) if self.reads_may_fail => return,

@@ -158,14 +158,14 @@ impl Standing {
         let mut dump = Dump::new();
         for item in store.iter() {
             let item = item.context("listing the blocks")?;
-            let name = item.name.escape_ascii().to_string();
-            match owner(&item.name) {
+            let name = item.name().escape_ascii().to_string();
+            match owner(item.name()) {
                 Some(thread) if thread < self.workload.threads => {}
                 _ => bail!("the block {name} was invented"),
             }
             let value = item.value().with_context(|| format!("reading {name}"))?;
             ensure!(value.len() as u64 == item.length(), "the length of {name} is not that of its bytes");
-            dump.insert(item.name, Content::of(&value));
+            dump.insert(item.name().to_vec(), Content::of(&value));
         }
         Ok(dump)
     }

@@ -107,11 +107,11 @@ fn heading(out: &mut Out) -> Outcome<()> {
 
 fn show(args: &Args, block: &Item, out: &mut Out) -> Outcome<()> {
     if args.json {
-        out.json(&JsonBlock::new(&block.name, &block.metadata()))
+        out.json(&JsonBlock::new(block.name(), &block.metadata()))
     } else if args.long {
         long(block, out)
     } else {
-        out.line(name::shown(&block.name))
+        out.line(name::shown(block.name()))
     }
 }
 
@@ -124,6 +124,6 @@ fn long(block: &Item, out: &mut Out) -> Outcome<()> {
         metadata.sequence.0,
         metadata.tag,
         digest,
-        name::shown(&block.name)
+        name::shown(block.name())
     ))
 }

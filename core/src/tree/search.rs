@@ -207,6 +207,20 @@ impl Cursor {
         }
     }
 
+    /// Moves behind the last record of this leaf: for a caller who has dealt with all of them.
+    pub fn pass_leaf(&mut self) {
+        if let Some(leaf) = self.path.first_mut() {
+            leaf.index = leaf.count;
+        }
+    }
+
+    /// Moves before the first record of this leaf.
+    pub fn pass_leaf_back(&mut self) {
+        if let Some(leaf) = self.path.first_mut() {
+            leaf.index = 0;
+        }
+    }
+
     /// Moves before the record in front of the place; false if there is none.
     ///
     /// # Errors

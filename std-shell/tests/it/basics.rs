@@ -51,10 +51,11 @@ fn batches_renames_deletes_and_iteration_agree() {
     store.rename("a/0001", "b/0001").expect("rename");
     assert!(matches!(store.rename("nothing", "else"), Err(Error::NotFound)));
     for step in 0..2 {
-        let names: Vec<_> = store.prefix("a/").map(|item| item.expect("item").name).collect();
+        let names: Vec<_> = store.prefix("a/").map(|item| item.expect("item").name().to_vec()).collect();
         assert_eq!(names.len(), 998, "step {step}");
         assert!(names.is_sorted());
-        let mut backwards: Vec<_> = store.prefix("a/").rev().map(|item| item.expect("item").name).collect();
+        let mut backwards: Vec<_> =
+            store.prefix("a/").rev().map(|item| item.expect("item").name().to_vec()).collect();
         backwards.reverse();
         assert_eq!(names, backwards);
         assert_eq!(store.range("a/0010".."a/0020").count(), 10);

@@ -220,7 +220,7 @@ fn a_commit_that_does_not_fit_costs_its_group_nothing() {
             assert!(first.is_ok() && last.is_ok(), "{first:?} {last:?}");
             assert!(matches!(large, Err(Error::Full)), "{large:?}");
         });
-        let names: Vec<_> = store.iter().map(|item| item.expect("item").name).collect();
+        let names: Vec<_> = store.iter().map(|item| item.expect("item").name().to_vec()).collect();
         assert_eq!(names, [&b"before"[..], b"first/0", b"last/0", b"leads"]);
         assert!(!store.stats().expect("stats").poisoned);
         assert_clean(&store);

@@ -158,7 +158,7 @@ fn a_full_disk_refuses_commits_and_loses_nothing() {
     assert_clean(&store);
     for item in store.iter() {
         let item = item.expect("item");
-        let seed = std::str::from_utf8(&item.name).expect("UTF-8").parse().expect("a number");
+        let seed = std::str::from_utf8(item.name()).expect("UTF-8").parse().expect("a number");
         assert_eq!(&item.value().expect("value")[..], &bytes(seed, 100_000)[..]);
     }
     assert!(store.iter().count() > 20);

@@ -104,7 +104,7 @@ pub(crate) fn assert_state(timeline: &Timeline, snapshot: &Snapshot) {
             let item = item.expect("item");
             let bytes = Found::bytes(&item.value().expect("value")).bytes;
             let found = Found { bytes, ..Found::metadata(&item.metadata()) };
-            (item.name, found)
+            (item.name().to_vec(), found)
         })
         .collect();
     let same = timeline.was_all(&found, |name| Walk::All.covers(name), sequence, sequence);

@@ -91,7 +91,7 @@ fn every_snapshot_shows_whole_batches_whatever_goes_on() {
                         let (old, group) = held.swap_remove((round % 7) as usize);
                         check(|name| old.get(name).expect("get"), group);
                         let names: Vec<_> =
-                            old.prefix("group").map(|item| item.expect("item").name).collect();
+                            old.prefix("group").map(|item| item.expect("item").name().to_vec()).collect();
                         assert_eq!(names.len() as u64, GROUPS * MEMBERS);
                         assert!(names.is_sorted());
                     }

@@ -454,7 +454,7 @@ fn walked(mut items: Iter, end: End) -> Vec<(Name, Found)> {
         let item = item.expect("item");
         let value = item.value().expect("value");
         let found = Found { bytes: Found::bytes(&value).bytes, ..Found::metadata(&item.metadata()) };
-        if from_front { &mut front } else { &mut back }.push((item.name, found));
+        if from_front { &mut front } else { &mut back }.push((item.name().to_vec(), found));
     }
     front.extend(back.into_iter().rev());
     front

@@ -228,7 +228,7 @@ impl Filled {
         let mut expected = self.blocks.clone();
         for item in store.iter() {
             let item = item?;
-            let name = String::from_utf8_lossy(&item.name).into_owned();
+            let name = String::from_utf8_lossy(item.name()).into_owned();
             let value = expected.remove(&name).with_context(|| format!("{name} was invented"))?;
             ensure!(item.value()?[..] == value.bytes(), "{name} is another");
         }

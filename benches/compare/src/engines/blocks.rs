@@ -138,7 +138,7 @@ impl Reader for Store {
         let backward = matches!(span, Span::Backward);
         while let Some(item) = if backward { walk.next_back() } else { walk.next() } {
             let item = item?;
-            if !visit(&item.name, &item.value()?) {
+            if !visit(item.name(), &item.value()?) {
                 break;
             }
         }

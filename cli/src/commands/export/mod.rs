@@ -111,8 +111,8 @@ impl Export<'_> {
                     continue;
                 }
             };
-            self.progress.message(|| name::shown(&block.name).to_string());
-            match self.one(&block.name, block.name.get(stripped..).unwrap_or_default()) {
+            self.progress.message(|| name::shown(block.name()).to_string());
+            match self.one(block.name(), block.name().get(stripped..).unwrap_or_default()) {
                 Ok(bytes) => {
                     self.counts.files += 1;
                     self.counts.bytes += bytes;
@@ -120,7 +120,7 @@ impl Export<'_> {
                 Err(reason) => {
                     self.counts.failed += 1;
                     self.progress
-                        .complain(format_args!("cannot export {}: {reason}", name::shown(&block.name)));
+                        .complain(format_args!("cannot export {}: {reason}", name::shown(block.name())));
                 }
             }
         }

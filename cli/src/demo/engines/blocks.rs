@@ -42,7 +42,8 @@ fn id_of(name: &[u8]) -> Option<u32> {
 pub(super) fn read_all(store: &Store, visit: &mut dyn FnMut(u32, &[u8])) -> Result<()> {
     for item in store.iter() {
         let item = item?;
-        let id = id_of(&item.name).with_context(|| format!("a block that is no record: {:?}", item.name))?;
+        let id =
+            id_of(item.name()).with_context(|| format!("a block that is no record: {:?}", item.name()))?;
         visit(id, &item.value()?);
     }
     Ok(())

@@ -1,0 +1,211 @@
+//! What reads cost once everything is in memory, beside a map: microseconds and heap calls of point reads and
+//! scans.
+//!
+//! `cargo run --release -p blockyard --example reads -- [RECORDS] [BYTES] [folded|pending] [WHAT]`; `WHAT` picks
+//! the measurements whose names contain it. For `perf` and `callgrind`: with `WHAT` given, little else runs.
+
+use blockyard::{Durability, Iter, OpenOptions, Store};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+struct Counting;
+
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed to the system's allocator as it came; counting touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `alloc` above, which is the system's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the pointer came from `alloc` above, which is the system's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+type Name = [u8; 16];
+
+fn name(index: u64) -> Name {
+    let text = format!("{:06}/{index:09}", index / 100);
+    text.as_bytes().try_into().expect("sixteen bytes")
+}
+
+fn mix(number: u64) -> u64 {
+    let z = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Bytes that do not compress, others for each record.
+fn value(index: u64, length: usize) -> Vec<u8> {
+    let words = (0..length.div_ceil(8) as u64).flat_map(|at| mix(index << 20 | at).to_le_bytes());
+    words.take(length).collect()
+}
+
+/// Reads a little at the start, in the middle and at the end.
+fn glance(bytes: &[u8]) -> u64 {
+    [0, bytes.len() / 2, bytes.len().saturating_sub(1)]
+        .iter()
+        .map(|&at| bytes.get(at).copied().map_or(0, u64::from))
+        .sum()
+}
+
+/// Reads every byte.
+fn sum(bytes: &[u8]) -> u64 {
+    bytes
+        .chunks_exact(8)
+        .fold(0, |sum, piece| sum.wrapping_add(u64::from_le_bytes(piece.try_into().expect("eight bytes"))))
+}
+
+struct Bench {
+    wanted: Option<String>,
+    rounds: u32,
+}
+
+impl Bench {
+    /// The median of so many rounds of `operations` operations each, after one that is not timed.
+    fn time(&self, what: &str, operations: u64, mut work: impl FnMut() -> u64) {
+        if self.wanted.as_ref().is_some_and(|wanted| !what.contains(wanted.as_str())) {
+            return;
+        }
+        black_box(work());
+        let before = CALLS.load(Ordering::Relaxed);
+        let mut times: Vec<Duration> = (0..self.rounds)
+            .map(|_| {
+                let start = Instant::now();
+                black_box(work());
+                start.elapsed()
+            })
+            .collect();
+        let calls = CALLS.load(Ordering::Relaxed) - before;
+        times.sort();
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / operations as f64;
+        let (median, least) = (each(times[times.len() / 2]), each(times[0]));
+        let calls = calls as f64 / (u64::from(self.rounds) * operations) as f64;
+        println!("{what:<28} {median:>9.3} µs {least:>9.3} µs {calls:>6.2} heap calls");
+    }
+}
+
+fn scan(iter: impl Iterator<Item = blockyard::Result<blockyard::Item>>) -> u64 {
+    iter.map(|item| item.and_then(|item| item.value()).map_or(u64::MAX, |value| sum(&value))).sum::<u64>()
+}
+
+fn names(iter: Iter) -> u64 {
+    iter.map(|item| item.map_or(u64::MAX, |item| item.name().len() as u64)).sum()
+}
+
+fn point_reads(
+    bench: &Bench,
+    store: &Store,
+    map: &BTreeMap<Name, Box<[u8]>>,
+    wanted: &[Name],
+    length: usize,
+) {
+    let operations = wanted.len() as u64;
+    let mut buffer = vec![0; length];
+    bench.time("map, copied", operations, || {
+        wanted.iter().fold(0, |sum, name| {
+            buffer.copy_from_slice(&map[name]);
+            sum + glance(&buffer)
+        })
+    });
+    bench.time("get_into", operations, || {
+        wanted.iter().fold(0, |sum, name| {
+            store.get_into(name, &mut buffer).expect("read").expect("there");
+            sum + glance(&buffer)
+        })
+    });
+    bench.time("get", operations, || {
+        wanted.iter().fold(0, |sum, name| sum + glance(&store.get(name).expect("read").expect("there")))
+    });
+    bench.time("map, in place", operations, || wanted.iter().fold(0, |sum, name| sum + glance(&map[name])));
+    bench.time("get_ref", operations, || {
+        wanted.iter().fold(0, |sum, name| sum + glance(&store.get_ref(name).expect("read").expect("there")))
+    });
+    bench.time("exists", operations, || {
+        wanted.iter().fold(0, |sum, name| sum + u64::from(store.exists(name).expect("read")))
+    });
+    let absent: Vec<Name> = wanted
+        .iter()
+        .map(|name| {
+            let mut name = *name;
+            name[15] = b'x';
+            name
+        })
+        .collect();
+    bench.time("map, missing", operations, || {
+        absent.iter().fold(0, |sum, name| sum + u64::from(map.contains_key(name)))
+    });
+    bench.time("missing", operations, || {
+        absent.iter().fold(0, |sum, name| sum + u64::from(store.get_ref(name).expect("read").is_some()))
+    });
+}
+
+fn scans(bench: &Bench, store: &Store, map: &BTreeMap<Name, Box<[u8]>>, records: u64) {
+    bench.time("map, scan", records, || map.values().map(|value| sum(value)).sum());
+    bench.time("scan", records, || scan(store.iter()));
+    bench.time("scan back", records, || scan(store.iter().rev()));
+    bench.time("scan of names", records, || names(store.iter()));
+    let prefixes: Vec<Name> =
+        (0..records / 100).map(|group| name(mix(group) % (records / 100) * 100)).collect();
+    bench.time("map, prefix scan", prefixes.len() as u64 * 100, || {
+        let values = |prefix: &Name| -> u64 {
+            let walk = map.range(*prefix..).take_while(|(name, _)| name[..7] == prefix[..7]);
+            walk.map(|(_, value)| sum(value)).sum()
+        };
+        prefixes.iter().map(values).sum()
+    });
+    bench.time("prefix scan", prefixes.len() as u64 * 100, || {
+        prefixes.iter().map(|prefix| scan(store.prefix(&prefix[..7]))).sum()
+    });
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let records: u64 = arguments.next().map_or(Ok(10_000), |text| text.parse())?;
+    let length: usize = arguments.next().map_or(Ok(4096), |text| text.parse())?;
+    let folded = arguments.next().is_none_or(|state| state != "pending");
+    let wanted = arguments.next();
+    let bench = Bench { wanted, rounds: if std::env::var_os("ONCE").is_some() { 1 } else { 15 } };
+    let directory = tempfile::tempdir()?;
+    let store = OpenOptions::new()
+        .create(true)
+        .cache_bytes(256 << 20)
+        .journal_size(64 << 20)
+        .open(directory.path().join("reads.by"))?;
+    let mut map = BTreeMap::new();
+    let mut order: Vec<u64> = (0..records).collect();
+    order.sort_by_key(|&index| mix(index));
+    for part in order.chunks(500) {
+        let mut batch = store.batch();
+        for &index in part {
+            let value = value(index, length);
+            batch.put(name(index), &value)?;
+            map.insert(name(index), value.into_boxed_slice());
+        }
+        store.commit_with(batch, Durability::Buffered)?;
+    }
+    if folded {
+        store.checkpoint()?;
+    }
+    store.sync()?;
+    println!("{records} records of {length} bytes, {}", if folded { "folded in" } else { "pending" });
+    let wanted: Vec<Name> = (0..20_000).map(|at| name(mix(at ^ 0x5eed) % records)).collect();
+    point_reads(&bench, &store, &map, &wanted, length);
+    scans(&bench, &store, &map, records);
+    Ok(())
+}

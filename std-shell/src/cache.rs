@@ -1,0 +1,379 @@
+//! Verified bytes in memory: never more than a bound, found in one step by whoever was there before.
+//!
+//! 1. What is in a frame was compared with its digest before it came in, and does not change while it is there.
+//! 2. A handle names one content of one frame for ever: the frame's version rises with every content, and a
+//!    frame whose versions are used up is not used again. Whoever keeps a handle finds that content or nothing,
+//!    so that nobody has to be told when something is evicted.
+//! 3. Nobody waits for a frame while holding its lock or the list's: frames are filled and emptied only where
+//!    that is possible at once. No lock is held across I/O.
+//! 4. Bytes counted are those of the contents, of what was decoded from them, and of the tables.
+//!
+//! What goes first is decided as in S3-FIFO (Yang et al., SOSP 2023): new contents pass through a short queue
+//! and stay only if they are asked for meanwhile, so a scan over everything drives out little that is in use.
+
+use crate::node::Node;
+use blockyard_core::{Digest, PageIndex};
+use foldhash::fast::RandomState;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Frames that are made at once.
+const SEGMENT: usize = 256;
+
+/// What a frame costs besides its bytes: itself, its place in a queue and in the map.
+const FRAME_BYTES: u64 = 128;
+
+/// How often contents that are asked for are passed over when something has to go.
+const MOST_TOUCHED: u8 = 3;
+
+/// A page and half of the digest that its parent expects: as hard to find two contents for as anybody can ask
+/// of a cache. A page that was freed and written anew has another key, so stale bytes are never met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Key([u64; 3]);
+
+impl Key {
+    pub(crate) fn new(page: PageIndex, digest: &Digest) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = digest.0;
+        let (first, second) = ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]);
+        Self([page.0, u64::from_le_bytes(first), u64::from_le_bytes(second)])
+    }
+
+    /// The key of contents that are found by their handle only. No extent begins on page 0.
+    const NOBODY: Self = Self([0; 3]);
+}
+
+/// One content of one frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Handle(u64);
+
+impl Handle {
+    /// Names nothing.
+    pub(crate) const NONE: Self = Self(0);
+
+    const fn new(frame: u32, version: u32) -> Self {
+        Self((version as u64) << 32 | frame as u64)
+    }
+
+    const fn frame(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    const fn version(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    pub(crate) const fn to_word(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+}
+
+/// A place to keep a handle in that threads share.
+#[derive(Debug, Default)]
+pub(crate) struct Link(AtomicU64);
+
+impl Link {
+    pub(crate) fn get(&self) -> Handle {
+        Handle(self.0.load(Ordering::Relaxed))
+    }
+
+    /// What the handle names is looked at under the lock of its frame: nothing else has to be ordered.
+    pub(crate) fn set(&self, handle: Handle) {
+        self.0.store(handle.0, Ordering::Relaxed);
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Queue {
+    #[default]
+    None,
+    Small,
+    Main,
+}
+
+/// What is in a frame.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    bytes: Option<Arc<[u8]>>,
+    node: Option<Arc<Node>>,
+    key: Key,
+    version: u32,
+    touched: AtomicU8,
+    queue: Queue,
+}
+
+impl Held {
+    /// The bytes; a frame that was found by a handle has some.
+    pub(crate) fn bytes(&self) -> Option<&Arc<[u8]>> {
+        self.bytes.as_ref()
+    }
+
+    pub(crate) fn node(&self) -> Option<&Arc<Node>> {
+        self.node.as_ref()
+    }
+
+    fn weight(&self) -> u64 {
+        weight(self.bytes.as_deref(), self.node.as_deref())
+    }
+}
+
+fn weight(bytes: Option<&[u8]>, node: Option<&Node>) -> u64 {
+    FRAME_BYTES + bytes.map_or(0, <[u8]>::len) as u64 + node.map_or(0, Node::bytes) as u64
+}
+
+/// A frame to a cache line.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Frame(RwLock<Held>);
+
+const _: () = assert!(size_of::<Frame>() == 64, "a frame is one cache line");
+
+/// A frame that cannot be emptied while this is held.
+pub(crate) type Pinned<'a> = RwLockReadGuard<'a, Held>;
+
+/// Which frames there are and in which order they go.
+#[derive(Debug, Default)]
+struct List {
+    map: HashMap<Key, u32, RandomState>,
+    free: Vec<u32>,
+    /// Frames that were ever used.
+    made: usize,
+    small: VecDeque<u32>,
+    main: VecDeque<u32>,
+    small_bytes: u64,
+    bytes: u64,
+    /// Hashes of keys that went before they were asked for again.
+    gone: VecDeque<u64>,
+    gone_set: HashSet<u64, RandomState>,
+}
+
+/// A count that each thread keeps for itself as far as there are enough of them.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Stripe(AtomicU64);
+
+const STRIPES: usize = 16;
+
+thread_local! {
+    static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// The stripe of this thread.
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    STRIPE.with(|stripe| {
+        if stripe.get() == usize::MAX {
+            stripe.set(NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);
+        }
+        stripe.get()
+    })
+}
+
+/// The cache.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    segments: Box<[OnceLock<Box<[Frame]>>]>,
+    list: Mutex<List>,
+    most: u64,
+    hits: [Stripe; STRIPES],
+    misses: AtomicU64,
+}
+
+impl Cache {
+    pub(crate) fn new(most: u64) -> Self {
+        let frames = (most / FRAME_BYTES) as usize + SEGMENT;
+        Self {
+            segments: std::iter::repeat_with(OnceLock::new).take(frames.div_ceil(SEGMENT)).collect(),
+            list: Mutex::default(),
+            most,
+            hits: Default::default(),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    /// Hits and misses so far. Threads that share a stripe may lose each other's hits.
+    pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
+        let hits = self.hits.iter().map(|stripe| stripe.0.load(Ordering::Relaxed)).sum();
+        (hits, self.misses.load(Ordering::Relaxed))
+    }
+
+    /// Notes that something had to be read.
+    pub(crate) fn missed(&self) {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.list.lock().bytes
+    }
+
+    fn frame(&self, index: usize) -> Option<&Frame> {
+        self.segments.get(index / SEGMENT)?.get()?.get(index % SEGMENT)
+    }
+
+    /// What a handle names, if it is still there.
+    pub(crate) fn pin(&self, handle: Handle) -> Option<Pinned<'_>> {
+        if handle == Handle::NONE {
+            return None;
+        }
+        let held = self.frame(handle.frame())?.0.read();
+        if held.version != handle.version() {
+            return None;
+        }
+        let touched = held.touched.load(Ordering::Relaxed);
+        if touched < MOST_TOUCHED {
+            held.touched.store(touched + 1, Ordering::Relaxed);
+        }
+        let hits = &self.hits[stripe()].0;
+        hits.store(hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        Some(held)
+    }
+
+    /// The handle of what was kept under a key.
+    pub(crate) fn find(&self, key: &Key) -> Option<Handle> {
+        let list = self.list.lock();
+        let index = *list.map.get(key)?;
+        self.handle(index)
+    }
+
+    /// Under the list's lock.
+    fn handle(&self, index: u32) -> Option<Handle> {
+        Some(Handle::new(index, self.frame(index as usize)?.0.read().version))
+    }
+
+    /// Keeps verified bytes, and what was decoded from them, under a key. What is kept there already stays.
+    pub(crate) fn insert(&self, key: Key, bytes: Arc<[u8]>, node: Option<Arc<Node>>) -> Handle {
+        let mut list = self.list.lock();
+        if key != Key::NOBODY
+            && let Some(&index) = list.map.get(&key)
+        {
+            return self.handle(index).unwrap_or(Handle::NONE);
+        }
+        let weight = weight(Some(&bytes), node.as_deref());
+        if weight > self.most {
+            return Handle::NONE;
+        }
+        list.bytes += weight;
+        self.make_room(&mut list);
+        let hash = list.map.hasher().hash_one(key);
+        let queue = if list.gone_set.remove(&hash) { Queue::Main } else { Queue::Small };
+        let Some(index) =
+            self.fill(&mut list, Held { bytes: Some(bytes), node, key, queue, ..Held::default() })
+        else {
+            list.bytes -= weight;
+            return Handle::NONE;
+        };
+        if key != Key::NOBODY {
+            list.map.insert(key, index);
+        }
+        match queue {
+            Queue::Main => list.main.push_back(index),
+            _ => {
+                list.small.push_back(index);
+                list.small_bytes += weight;
+            }
+        }
+        self.handle(index).unwrap_or(Handle::NONE)
+    }
+
+    /// Keeps bytes that nobody will look for by a key.
+    pub(crate) fn insert_unnamed(&self, bytes: Arc<[u8]>) -> Handle {
+        self.insert(Key::NOBODY, bytes, None)
+    }
+
+    /// Puts a content into a frame that is empty and that nobody looks at.
+    fn fill(&self, list: &mut List, content: Held) -> Option<u32> {
+        // A reader whose handle is old may hold an empty frame for a moment: another one will do.
+        for at in (0..list.free.len()).rev().take(8) {
+            let index = *list.free.get(at)?;
+            if let Some(mut held) = self.frame(index as usize).and_then(|frame| frame.0.try_write()) {
+                *held = Held { version: held.version, ..content };
+                drop(held);
+                list.free.swap_remove(at);
+                return Some(index);
+            }
+        }
+        let index = list.made;
+        let frames = || std::iter::repeat_with(Frame::default).take(SEGMENT).collect();
+        self.segments.get(index / SEGMENT)?.get_or_init(frames);
+        let mut held = self.frame(index)?.0.try_write()?;
+        *held = Held { version: 1, ..content };
+        list.made += 1;
+        u32::try_from(index).ok()
+    }
+
+    /// Lets go of contents until all fit.
+    fn make_room(&self, list: &mut List) {
+        // What is looked at just now, or was asked for, is passed over so many times at most.
+        let mut patience = (list.small.len() + list.main.len()) * (usize::from(MOST_TOUCHED) + 2);
+        while list.bytes > self.most && patience > 0 {
+            patience -= 1;
+            if list.small_bytes > self.most / 10 || list.main.is_empty() {
+                self.pass_small(list);
+            } else {
+                self.pass_main(list);
+            }
+        }
+    }
+
+    /// Decides about the oldest of the new contents.
+    fn pass_small(&self, list: &mut List) {
+        let Some(index) = list.small.pop_front() else { return };
+        let Some(mut held) = self.frame(index as usize).and_then(|frame| frame.0.try_write()) else {
+            list.small.push_back(index);
+            return;
+        };
+        let weight = held.weight();
+        list.small_bytes -= weight;
+        if *held.touched.get_mut() > 1 {
+            *held.touched.get_mut() = 0;
+            held.queue = Queue::Main;
+            list.main.push_back(index);
+            return;
+        }
+        let hash = list.map.hasher().hash_one(held.key);
+        if held.key != Key::NOBODY && list.gone_set.insert(hash) {
+            list.gone.push_back(hash);
+        }
+        while list.gone.len() > (list.main.len() + list.small.len()).max(16) {
+            if let Some(hash) = list.gone.pop_front() {
+                list.gone_set.remove(&hash);
+            }
+        }
+        Self::empty(list, index, &mut held);
+    }
+
+    /// Decides about the content that was passed over longest ago.
+    fn pass_main(&self, list: &mut List) {
+        let Some(index) = list.main.pop_front() else { return };
+        let Some(mut held) = self.frame(index as usize).and_then(|frame| frame.0.try_write()) else {
+            list.main.push_back(index);
+            return;
+        };
+        let touched = held.touched.get_mut();
+        if *touched > 0 {
+            *touched -= 1;
+            list.main.push_back(index);
+            return;
+        }
+        Self::empty(list, index, &mut held);
+    }
+
+    fn empty(list: &mut List, index: u32, held: &mut Held) {
+        list.bytes -= held.weight();
+        if held.key != Key::NOBODY {
+            list.map.remove(&held.key);
+        }
+        *held = Held { version: held.version.saturating_add(1), ..Held::default() };
+        if held.version < u32::MAX {
+            list.free.push(index);
+        }
+    }
+}
