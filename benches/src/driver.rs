@@ -154,7 +154,7 @@ impl Driver {
         let mut found = 0;
         for (item, row) in self.store.iter().zip(&expected) {
             let item = item?;
-            ensure!(item.name == row.name.as_bytes(), "{} is missing", row.name);
+            ensure!(item.name() == row.name.as_bytes(), "{} is missing", row.name);
             ensure!(*item.value()? == *row.bytes, "{} reads otherwise than it was written", row.name);
             found += 1;
         }
