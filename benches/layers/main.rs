@@ -10,18 +10,26 @@ mod recovery;
 mod shell;
 mod tree;
 
-use criterion::{criterion_group, criterion_main};
+use std::time::Duration;
 
-criterion_group!(
-    layers,
-    digest::benches,
-    journal::benches,
-    tree::lookups,
-    tree::folds,
-    freemap::benches,
-    recovery::benches,
-    queue::benches,
-    shell::writes,
-    shell::reads
-);
+use criterion::{Criterion, criterion_group, criterion_main};
+
+/// All of it within some minutes.
+fn brief() -> Criterion {
+    Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3))
+}
+
+criterion_group! {
+    name = layers;
+    config = brief();
+    targets = digest::benches,
+        queue::benches,
+        journal::benches,
+        freemap::benches,
+        tree::folds,
+        tree::lookups,
+        recovery::benches,
+        shell::writes,
+        shell::reads
+}
 criterion_main!(layers);

@@ -8,7 +8,7 @@
 //! | registry batched | a checkpoint after every update: registry pages, free map and superblock, two syncs | the journal; a checkpoint when it is half full |
 //! | no read-back | the device reads every write again, into fresh memory, and compares | it does not |
 //! | flush batched | one sync an update | buffered commits: a sync in the background after 100 operations or 100 ms, and one at the end |
-//! | growth in steps | the file grows by as little as the engine can (33 pages) | 10 MiB |
+//! | growth in steps | the file grows by as little as the engine can: 32 pages beyond what it needs and keeps in reserve | the library's default steps |
 //! | pooled buffers | a batch in fresh memory for every update | buffers of earlier batches |
 //!
 //! Without the first fix an update is durable by its checkpoint, and no sync of its own is added.
@@ -30,7 +30,7 @@ pub struct Fixes {
     pub no_read_back: bool,
     /// A sync for many updates.
     pub flush_batched: bool,
-    /// The file grows by 10 MiB.
+    /// The file grows by the library's default steps.
     pub growth_in_steps: bool,
     /// Buffers are used again.
     pub pooled_buffers: bool,
@@ -212,17 +212,19 @@ mod tests {
         assert_eq!(Fixes::first(5), Fixes { pooled_buffers: true, ..without });
     }
 
-    /// With steps the file grows rarely, without them often.
+    /// With steps a file that is not small any more grows less often. Without them too it grows by what the
+    /// engine keeps in reserve for a checkpoint, so the difference is not large.
     #[test]
     fn small_growth_is_frequent_growth() {
         let folder = crate::folder();
         let growths = |fixes: Fixes, name: &str| {
             let driver = Driver::start(&folder.path().join(name), fixes).expect("a store");
-            driver.write(&rows(0..300, 4096)).expect("written");
-            driver.settle().expect("folded in");
-            driver.counts().growths
+            driver.load(&rows(0..4000, 4096)).expect("loaded");
+            let before = driver.counts();
+            driver.write(&rows(4000..8000, 4096)).expect("written");
+            driver.counts().since(before).growths
         };
         let (little, steps) = (growths(Fixes::without(3), "little"), growths(Fixes::first(5), "steps"));
-        assert!(little >= 5 && steps <= 2, "{little} and {steps}");
+        assert!(little > steps && steps > 0, "{little} and {steps}");
     }
 }

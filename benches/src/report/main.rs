@@ -147,8 +147,8 @@ fn fixes(text: &mut String, ladder: &Ladder) -> Result<()> {
         text,
         "One engine, Blockyard's, driven as its predecessor worked (`benches/src/driver.rs` says how), and the \
          predecessor's five fixes switched on one after another by options: checkpoint at every update or \
-         journal; every write read back or not; a sync an update or one for many; growth by 33 pages or by \
-         10 MiB; fresh or pooled buffers. The drivers take turns in every round. The predecessor measured 506 ms \
+         journal; every write read back or not; a sync an update or one for many; growth by as little as the engine \
+         can or by its default steps; fresh or pooled buffers. The drivers take turns in every round. The predecessor measured 506 ms \
          and hoped for 150, 80, 50 and 30 ms; for the fifth fix, which is about memory, it named no time. Gains \
          are factors to the line above.\n"
     )?;
