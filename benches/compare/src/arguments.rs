@@ -59,6 +59,9 @@ pub(crate) struct Run {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// Bytes of a value, unless another number is wanted.
+pub(crate) const SCALE_LENGTH: usize = 256;
+
 /// How each cost grows.
 #[derive(Debug, Args)]
 pub(crate) struct Scale {
@@ -66,7 +69,7 @@ pub(crate) struct Scale {
     #[arg(long, value_delimiter = ',', default_value = "10000,100000,1000000,10000000")]
     pub(crate) records: Vec<u64>,
     /// Bytes of a value, a multiple of eight
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = SCALE_LENGTH)]
     pub(crate) length: usize,
     /// Engines
     #[arg(long, value_delimiter = ',', default_value = "blockyard,redb,sqlite,lmdb,fjall,canopydb,regolith")]

@@ -13,6 +13,7 @@ const CURVES: &[Curve] = &[
     ("opening after a clean close", |point| Some(point.open_clean), time),
     ("opening after kill -9", |point| Some(point.open_killed), time),
     ("a point read of any record", |point| Some(point.read), time),
+    ("a record of a scan over all", |point| Some(point.scan), time),
     ("a durable commit", |point| Some(point.single), time),
     ("500 updates in a durable batch", |point| Some(point.batch), time),
     ("loading a record", |point| Some(point.load), time),

@@ -48,6 +48,8 @@ pub(crate) struct Point {
     pub(crate) read: f64,
     /// One in a hundred took longer.
     pub(crate) read_p99: f64,
+    /// A record of a scan over all of them, every byte added up.
+    pub(crate) scan: f64,
     /// A durable commit: the median.
     pub(crate) single: f64,
     /// 500 updates in one durable batch: the median.
@@ -112,9 +114,12 @@ pub(crate) fn run(scale: &arguments::Scale) -> Result<()> {
     let results = Results { machine, length, cache, updates, points };
     if let Some(out) = &scale.out {
         std::fs::create_dir_all(out)?;
-        std::fs::write(out.join("scale.md"), table::markdown(&results, Some("scale.svg")))?;
-        std::fs::write(out.join("scale.svg"), curves::draw(&results))?;
-        std::fs::write(out.join("scale.json"), serde_json::to_string_pretty(&results)? + "\n")?;
+        let name = file_name(scale.length);
+        std::fs::write(out.join(&name).with_extension("svg"), curves::draw(&results))?;
+        let text = table::markdown(&results, Some(&format!("{name}.svg")));
+        std::fs::write(out.join(&name).with_extension("md"), text)?;
+        let figures = serde_json::to_string_pretty(&results)? + "\n";
+        std::fs::write(out.join(&name).with_extension("json"), figures)?;
     }
     if scale.json {
         println!("{}", serde_json::to_string_pretty(&results)?);
@@ -122,6 +127,11 @@ pub(crate) fn run(scale: &arguments::Scale) -> Result<()> {
         println!("{}", table::markdown(&results, None));
     }
     Ok(())
+}
+
+/// Where results with values of this length go: those of the default length have the plain name.
+fn file_name(length: usize) -> String {
+    if length == arguments::SCALE_LENGTH { "scale".to_owned() } else { format!("scale-{length}") }
 }
 
 /// How openings went.

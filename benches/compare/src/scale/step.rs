@@ -1,17 +1,18 @@
 //! One engine with one number of records.
 //!
 //! In this order, so that each finds the files as an engine in use would have them: load, close, open; read
-//! at random; commit one by one and in batches; be killed and opened; many random updates; compare.
+//! at random and all in order; commit one by one and in batches; be killed and opened; many random updates; compare.
 
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{Openings, Point, killed, median};
 use crate::arguments::ScaleStep;
 use crate::count;
 use crate::data::{Random, key};
-use crate::engines::{Kind, Opening, chosen, disk_use};
+use crate::engines::{Kind, Opening, Span, chosen, disk_use};
+use crate::model::Met;
 use crate::plan::{Amounts, Extent};
 use crate::results::quantile;
 use crate::turn::{Clock, Slot, Turn, as_batch};
@@ -44,6 +45,7 @@ pub(crate) fn run(step: &ScaleStep) -> Result<()> {
     // What is live now and was not the engine's: the model.
     let live_heap = kind.rust_heap.then(|| count::live().max(before).saturating_sub(held));
     let resident = resident(held);
+    let scan = scan(&slot)?;
     let (single, batch) = commits(&mut slot, &amounts)?;
     let mut killed = killed::open_killed(&mut slot, step, KILLS)?;
     let update = updates(&mut slot, &amounts, step.updates)?;
@@ -65,6 +67,7 @@ pub(crate) fn run(step: &ScaleStep) -> Result<()> {
         open_killed_syncs: killed.syncs,
         read,
         read_p99,
+        scan,
         single,
         batch,
         update,
@@ -119,6 +122,27 @@ fn read(slot: &Slot) -> Result<(f64, f64)> {
     })?;
     seconds.sort_by(f64::total_cmp);
     Ok((quantile(&seconds, 0.5), quantile(&seconds, 0.99)))
+}
+
+/// Seconds a record of a scan over all records.
+fn scan(slot: &Slot) -> Result<f64> {
+    let (mut met, mut seconds) = (Met::default(), 0.0);
+    let mut session = slot.engine()?.session()?;
+    session.read(&mut |reader| {
+        let start = Instant::now();
+        reader.scan(Span::Forward, &mut |_, value| {
+            met.add(value);
+            true
+        })?;
+        seconds = start.elapsed().as_secs_f64();
+        Ok(())
+    })?;
+    let records = slot.model.numbers();
+    // Sums are not kept in the model: its memory would count as much as an engine's.
+    let contents = (0..records).filter_map(|index| slot.model.contents(index));
+    let sum = contents.fold(0u64, |sum, contents| sum.wrapping_add(contents.sum()));
+    ensure!(met == Met { records, sum }, "a scan met other records than were written");
+    Ok(seconds / records as f64)
 }
 
 fn commits(slot: &mut Slot, amounts: &Amounts) -> Result<(f64, f64)> {
