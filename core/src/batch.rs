@@ -78,10 +78,22 @@ impl fmt::Display for BatchError {
 
 impl core::error::Error for BatchError {}
 
+/// Bytes of values that a batch digests as they are added: so many that the rest is worth writing before it
+/// is digested.
+const DIGESTED_AT_ONCE: usize = 256 << 10;
+
+/// In memory only: stands in the reserved byte of an operation whose value has no digest yet.
+const LATE: u8 = 1;
+
+/// In memory only: stands in the chunk size of an extent that a commit made of a carried value, so that the
+/// batch can be brought back to what it was.
+pub(crate) const PLACED: u32 = 1;
+
 /// Changes in the order in which they were made; a later one of the same name wins.
 ///
 /// Values above the geometry's inline limit are digested when they are added, in the caller's
-/// thread, and lie page by page in `data`, ready to be written in one piece.
+/// thread, and lie page by page in `data`, ready to be written in one piece. Those behind the first
+/// 256 KiB are digested by the commit, while the device writes.
 #[derive(Clone, Debug, Default)]
 pub struct Batch<M, V> {
     pub(crate) meta: M,
@@ -89,6 +101,8 @@ pub struct Batch<M, V> {
     pub(crate) operations: u32,
     /// Bytes of values in `data` without the padding between them.
     pub(crate) carried: u64,
+    /// Values that have no digest yet.
+    late: u32,
     page_size: usize,
     max_name: usize,
     max_inline: usize,
@@ -104,6 +118,7 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
             data,
             operations: 0,
             carried: 0,
+            late: 0,
             page_size: geometry.page_size(),
             max_name: geometry.max_name(),
             max_inline: geometry.max_inline(),
@@ -127,6 +142,7 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         self.data.set_length(0);
         self.operations = 0;
         self.carried = 0;
+        self.late = 0;
     }
 
     /// Bytes that the batch holds in its buffers.
@@ -146,10 +162,14 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
             let head = self.head(op_kind::INLINE, name, value.len() as u64, tag, Digest::default())?;
             return self.push(&head, name, value);
         }
-        let digest = Digest::of(value);
-        let offset = self.data.as_ref().len().next_multiple_of(self.page_size);
-        let head = self.head(op_kind::CARRIED, name, value.len() as u64, tag, digest)?;
         let before = self.data.as_ref().len();
+        let offset = before.next_multiple_of(self.page_size);
+        let late = before >= DIGESTED_AT_ONCE;
+        let digest = if late { Digest::default() } else { Digest::of(value) };
+        let mut head = self.head(op_kind::CARRIED, name, value.len() as u64, tag, digest)?;
+        if late {
+            head.reserved = LATE;
+        }
         if !self.data.set_length(offset) || !self.data.append(value) {
             self.data.set_length(before);
             return Err(BatchError::Full);
@@ -158,7 +178,35 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
             self.data.set_length(before);
         })?;
         self.carried += value.len() as u64;
+        self.late += u32::from(late);
         Ok(())
+    }
+
+    /// Whether values have yet to be digested.
+    pub(crate) const fn is_late(&self) -> bool {
+        self.late > 0
+    }
+
+    /// Digests the values that have no digest yet.
+    pub(crate) fn digest_late(&mut self) {
+        if self.late == 0 {
+            return;
+        }
+        let (meta, data) = (self.meta.as_mut(), self.data.as_ref());
+        let (mut at, mut from) = (0, 0_usize);
+        while let Some((mut head, _, end)) = operation_at(meta, at) {
+            if is_carried(&head) {
+                let length = head.length.get() as usize;
+                from = from.next_multiple_of(self.page_size);
+                if head.reserved == LATE {
+                    (head.reserved, head.digest) = (0, Digest::of(&data[from..from + length]).0);
+                    meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
+                }
+                from += length;
+            }
+            at = end;
+        }
+        self.late = 0;
     }
 
     /// Puts a block whose bytes lie in one extent already.
@@ -289,6 +337,24 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         }
         self.operations += 1;
         Ok(())
+    }
+}
+
+/// The head of the operation at `at`, where its name is and where the next operation starts.
+pub(crate) fn operation_at(meta: &[u8], at: usize) -> Option<(OpHeader, core::ops::Range<usize>, usize)> {
+    let head = OpHeader::read(meta.get(at..)?)?;
+    let name = at + OpHeader::SIZE..at + OpHeader::SIZE + usize::from(head.name_length.get());
+    let end = name.end + usize::try_from(body_length(&head)?).ok()?;
+    (end <= meta.len()).then_some((head, name, end))
+}
+
+/// Whether the operation's value lies in the batch, be it to be carried or, since the commit placed it, as an
+/// extent.
+pub(crate) fn is_carried(head: &OpHeader) -> bool {
+    match head.kind {
+        op_kind::CARRIED => true,
+        op_kind::EXTENT => head.chunk_size.get() == PLACED,
+        _ => false,
     }
 }
 

@@ -155,6 +155,54 @@ pub trait Overlay {
     }
 }
 
+/// An overlay that is somebody else's: in a static, say, instead of in the store.
+impl<O: Overlay + ?Sized> Overlay for &mut O {
+    const KEEPS_BODIES: bool = O::KEEPS_BODIES;
+
+    fn has_room(&self, entries: usize) -> bool {
+        (**self).has_room(entries)
+    }
+    fn max_name(&self) -> usize {
+        (**self).max_name()
+    }
+    fn insert(&mut self, name: &[u8], entry: &Entry, body: &[u8]) -> Result<(), OverlayFull> {
+        (**self).insert(name, entry, body)
+    }
+    fn active(&self, name: &[u8]) -> Option<Entry> {
+        (**self).active(name)
+    }
+    fn frozen(&self, name: &[u8]) -> Option<Entry> {
+        (**self).frozen(name)
+    }
+    fn freeze(&mut self) {
+        (**self).freeze();
+    }
+    fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
+        (**self).next_frozen(after, name)
+    }
+    fn next(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
+        (**self).next(after, name)
+    }
+    fn frozen_len(&self) -> usize {
+        (**self).frozen_len()
+    }
+    fn with_body(&self, name: &[u8], entry: &Entry, use_body: &mut dyn FnMut(&[u8])) -> bool {
+        (**self).with_body(name, entry, use_body)
+    }
+    fn folded(&mut self, root: TreeRoot) {
+        (**self).folded(root);
+    }
+    fn discard_frozen(&mut self) {
+        (**self).discard_frozen();
+    }
+    fn retire(&mut self, extent: Extent) {
+        (**self).retire(extent);
+    }
+    fn pinned(&self, run: Extent) -> Option<Extent> {
+        (**self).pinned(run)
+    }
+}
+
 /// An overlay of at most `N` changes with names of at most `NAME` bytes in fixed memory. Bodies are
 /// not kept: they are read back from the journal, verified. Its `N * (NAME + 136)` bytes hold both
 /// layers.
@@ -181,6 +229,11 @@ impl<const N: usize, const NAME: usize> FixedOverlay<N, NAME> {
     #[must_use]
     pub const fn new() -> Self {
         Self { slots: heapless::Vec::new() }
+    }
+
+    /// Forgets everything, for the next store that is opened over it.
+    pub fn clear(&mut self) {
+        self.slots.clear();
     }
 
     /// Position of (name, layer) in the slots, which are sorted by name, the active layer first.

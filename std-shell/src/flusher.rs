@@ -7,6 +7,7 @@ use blockyard_core::store::Progress;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long nothing must have happened before the last durable commit is sealed.
@@ -14,6 +15,9 @@ const IDLE: Duration = Duration::from_millis(20);
 
 /// How long a thread sleeps before it looks whether its store is still there.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long commits must have stayed away before a checkpoint that is not late goes on.
+const PAUSE: Duration = Duration::from_micros(500);
 
 /// How long a checkpoint that was refused (no room, a damaged page) is not tried again: it would read
 /// and pack everything once more.
@@ -26,6 +30,8 @@ struct Flusher {
     idle: bool,
     /// When a checkpoint was refused.
     refused: Option<Instant>,
+    /// Groups of commits when a checkpoint under way last let them go first.
+    paused: Option<u64>,
 }
 
 /// Runs until the store is closed or dropped. A panic, of the device or of a task that is woken, ends a
@@ -46,7 +52,7 @@ impl Flusher {
     /// Sleeps until there is something to do, and does it.
     fn pass(&mut self, store: &Weak<Inner>) -> ControlFlow<()> {
         let Some(inner) = store.upgrade() else { return ControlFlow::Break(()) };
-        let due = match sleep(&inner, self.idle) {
+        let due = match sleep(&inner, self.idle, self.paused.is_some()) {
             Wake::Stop => return ControlFlow::Break(()),
             Wake::Work { due } => due,
             Wake::Idle => {
@@ -61,8 +67,11 @@ impl Flusher {
             sync(&inner);
         }
         if self.refused.is_none_or(|at| at.elapsed() >= REST) {
-            self.refused = advance(&inner).err().map(|Refused| Instant::now());
+            let advanced = advance(&inner, self.paused.take());
+            self.refused = advanced.is_err().then(Instant::now);
+            self.paused = advanced.unwrap_or_default();
         }
+        inner.signal.lock().giving_way = self.paused.is_some();
         ControlFlow::Continue(())
     }
 }
@@ -74,7 +83,7 @@ enum Wake {
 }
 
 /// Sleeps until something is to be done, or until nothing has been for a while.
-fn sleep(inner: &Inner, idle: bool) -> Wake {
+fn sleep(inner: &Inner, idle: bool, paused: bool) -> Wake {
     let mut signal = inner.signal.lock();
     if !signal.wake && !signal.stop {
         let wait = match signal.since {
@@ -85,8 +94,9 @@ fn sleep(inner: &Inner, idle: bool) -> Wake {
             None if idle => LOOK,
             None => IDLE,
         };
+        let wait = if paused { wait.min(PAUSE) } else { wait };
         let timed_out = inner.signalled.wait_for(&mut signal, wait).timed_out();
-        if timed_out && !signal.wake && signal.since.is_none() && !signal.stop {
+        if timed_out && !paused && !signal.wake && signal.since.is_none() && !signal.stop {
             return Wake::Idle;
         }
     }
@@ -125,20 +135,29 @@ fn seal(inner: &Inner) {
 /// A checkpoint did not succeed.
 struct Refused;
 
-/// Brings a checkpoint that is due to its end, a step at a time.
-fn advance(inner: &Inner) -> Result<(), Refused> {
+/// Advances a checkpoint that is due, a step at a time, to its end or until commits come in, which then go
+/// first unless it is late. Returns the number of groups at which it gave way. `paused` is what the call before
+/// returned.
+fn advance(inner: &Inner, paused: Option<u64>) -> Result<Option<u64>, Refused> {
+    let groups = || inner.groups.load(Ordering::Relaxed);
+    let mut seen = paused.unwrap_or_else(groups);
     loop {
-        let Ok(mut locked) = inner.engine() else { return Ok(()) };
+        let Ok(mut locked) = inner.engine() else { return Ok(None) };
         if locked.engine.is_poisoned() || !locked.engine.wants_checkpoint() {
-            return Ok(());
+            return Ok(None);
         }
+        let now = groups();
+        if now != seen && locked.engine.checkpoint_has_time() {
+            return Ok(Some(now));
+        }
+        seen = now;
         let progress = locked.engine.checkpoint_step();
         locked.give_way();
         match progress {
             Ok(Progress::Working) => {}
             Ok(progress) => {
                 tracing::debug!(?progress, "checkpoint");
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => {
                 tracing::warn!(%error, "a checkpoint did not succeed");

@@ -126,6 +126,8 @@ pub(crate) struct Signal {
     /// Buffered operations since the last sync, and when the first of them came.
     pub(crate) unsynced: usize,
     pub(crate) since: Option<Instant>,
+    /// The flusher lets commits go before its checkpoint, and needs no telling that one is wanted.
+    pub(crate) giving_way: bool,
 }
 
 /// What all handles of an open store share.
@@ -154,6 +156,8 @@ pub(crate) struct Inner {
     pub(crate) tickets: crate::ticket::Open,
     /// Members of the last group: how many commits are likely to arrive together.
     pub(crate) company: AtomicU64,
+    /// Groups led so far, by which the flusher sees that commits come in.
+    pub(crate) groups: AtomicU64,
 }
 
 impl std::fmt::Debug for Inner {
@@ -203,6 +207,7 @@ impl Inner {
             fresh: crate::verifier::Results::default(),
             tickets: crate::ticket::Open::default(),
             company: AtomicU64::new(1),
+            groups: AtomicU64::new(0),
         }
     }
 
@@ -303,7 +308,7 @@ impl Inner {
         if first {
             signal.since = Some(Instant::now());
         }
-        if wants_checkpoint || signal.unsynced >= self.flush_operations || first {
+        if (wants_checkpoint && !signal.giving_way) || signal.unsynced >= self.flush_operations || first {
             signal.wake = true;
             self.signalled.notify_all();
         }

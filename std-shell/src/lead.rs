@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 const MOST_LOOKED_AT: usize = 256;
 
 /// What the group at hand has come to.
-#[derive(Default)]
 struct Outcome {
+    /// The strictest durability that anyone in the group wants.
+    wanted: Durability,
     /// The last commit that succeeded.
     last: Option<Sequence>,
     /// The error that poisoned the engine.
@@ -44,6 +45,7 @@ impl Inner {
     /// for it, then the view.
     pub(crate) fn lead(&self, group: &mut Led<'_>) {
         self.await_company(group);
+        self.groups.fetch_add(1, Ordering::Relaxed);
         let mut guard = self.lock();
         let locked = &mut *guard;
         if self.broken.load(Ordering::Acquire) {
@@ -58,7 +60,7 @@ impl Inner {
         }
         let durability = group.durability();
         let (mut bytes, mut operations) = (0, 0);
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome { wanted: durability, last: None, fault: None };
         while let Some((member, request)) =
             group.take_if(|next| bytes == 0 || bytes + next.bytes() <= GROUP_BYTES)
         {
@@ -80,7 +82,7 @@ impl Inner {
                 }
                 other => {
                     self.commit_gathered(locked, group, &mut outcome);
-                    let answer = self.answer(locked, other);
+                    let answer = self.answer(locked, other, durability);
                     outcome.note(&locked.engine, &answer);
                     group.complete(member, answer);
                 }
@@ -141,12 +143,12 @@ impl Inner {
             return;
         }
         let first = locked.engine.sequence().0 + 1;
-        let together = locked.engine.commit(&mut locked.group, Durability::Buffered);
+        let together = locked.engine.commit_unsynced(&mut locked.group, outcome.wanted);
         let apart = count > 1 && matches!(&together, Err(WriteError::Full | WriteError::BatchTooLarge));
         let mut batches = std::mem::take(&mut locked.group);
         for (index, (member, mut batch)) in locked.members.drain(..).zip(batches.drain(..)).enumerate() {
             let answer = if apart {
-                locked.engine.commit(std::slice::from_mut(&mut batch), Durability::Buffered)
+                locked.engine.commit_unsynced(std::slice::from_mut(&mut batch), outcome.wanted)
             } else {
                 match &together {
                     // Where there is nothing to commit, no number is taken.
@@ -166,7 +168,7 @@ impl Inner {
     }
 
     /// Answers a request that has to look before it writes.
-    fn answer(&self, locked: &mut Locked, request: Request) -> Result<Sequence> {
+    fn answer(&self, locked: &mut Locked, request: Request, wanted: Durability) -> Result<Sequence> {
         let Locked { engine, scratch, fresh, .. } = locked;
         match request {
             Request::Turn => Ok(engine.sequence()),
@@ -175,7 +177,7 @@ impl Inner {
                 Ok(engine.rename(&from, &to, scratch, Durability::Buffered)?)
             }
             Request::Guarded(mut batch, expected) => {
-                let result = self.commit_guarded(engine, &mut batch, &expected);
+                let result = self.commit_guarded(engine, &mut batch, &expected, wanted);
                 if result.is_ok() {
                     self.note_fresh(fresh, &batch);
                 }
@@ -183,7 +185,7 @@ impl Inner {
                 result
             }
             Request::Commit(mut batch) | Request::Delete(mut batch) => {
-                Ok(engine.commit(std::slice::from_mut(&mut batch), Durability::Buffered)?)
+                Ok(engine.commit_unsynced(std::slice::from_mut(&mut batch), wanted)?)
             }
         }
     }
@@ -193,6 +195,7 @@ impl Inner {
         engine: &mut DeviceEngine,
         batch: &mut RawBatch,
         expected: &[(Vec<u8>, Option<Sequence>)],
+        wanted: Durability,
     ) -> Result<Sequence> {
         let newest = self.shared.newest();
         for (name, sequence) in expected {
@@ -203,7 +206,7 @@ impl Inner {
         }
         // It would keep the pages that it sees.
         drop(newest);
-        Ok(engine.commit(std::slice::from_mut(batch), Durability::Buffered)?)
+        Ok(engine.commit_unsynced(std::slice::from_mut(batch), wanted)?)
     }
 
     /// Whether the block that a batch deletes is there, with everything committed so far.

@@ -29,7 +29,7 @@ impl Default for OpenOptions {
     fn default() -> Self {
         Self {
             page_size: 4096,
-            journal_size: 8 << 20,
+            journal_size: 4 << 20,
             chunk_size: 1 << 20,
             create: false,
             create_new: false,
@@ -64,7 +64,7 @@ impl OpenOptions {
     }
 
     /// Length of the journal of a new file in bytes: whole pages, at most 1 GiB. A larger one means
-    /// fewer checkpoints and a longer recovery. Default 8 MiB.
+    /// fewer checkpoints and a longer recovery. Default 4 MiB.
     #[must_use]
     pub const fn journal_size(mut self, bytes: u64) -> Self {
         self.journal_size = bytes;
@@ -123,7 +123,8 @@ impl OpenOptions {
         self
     }
 
-    /// Bytes by which the file grows. Default 10 MiB.
+    /// The most bytes by which the file grows: it grows by a 16th of its length, 64 pages at least, unless that
+    /// is more. Default 10 MiB.
     #[must_use]
     pub const fn growth_step(mut self, bytes: u64) -> Self {
         self.growth_step = bytes;

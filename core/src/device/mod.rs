@@ -84,6 +84,10 @@ pub trait BlockDevice {
     /// touching its neighbours; a power of two, 1 to 4,096. Writes are multiples of it.
     fn atomic_unit(&self) -> u32;
 
+    /// Advice: begin to bring to the medium what was written, for a [`sync`](Self::sync) will follow. It
+    /// neither waits nor promises anything.
+    fn start_sync(&mut self) {}
+
     /// Whether what a read returns is known to be on the medium, so that recovery may skip writing
     /// it again (direct I/O, or a cache dropped before the open). When in doubt: false.
     fn reads_come_from_medium(&self) -> bool {
@@ -111,6 +115,9 @@ impl<D: BlockDevice + ?Sized> BlockDevice for &mut D {
     }
     fn atomic_unit(&self) -> u32 {
         (**self).atomic_unit()
+    }
+    fn start_sync(&mut self) {
+        (**self).start_sync();
     }
     fn reads_come_from_medium(&self) -> bool {
         (**self).reads_come_from_medium()

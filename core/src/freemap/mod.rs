@@ -27,12 +27,13 @@ use crate::ids::{Extent, PageIndex};
 pub(crate) use allocate::{Ahead, Allocator};
 use bits::next_bit;
 
-/// The most map pages that are kept in memory.
-pub(crate) const MAX_WINDOWS: usize = 128;
+/// The most map pages that are kept in memory. What is known of each is part of the store, whether it is
+/// used or not: less where there is no heap.
+pub(crate) const MAX_WINDOWS: usize = if cfg!(feature = "alloc") { 128 } else { 8 };
 
-/// The fewest that the free map can work with: three more than the levels above the bits, of which
-/// three come a long way.
-pub(crate) const MIN_WINDOWS: usize = 6;
+/// The fewest that the free map can work with: three more than the levels above the bits, and a small file
+/// has none.
+pub(crate) const MIN_WINDOWS: usize = 3;
 
 /// A pointer to a map page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

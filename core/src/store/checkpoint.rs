@@ -35,9 +35,22 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(())
     }
 
-    /// Whether a checkpoint is under way or has become advisable: the journal is half full.
+    /// Whether a checkpoint is under way or has become advisable: the journal is half full, or more of the
+    /// file's free pages wait for a checkpoint than are at hand.
     pub fn wants_checkpoint(&self) -> bool {
-        self.checkpoint.is_some() || 2 * self.journal.used() > self.geometry.journal_length()
+        let journal_fills = 2 * self.journal.used() > self.geometry.journal_length();
+        self.checkpoint.is_some() || journal_fills || self.wants_pages()
+    }
+
+    /// Whether a checkpoint is under way that may let commits go first: if they go on as they did since it
+    /// began, it is done while half of the journal's room and some of the free pages are left.
+    pub fn checkpoint_has_time(&self) -> bool {
+        let Some(checkpoint) = &self.checkpoint else { return false };
+        let since = u128::from(self.journal.head - checkpoint.head);
+        let before = checkpoint.head - self.journal.tail;
+        let room = u128::from(self.geometry.journal_length().saturating_sub(before));
+        let (folded, all) = (u128::from(checkpoint.fold.folded), u128::from(self.frozen.entries.max(1)));
+        2 * since * all < room * folded && !self.is_short_of_pages()
     }
 
     /// Advances a checkpoint by one step, beginning one if there is something to fold in. A step
@@ -113,6 +126,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             FoldSpace { build, inputs: space.inputs, body: space.body, last, next, bound, floor };
         let result = checkpoint.fold.step(&mut host, &mut fold_space);
         checkpoint.tree_pages = host.tree_pages;
+        self.io.start_sync_of_much();
         result
     }
 

@@ -32,16 +32,44 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         batches: &mut [Batch<M, V>],
         durability: Durability,
     ) -> Result<Sequence, WriteError<D::Error>> {
+        self.write_group(batches, durability, durability == Durability::Durable)
+    }
+
+    /// As [`commit`](Self::commit), without the sync: the group survives a crash of the process and is seen at
+    /// once. `wanted` is what the caller will see to, by [`sync`](Self::sync) for several groups at once,
+    /// and decides how the group is laid out.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn commit_unsynced<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        batches: &mut [Batch<M, V>],
+        wanted: Durability,
+    ) -> Result<Sequence, WriteError<D::Error>> {
+        self.write_group(batches, wanted, false)
+    }
+
+    fn write_group<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        batches: &mut [Batch<M, V>],
+        durability: Durability,
+        sync: bool,
+    ) -> Result<Sequence, WriteError<D::Error>> {
         self.ready()?;
         let demand = self.demand(batches);
         if demand.operations == 0 {
-            if durability == Durability::Durable {
+            if sync {
                 self.sync()?;
             }
             return Ok(self.sequence);
         }
-        let path = self.admit(&demand, batches)?;
+        let path = self.admit(&demand, batches, durability)?;
         self.place_all(batches, &demand, path)?;
+        if batches.iter().any(Batch::is_late) {
+            // The device writes while the processor digests.
+            self.io.start_sync_of_much();
+            batches.iter_mut().for_each(Batch::digest_late);
+        }
         let last = self.number(batches, path);
         if path == Path::Checkpoint {
             return self.commit_by_checkpoint(batches, last);
@@ -49,8 +77,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let meta_at = self.record(batches, last)?;
         self.map.keep(self.pages);
         self.sequence = last;
-        if durability == Durability::Durable {
+        if sync {
             self.barrier()?;
+        } else if durability == Durability::Buffered {
+            self.io.start_sync_of_much();
         }
         self.show(batches, meta_at);
         Ok(self.sequence)

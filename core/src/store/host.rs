@@ -12,6 +12,12 @@ use crate::journal::RingReader;
 use crate::overlay::{Entry, Overlay, Value};
 use crate::tree::{Child, FoldHost, NodeSink, NodeView, Settled};
 
+/// A step of growth is this part of the device, unless the options say less.
+const GROWTH_SHARE: u64 = 16;
+
+/// Pages of the least step of growth, unless the options say less.
+const LEAST_GROWTH: u64 = 64;
+
 /// The parts of a store that work while a fold is under way.
 pub(crate) struct Host<'a, D, O> {
     pub(crate) io: &'a mut Io<D>,
@@ -58,7 +64,9 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         let old = *self.pages;
         // A new group's map slots come on top.
         let least = (need + 32).min(self.max_pages.saturating_sub(old));
-        let steps = [self.growth.max(need + 32), least];
+        // In proportion: a step is not much beside what is there, and their number is not either.
+        let step = (old / GROWTH_SHARE).max(LEAST_GROWTH).min(self.growth);
+        let steps = [step.max(need + 32), least];
         for step in steps {
             let new = old.saturating_add(step).min(self.max_pages);
             if step == 0 || new < old + need {
@@ -150,8 +158,8 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             Err(WriteError::Full) => page,
             Err(error) => return Err(error),
         };
-        self.bring_home(home, length, digest, place, |io, done, into, _| {
-            read_rounded(io, start + done, into).map_err(WriteError::Device)
+        self.bring_home(home, length, digest, place, |io, done, into, edge| {
+            read_rounded(io, start + done, into, edge).map_err(WriteError::Device)
         })?;
         self.mark(home, length, true)?;
         Ok(home)
@@ -217,24 +225,33 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
 }
 
 /// Reads `into.len()` bytes from a page boundary on, where `into` may end within a unit of the
-/// device, which is read in whole units.
-pub(crate) fn read_rounded<D: BlockDevice>(io: &mut D, offset: u64, into: &mut [u8]) -> Result<(), D::Error> {
+/// device, which is read in whole units: the last one by way of `edge`.
+pub(crate) fn read_rounded<D: BlockDevice>(
+    io: &mut D,
+    offset: u64,
+    into: &mut [u8],
+    edge: &mut [u8],
+) -> Result<(), D::Error> {
     let unit = io.atomic_unit().max(1) as usize;
     let whole = into.len() - into.len() % unit;
     let (units, rest) = into.split_at_mut(whole);
     if !units.is_empty() {
         io.read(offset, units)?;
     }
-    read_edge(io, offset + whole as u64, rest)
+    read_edge(io, offset + whole as u64, rest, edge)
 }
 
-/// Reads the last bytes of a range through a unit on the stack.
-fn read_edge<D: BlockDevice>(io: &mut D, offset: u64, rest: &mut [u8]) -> Result<(), D::Error> {
+/// Reads the last bytes of a range through a unit of memory.
+fn read_edge<D: BlockDevice>(
+    io: &mut D,
+    offset: u64,
+    rest: &mut [u8],
+    edge: &mut [u8],
+) -> Result<(), D::Error> {
     if rest.is_empty() {
         return Ok(());
     }
-    let mut edge = [0; 4096];
-    let unit = (io.atomic_unit() as usize).clamp(1, edge.len());
+    let unit = (io.atomic_unit() as usize).clamp(1, edge.len().max(1));
     let mut done = 0;
     while done < rest.len() {
         let now = (rest.len() - done).min(unit);

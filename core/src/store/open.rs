@@ -30,7 +30,8 @@ pub struct CreateOptions {
 pub struct OpenOptions {
     /// The memory handed over.
     pub memory: Memory,
-    /// Pages by which the device grows when it is full, if it can.
+    /// The most pages by which the device grows when it is full, if it can: a 16th of what it has, and 64 at
+    /// least, unless that is more.
     pub growth: u64,
     /// A group of batches committed together with at most so many bytes of values carries them in its
     /// journal record: one contiguous write. The values of a larger group go to pages of their own.
@@ -42,7 +43,7 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// For the memory given: growth of 10 MiB in pages of 4 KiB, values up to 64 KiB carried.
+    /// For the memory given: growth by 10 MiB at most in pages of 4 KiB, values up to 64 KiB carried.
     #[must_use]
     pub const fn new(memory: Memory) -> Self {
         Self { memory, growth: 2560, carry_max: 64 << 10, read_only: false, salvage: false }
@@ -172,11 +173,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub fn open(
         device: D,
         overlay: O,
-        buffer: B,
+        mut buffer: B,
         options: &OpenOptions,
     ) -> Result<(Self, Recovery), OpenError<D::Error>> {
         let mut io = Io::new(device);
-        let (superblock, geometry) = newest_superblock(&mut io)?;
+        let (superblock, geometry) = newest_superblock(&mut io, buffer.as_mut())?;
         check_numbers(&superblock)?;
         // On a device of larger units a torn write would reach beyond what it was meant for.
         if !options.read_only && io.atomic_unit() as usize > geometry.unit() {
@@ -222,7 +223,7 @@ fn check_numbers<E>(superblock: &Superblock) -> Result<(), OpenError<E>> {
     let sound = superblock.map_level.get() <= crate::format::MAP_LEVELS
         && superblock.map_slot.get() <= 2
         && superblock.cursor.get() <= superblock.pages.get()
-        && height < crate::tree::MAX_HEIGHT as u32
+        && height < crate::tree::FORMAT_HEIGHT
         && (height == 0 || superblock.root_page.get() < superblock.pages.get())
         && counters.iter().all(|counter| counter.get() < NUMBERS_END);
     if sound {
@@ -233,25 +234,28 @@ fn check_numbers<E>(superblock: &Superblock) -> Result<(), OpenError<E>> {
 }
 
 /// The newest valid superblock and its geometry, from whichever slots can be read.
-fn newest_superblock<D: BlockDevice>(io: &mut Io<D>) -> Result<(Superblock, Geometry), OpenError<D::Error>> {
+fn newest_superblock<D: BlockDevice>(
+    io: &mut Io<D>,
+    buffer: &mut [u8],
+) -> Result<(Superblock, Geometry), OpenError<D::Error>> {
     let length = io.length().map_err(OpenError::Device)?;
     let unit = io.atomic_unit().clamp(512, 4096) as usize;
+    let bytes = buffer.get_mut(..unit).ok_or(OpenError::WorkspaceTooSmall)?;
     let (mut newest, mut seen, mut version) = (None::<(Superblock, u32)>, None, None);
     let mut failed = None;
     // Of each generation: a copy could not be read, a copy is whole.
     let (mut unread, mut whole) = ([false; 2], [false; 2]);
     for slot in 0..SLOTS {
         let offset = u64::from(slot) * SLOT_STRIDE;
-        let mut bytes = [0; 4096];
         if offset + unit as u64 > length {
             continue;
         }
-        if let Err(error) = io.read(offset, &mut bytes[..unit]) {
+        if let Err(error) = io.read(offset, bytes) {
             failed = Some(error);
             unread[slot as usize / 2] = true;
             continue;
         }
-        let Some(copy) = Superblock::read(&bytes) else { continue };
+        let Some(copy) = Superblock::read(bytes) else { continue };
         if copy.magic != Superblock::MAGIC {
             continue;
         }

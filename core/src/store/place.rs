@@ -2,7 +2,7 @@
 
 use super::Store;
 use super::room::{Demand, Path};
-use crate::batch::{Batch, GrowBytes};
+use crate::batch::{Batch, GrowBytes, PLACED, operation_at};
 use crate::device::BlockDevice;
 use crate::error::WriteError;
 use crate::format::{OpHeader, U32, U64, op_kind};
@@ -102,14 +102,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 }
 
-/// The head of the operation at `at`, where its name is and where the next operation starts.
-fn operation_at(meta: &[u8], at: usize) -> Option<(OpHeader, core::ops::Range<usize>, usize)> {
-    let head = OpHeader::read(meta.get(at..)?)?;
-    let name = at + OpHeader::SIZE..at + OpHeader::SIZE + usize::from(head.name_length.get());
-    let end = name.end + usize::try_from(crate::batch::body_length(&head)?).ok()?;
-    (end <= meta.len()).then_some((head, name, end))
-}
-
 /// The first carried value at or behind the operation that starts at `at`: its start and length.
 fn next_carried(meta: &[u8], mut at: usize) -> Option<(usize, u64)> {
     while let Some((head, _, end)) = operation_at(meta, at) {
@@ -120,10 +112,6 @@ fn next_carried(meta: &[u8], mut at: usize) -> Option<(usize, u64)> {
     }
     None
 }
-
-/// In memory only: stands in the chunk size of an extent that [`Store::commit`] made of a carried
-/// value, so that the batch can be brought back to what it was.
-const PLACED: u32 = 1;
 
 /// Gives the carried value of the operation at `at` its first page, makes it an extent if it is to
 /// be one, and returns where the next operation starts.

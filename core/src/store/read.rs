@@ -9,7 +9,7 @@ use crate::error::{Damage, ReadError, Structure};
 use crate::format::{ChunkRef, Geometry};
 use crate::ids::{PageIndex, Sequence};
 use crate::journal::RingReader;
-use crate::overlay::{Entry, Overlay, Value};
+use crate::overlay::{Entry, Overlay, TreeRoot, Value};
 use crate::tree::{self, Child, Cursor, Key, NodeSource, NodeView, Place, Record};
 
 /// What is known of a block without reading it.
@@ -251,7 +251,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if end > self.pages {
             return Err(damage);
         }
-        read_rounded(&mut self.io, offset, into).map_err(ReadError::Device)?;
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let edge = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;
+        read_rounded(&mut self.io, offset, into, edge).map_err(ReadError::Device)?;
         if Digest::of(into) == *digest { Ok(()) } else { Err(damage) }
     }
 
@@ -304,7 +306,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         after: Option<&[u8]>,
         name: &mut [u8],
     ) -> Result<Option<usize>, ReadError<D::Error>> {
-        let mut bound = [0; 1024];
+        let root = self.root();
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let space = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
+        let mut pages =
+            TreePages { io: &mut self.io, geometry: &self.geometry, page: space.page, pages: self.pages };
+        // Two pages at least: a name takes up an eighth of one.
+        let (bound, other) = space.transfer.split_at_mut(space.transfer.len() / 2);
         let mut bound_length = after.map(|after| {
             let length = after.len().min(bound.len());
             bound[..length].copy_from_slice(&after[..length]);
@@ -312,10 +320,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         });
         loop {
             let after = bound_length.map(|length| &bound[..length]);
-            let mut other = [0; 1024];
-            let pending = self.overlay.next(after, &mut other);
+            let pending = self.overlay.next(after, other);
             let below = pending.map(|(length, _)| &other[..length]);
-            let stored = self.next_stored(after, below, name)?;
+            let stored = next_stored(&mut pages, &root, after, below, name)?;
             let Some((length, entry)) = pending.filter(|_| stored.is_none()) else { return Ok(stored) };
             if entry.value != Value::Deleted {
                 let into =
@@ -327,42 +334,38 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             bound_length = Some(length);
         }
     }
+}
 
-    /// The first name of the tree above `after`, if it is below `below`.
-    fn next_stored(
-        &mut self,
-        after: Option<&[u8]>,
-        below: Option<&[u8]>,
-        name: &mut [u8],
-    ) -> Result<Option<usize>, ReadError<D::Error>> {
-        let root = self.root();
-        if root.height == 0 {
-            return Ok(None);
-        }
-        let Some((mut pages, ..)) = self.tree_pages() else {
-            return Err(ReadError::BufferTooSmall { needed: 0 });
-        };
-        let from = after.map_or(Key::first(&[]), |name| Key { name, chunk: u32::MAX });
-        let mut cursor = Cursor::seek(&mut pages, &root, from)?;
-        cursor.settle(&mut pages)?;
-        let Some((leaf, index)) = cursor.record() else { return Ok(None) };
-        let size = pages.geometry.page_size() as u64;
-        let damage =
-            |page: PageIndex| Damage { what: Structure::Registry, offset: page.0.saturating_mul(size) };
-        let page = pages.node(leaf, 0)?;
-        let key = NodeView::parse(page).and_then(|node| node.key(index));
-        // A name that is not above the last one would lead a caller round in circles.
-        let key = key.filter(|key| after.is_none_or(|after| key.name > after));
-        let Some(key) = key else { return Err(ReadError::Corrupted(damage(leaf.page))) };
-        // The pending entry counts if it comes first or is the same name.
-        if below.is_some_and(|below| key.name >= below) {
-            return Ok(None);
-        }
-        let length = key.name.len();
-        let into = name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
-        into.copy_from_slice(key.name);
-        Ok(Some(length))
+/// The first name of the tree above `after`, if it is below `below`.
+fn next_stored<D: BlockDevice>(
+    pages: &mut TreePages<'_, D>,
+    root: &TreeRoot,
+    after: Option<&[u8]>,
+    below: Option<&[u8]>,
+    name: &mut [u8],
+) -> Result<Option<usize>, ReadError<D::Error>> {
+    if root.height == 0 {
+        return Ok(None);
     }
+    let from = after.map_or(Key::first(&[]), |name| Key { name, chunk: u32::MAX });
+    let mut cursor = Cursor::seek(pages, root, from)?;
+    cursor.settle(pages)?;
+    let Some((leaf, index)) = cursor.record() else { return Ok(None) };
+    let size = pages.geometry.page_size() as u64;
+    let damage = |page: PageIndex| Damage { what: Structure::Registry, offset: page.0.saturating_mul(size) };
+    let page = pages.node(leaf, 0)?;
+    let key = NodeView::parse(page).and_then(|node| node.key(index));
+    // A name that is not above the last one would lead a caller round in circles.
+    let key = key.filter(|key| after.is_none_or(|after| key.name > after));
+    let Some(key) = key else { return Err(ReadError::Corrupted(damage(leaf.page))) };
+    // The pending entry counts if it comes first or is the same name.
+    if below.is_some_and(|below| key.name >= below) {
+        return Ok(None);
+    }
+    let length = key.name.len();
+    let into = name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
+    into.copy_from_slice(key.name);
+    Ok(Some(length))
 }
 
 /// What a record of the tree says of its block; None for a further chunk or an inline block.

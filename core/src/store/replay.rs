@@ -166,7 +166,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let mut done = 0;
         while done < length {
             let now = (length - done).min(transfer.len() as u64) as usize;
-            super::host::read_rounded(&mut self.io, start + done, &mut transfer[..now])?;
+            // The buffer is whole pages, and so whole units.
+            let unit = self.io.atomic_unit().max(1) as usize;
+            let whole = now.next_multiple_of(unit).min(transfer.len());
+            self.io.read(start + done, &mut transfer[..whole])?;
             hasher.update(&transfer[..now]);
             done += now as u64;
         }

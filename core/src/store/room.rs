@@ -1,6 +1,6 @@
 //! Making room for a commit: in the overlay, the journal and the file.
 
-use super::Store;
+use super::{Durability, Store};
 use crate::batch::{Batch, GrowBytes};
 use crate::device::BlockDevice;
 use crate::error::WriteError;
@@ -65,6 +65,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         &mut self,
         demand: &Demand,
         batches: &[Batch<M, V>],
+        durability: Durability,
     ) -> Result<Path, WriteError<D::Error>> {
         let max = self.overlay.max_name();
         if demand.longest_name > max {
@@ -87,7 +88,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let piece = self.memory.bytes_of_staging(self.geometry.page_size()) as u64;
         let readable = |length: u64| !O::KEEPS_BODIES || length <= piece;
         let listed = RecordHeader::SIZE as u64 + demand.meta;
-        let carries = demand.carried <= self.carry_max
+        // One contiguous write is for whoever waits for the sync. Without one, values larger than half a page
+        // are better written once, to their home.
+        let most = match durability {
+            Durability::Durable => self.carry_max,
+            Durability::Buffered => self.carry_max.min(self.geometry.page_size() as u64 / 2),
+        };
+        let carries = demand.carried <= most
             && 2 * (listed + demand.carried) <= self.geometry.journal_length()
             && readable(demand.longest_value);
         let (mut path, record) =
@@ -126,13 +133,19 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 return Ok(());
             }
             // What a checkpoint gives back is worth it before the file grows by a step.
-            let stale = self.map.at.ahead.passed >= self.growth.min(self.pages / 4);
+            let stale = self.map.at.ahead.passed >= self.worth_freeing();
             if stale && !last_resort && self.pending() > 0 {
                 last_resort = true;
                 self.checkpoint()?;
                 continue;
             }
-            match self.with_host(None, |host| host.grow(need)) {
+            // A device that cannot grow by all of it may still by what is missing.
+            let missing = need - self.map.at.free;
+            let grown = self.with_host(None, |host| match host.grow(need) {
+                Err(WriteError::Full) => host.grow(missing),
+                result => result,
+            });
+            match grown {
                 Ok(()) => self.map.keep(self.pages),
                 Err(WriteError::Full) if !last_resort => {
                     last_resort = true;
@@ -142,6 +155,25 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
         }
         Err(WriteError::Full)
+    }
+
+    /// Pages that it is worth a checkpoint to get back.
+    fn worth_freeing(&self) -> u64 {
+        (self.pages / 16).max(64)
+    }
+
+    /// Whether more of the file's free pages lie behind the allocator than ahead of it, so many that a checkpoint,
+    /// which makes them available again, is cheaper than a file that grows.
+    pub(super) fn wants_pages(&self) -> bool {
+        let passed = self.map.at.ahead.passed;
+        let least = self.worth_freeing().max(2 * self.superblock.tree_pages.get());
+        passed >= least && passed > self.map.at.free && self.active.entries > 0
+    }
+
+    /// Whether the next commits are likely to wait for pages that a checkpoint gives back.
+    pub(super) fn is_short_of_pages(&self) -> bool {
+        let worth = self.worth_freeing();
+        self.map.at.ahead.passed >= worth && self.map.at.free < self.floor(&Demand::default()) + worth
     }
 
     /// Makes all free pages of the file available again.

@@ -2,6 +2,7 @@
 
 use crate::format::Geometry;
 use crate::freemap::{MAX_WINDOWS, MIN_WINDOWS};
+use crate::tree::MAX_HEIGHT;
 
 /// How much memory a store works with. The caller hands over one buffer of
 /// [`Memory::bytes`] bytes; nothing else is ever allocated.
@@ -9,10 +10,12 @@ use crate::freemap::{MAX_WINDOWS, MIN_WINDOWS};
 pub struct Memory {
     /// Levels that the registry tree may have, 2 at least. A tree of `n` levels of 4 KiB pages and
     /// 16-byte names holds about 45 · 70^(n-1) blocks. Once the tree has all these levels only
-    /// deletions are taken; when it might come to that, checkpoints come after fewer changes.
+    /// deletions are taken; when it might come to that, checkpoints come after fewer changes. At most 24; 8
+    /// without the feature `alloc`.
     pub levels: usize,
-    /// Pages of the free map kept, 6 at least, which does for files of 75 TB with pages of 4 KiB and of
-    /// 1.9 GB with pages of 512 bytes; ten times as much wants one more.
+    /// Pages of the free map kept, 3 at least, which does for files of 1.9 MB with pages of 512 bytes; 6 do
+    /// for files of 75 TB with pages of 4 KiB and of 1.9 GB with pages of 512 bytes; ten times as much wants
+    /// one more. At most 128; 8 without the feature `alloc`.
     pub map_pages: usize,
     /// Bytes in which journal records are composed, and as many in which values are moved; at least
     /// two pages each.
@@ -20,9 +23,12 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// For the smallest: 20 pages, which is 10 KiB with pages of 512 bytes. The registry holds some 300 blocks
+    /// of short names and values then, and the file has 1.9 MB.
+    pub const TINY: Self = Self { levels: 3, map_pages: MIN_WINDOWS, staging: 0 };
     /// For microcontrollers: 26 pages.
-    pub const SMALL: Self = Self { levels: 4, map_pages: MIN_WINDOWS, staging: 0 };
-    /// For hosts.
+    pub const SMALL: Self = Self { levels: 4, map_pages: 6, staging: 0 };
+    /// For hosts, with the feature `alloc`.
     pub const LARGE: Self = Self { levels: 12, map_pages: 64, staging: 256 << 10 };
 
     /// Bytes of the buffer for pages of `page_size` bytes.
@@ -51,7 +57,10 @@ impl Memory {
 
     /// Whether the numbers can work at all.
     pub(crate) const fn is_possible(&self) -> bool {
-        self.levels >= 2 && self.map_pages >= MIN_WINDOWS && self.map_pages <= MAX_WINDOWS
+        self.levels >= 2
+            && self.levels <= MAX_HEIGHT
+            && self.map_pages >= MIN_WINDOWS
+            && self.map_pages <= MAX_WINDOWS
     }
 }
 

@@ -68,6 +68,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             page[rest.len()..page_size].fill(0);
             self.io.write(offset + whole as u64, &page[..page_size]).map_err(WriteError::Device)?;
         }
+        self.io.start_sync_of_much();
         Ok(StagedChunk { page: extent.start, digest })
     }
 

@@ -20,6 +20,21 @@ struct Level {
     separator: usize,
 }
 
+impl Level {
+    /// Adds a cell behind the others; there is room.
+    fn add(&mut self, buffer: &mut [u8], length: usize, parts: &[&[u8]]) {
+        let mut at = self.staged;
+        buffer[at..at + 2].copy_from_slice(&(length as u16).to_le_bytes());
+        at += 2;
+        for part in parts {
+            buffer[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        self.staged = at;
+        self.cells += 1;
+    }
+}
+
 /// The state of a build; the buffers are the caller's.
 #[derive(Clone, Debug)]
 pub(crate) struct Builder {
@@ -72,13 +87,13 @@ impl Builder {
         self.levels[level].staged
     }
 
-    /// Adds a cell, given in three parts, to `level`.
-    pub(crate) fn push<S: NodeSink>(
+    /// Adds a cell, given in parts, to `level`.
+    pub(crate) fn push<S: NodeSink, const PARTS: usize>(
         &mut self,
         sink: &mut S,
         space: &mut BuildSpace<'_>,
         level: usize,
-        parts: [&[u8]; 3],
+        parts: [&[u8]; PARTS],
     ) -> Result<(), WriteError<S::Error>> {
         if level + 1 >= MAX_HEIGHT {
             return Err(WriteError::WorkspaceTooSmall);
@@ -87,21 +102,23 @@ impl Builder {
         if length + 2 > space.capacity() {
             return Err(WriteError::WorkspaceTooSmall);
         }
+        self.make_room(sink, space, level, length)?;
+        self.levels[level].add(space.level(level)?, length, &parts);
+        Ok(())
+    }
+
+    /// Sees to it that a cell of `length` bytes fits into `level`.
+    fn make_room<S: NodeSink>(
+        &mut self,
+        sink: &mut S,
+        space: &mut BuildSpace<'_>,
+        level: usize,
+        length: usize,
+    ) -> Result<(), WriteError<S::Error>> {
         // Once is enough but for the cells of a forged node.
         while self.levels[level].staged + 2 + length > 2 * space.capacity() {
             self.write_front(sink, space, level, space.capacity())?;
         }
-        let state = &mut self.levels[level];
-        let buffer = space.level(level)?;
-        let mut at = state.staged;
-        buffer[at..at + 2].copy_from_slice(&(length as u16).to_le_bytes());
-        at += 2;
-        for part in parts {
-            buffer[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        }
-        state.staged = at;
-        state.cells += 1;
         Ok(())
     }
 
@@ -114,13 +131,8 @@ impl Builder {
         (name, chunk): (&[u8], u32),
         child: Child,
     ) -> Result<(), WriteError<S::Error>> {
-        let head = InternalCell {
-            page: U64::new(child.page.0),
-            digest: child.digest.0,
-            chunk: U32::new(chunk),
-            name_length: U16::new(name.len() as u16),
-        };
-        self.push(sink, space, level, [head.as_bytes(), name, &[]])
+        let head = internal_cell((name, chunk), child);
+        self.push(sink, space, level, [head.as_bytes(), name])
     }
 
     /// Writes everything staged on `level` and the levels below it.
@@ -199,19 +211,8 @@ impl Builder {
         compose(space.output, level, &buffer[..taken], cells);
         let child = sink.place_node(space.output)?;
 
-        // The first cell's key becomes the node's key in its parent.
-        let mut key = [0; InternalCell::SIZE + 1024];
-        let (first, _) = staged_cell(buffer, 0);
-        let found = if level == 0 { leaf_key(first) } else { inner_key(first) };
-        let found =
-            found.filter(|found| found.name.len() <= key.len()).ok_or(WriteError::WorkspaceTooSmall)?;
-        let (name, chunk) = match state.separator {
-            0 => (found.name, found.chunk),
-            kept => (&found.name[..kept.min(found.name.len())], 0),
-        };
-        let length = name.len();
-        key[..length].copy_from_slice(name);
-
+        self.raise_front(sink, space, level, child)?;
+        let buffer = &space.levels[level * 2 * page_size..(level + 1) * 2 * page_size];
         let separator = if level == 0 && taken < state.staged {
             shortest_separator(staged_cell(buffer, last).0, staged_cell(buffer, taken).0)
         } else {
@@ -220,7 +221,59 @@ impl Builder {
         let buffer = space.level(level)?;
         buffer.copy_within(taken..state.staged, 0);
         self.levels[level] = Level { staged: state.staged - taken, cells: state.cells - cells, separator };
-        self.push_child(sink, space, level + 1, (&key[..length], chunk), child)
+        Ok(())
+    }
+
+    /// Makes the node that was written of the front of `level` a child of the level above: the first cell's
+    /// key becomes the node's key there.
+    fn raise_front<S: NodeSink>(
+        &mut self,
+        sink: &mut S,
+        space: &mut BuildSpace<'_>,
+        level: usize,
+        child: Child,
+    ) -> Result<(), WriteError<S::Error>> {
+        let separator = self.levels[level].separator;
+        let above = level + 1;
+        if above + 1 >= MAX_HEIGHT {
+            return Err(WriteError::WorkspaceTooSmall);
+        }
+        let front = front_key(space.level(level)?, level, separator);
+        let length = front.map(|(name, _)| InternalCell::SIZE + name.len());
+        let length = length.ok_or(WriteError::WorkspaceTooSmall)?;
+        if length + 2 > space.capacity() {
+            return Err(WriteError::WorkspaceTooSmall);
+        }
+        self.make_room(sink, space, above, length)?;
+        // The key stays where it is: the two levels' memory lies side by side.
+        let size = 2 * space.page_size();
+        let (below, rest) = space.levels.split_at_mut(above * size);
+        let buffer = rest.get_mut(..size).ok_or(WriteError::WorkspaceTooSmall)?;
+        let key = front_key(&below[level * size..], level, separator);
+        let key = key.ok_or(WriteError::WorkspaceTooSmall)?;
+        let head = internal_cell(key, child);
+        self.levels[above].add(buffer, length, &[head.as_bytes(), key.0]);
+        Ok(())
+    }
+}
+
+/// The key in the parent of a node that begins with the first cell of `level`'s buffer.
+fn front_key(buffer: &[u8], level: usize, separator: usize) -> Option<(&[u8], u32)> {
+    let (first, _) = staged_cell(buffer, 0);
+    let found = if level == 0 { leaf_key(first) } else { inner_key(first) }?;
+    Some(match separator {
+        0 => (found.name, found.chunk),
+        kept => (&found.name[..kept.min(found.name.len())], 0),
+    })
+}
+
+/// What stands before a child's name.
+fn internal_cell((name, chunk): (&[u8], u32), child: Child) -> InternalCell {
+    InternalCell {
+        page: U64::new(child.page.0),
+        digest: child.digest.0,
+        chunk: U32::new(chunk),
+        name_length: U16::new(name.len() as u16),
     }
 }
 

@@ -120,6 +120,8 @@ pub(crate) struct Fold {
     /// Length and chunk of the lower bound of the leaf at hand, if nothing is packed of it yet.
     floor: Option<(usize, u32)>,
     pub(crate) balance: Balance,
+    /// Names folded in so far.
+    pub(crate) folded: u64,
 }
 
 type Folded<E> = Result<Option<(Child, u32)>, WriteError<E>>;
@@ -139,6 +141,7 @@ impl Fold {
             purge: None,
             floor: None,
             balance: Balance { blocks: 0, bytes: 0 },
+            folded: 0,
         }
     }
 
@@ -170,6 +173,7 @@ impl Fold {
         if self.next.is_none() {
             let after = self.last.map(|(length, _)| &space.last[..length]);
             self.next = Some(host.next_frozen(after, space.next));
+            self.folded += 1;
         }
     }
 
@@ -285,7 +289,7 @@ impl Fold {
             let node = NodeView::parse(&space.inputs[start..start + size]);
             for cell in 0..count {
                 let cell = node.and_then(|node| node.cell(cell)).ok_or_else(|| host.damaged(path))?;
-                self.builder.push(host, &mut space.build, level - 1, [cell, &[], &[]])?;
+                self.builder.push(host, &mut space.build, level - 1, [cell])?;
             }
             self.path[level - 1].index = count;
             return Ok(());
@@ -385,7 +389,7 @@ impl Fold {
                     let cell = node.and_then(|node| node.cell(index));
                     let cell = cell.ok_or_else(|| host.damaged(self.path[0].child))?;
                     let separator = record.and_then(|record| self.separator(space.floor, record.name));
-                    self.builder.push(host, &mut space.build, 0, [cell, &[], &[]])?;
+                    self.builder.push(host, &mut space.build, 0, [cell])?;
                     self.builder.set_separator(separator);
                     index += 1;
                 }
@@ -451,10 +455,10 @@ impl Fold {
         match settled {
             Settled::Deleted => Ok(()),
             Settled::Inline(bytes) => {
-                let mut head = [0; LeafCell::SIZE + 1024 + InlineValue::SIZE];
                 let value = InlineValue { sequence, tag, length: U32::new(bytes as u32) };
-                let head = joined(&mut head, cell(cell_kind::INLINE, 0).as_bytes(), name, value.as_bytes());
-                builder.push(host, &mut space.build, 0, [head, &space.body[..bytes], &[]])?;
+                let (cell, body) = (cell(cell_kind::INLINE, 0), &space.body[..bytes]);
+                let parts = [cell.as_bytes(), name, value.as_bytes(), body];
+                builder.push(host, &mut space.build, 0, parts)?;
                 builder.set_separator(separator);
                 Ok(())
             }
@@ -512,14 +516,4 @@ impl Fold {
         }
         self.builder.finish(host, &mut space.build)
     }
-}
-
-/// `a`, `b` and `c` one after the other in `buffer`.
-fn joined<'b>(buffer: &'b mut [u8], a: &[u8], b: &[u8], c: &[u8]) -> &'b [u8] {
-    let mut at = 0;
-    for part in [a, b, c] {
-        buffer[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
-    }
-    &buffer[..at]
 }

@@ -17,5 +17,5 @@ mod search;
 pub(crate) use builder::{BuildSpace, NodeSink};
 pub(crate) use fold::{Fold, FoldHost, FoldSpace, Settled};
 pub use node::{Child, Key, NodeView, Place, Record};
-pub(crate) use search::MAX_HEIGHT;
 pub use search::{Cursor, Found, NodeSource, lookup, lookup_chunk, lookup_page};
+pub(crate) use search::{FORMAT_HEIGHT, MAX_HEIGHT};

@@ -6,8 +6,12 @@ use crate::ids::PageIndex;
 use crate::overlay::TreeRoot;
 use core::ops::Deref;
 
-/// The most levels a tree may have; enough for 2^64 records of the longest names.
-pub(crate) const MAX_HEIGHT: usize = 24;
+/// No tree has as many levels: fewer do for 2^64 records of the longest names.
+pub(crate) const FORMAT_HEIGHT: u32 = 24;
+
+/// The most levels that the memory of a walk or a fold is made for. Without a heap it is counted: seven levels
+/// of pages of 512 bytes hold a million blocks.
+pub(crate) const MAX_HEIGHT: usize = if cfg!(feature = "alloc") { FORMAT_HEIGHT as usize } else { 8 };
 
 /// Gives verified pages of the tree: from a cache, from a device, or from both.
 pub trait NodeSource {

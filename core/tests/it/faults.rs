@@ -122,7 +122,7 @@ fn live_until<O: Overlay + Default>(fault: Fault) -> Lived<O> {
 
 fn failed_reads<O: Overlay + Default>() {
     let reads = operations::<O>(Operation::Read);
-    assert!(reads > 20, "{reads} reads are too few to fail");
+    assert!(reads > 10, "{reads} reads are too few to fail");
     for number in 0..reads {
         let Lived { device, mut store, model: before, error, .. } =
             live_until::<O>(Fault::Fails(Operation::Read, number));

@@ -80,6 +80,10 @@ pub trait Device: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Advice: begin to bring to the medium what was written, for a [`sync`](Self::sync) will follow. It
+    /// neither waits nor promises anything.
+    fn start_sync(&self) {}
+
     /// Advice: the range will be read soon.
     fn will_need(&self, _offset: u64, _length: u64) {}
 
@@ -108,6 +112,9 @@ impl<D: Device + ?Sized> Device for Arc<D> {
     }
     fn reads_come_from_medium(&self) -> bool {
         (**self).reads_come_from_medium()
+    }
+    fn start_sync(&self) {
+        (**self).start_sync();
     }
     fn will_need(&self, offset: u64, length: u64) {
         (**self).will_need(offset, length);
@@ -164,6 +171,9 @@ impl BlockDevice for SharedDevice {
     }
     fn atomic_unit(&self) -> u32 {
         self.0.atomic_unit()
+    }
+    fn start_sync(&mut self) {
+        self.0.start_sync();
     }
     fn reads_come_from_medium(&self) -> bool {
         self.0.reads_come_from_medium()

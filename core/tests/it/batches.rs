@@ -1,0 +1,125 @@
+//! How groups of batches are laid out and digested.
+
+use crate::support::*;
+use blockyard_core::Digest;
+use blockyard_core::Durability::{Buffered, Durable};
+use blockyard_core::error::WriteError;
+use blockyard_core::overlay::Overlay;
+
+/// Values of a batch that is longer than what a batch digests as it is filled: the last of them has an odd
+/// length, and one small enough for the registry lies between.
+fn long_batch(geometry: &blockyard_core::format::Geometry, model: &mut Model) -> TestBatch {
+    let mut batch = batch(geometry);
+    for number in 0..90_u64 {
+        let length = if number == 40 { 100 } else { 4096 + 7 * number as usize };
+        let (name, value) = (format!("value {number}").into_bytes(), bytes(number, length));
+        batch.put(&name, &value, number).unwrap();
+        model.insert(name, (number, value));
+    }
+    batch
+}
+
+/// What reads see, and the digests by which they are told, before and after a checkpoint and a recovery.
+fn long_batches_are_digested<O: Overlay + Default>(carry_max: u64) {
+    let shape = Shape { carry_max, journal_pages: 512, ..Shape::LARGE };
+    for durability in [Buffered, Durable] {
+        let mut store: TestStore<O, _> = shape.new_store(shape.device(4096));
+        let mut model = Model::new();
+        let batch = long_batch(store.geometry(), &mut model);
+        store.commit(&mut [batch], durability).unwrap();
+        let check = |store: &mut TestStore<O, _>, what: &str| {
+            assert_same(&contents(store), &model, what);
+            for (name, (_, value)) in &model {
+                let info = store.info(name).unwrap().unwrap();
+                assert_eq!(info.digest, Digest::of(value), "{what}");
+            }
+        };
+        check(&mut store, "committed");
+        store.sync().unwrap();
+        let (mut store, recovery) = shape.open::<O, _>(store.into_device()).unwrap();
+        assert_eq!(recovery.records, 1);
+        check(&mut store, "replayed");
+        store.checkpoint().unwrap();
+        check(&mut store, "folded in");
+        assert_sound(&mut store, &model, "folded in");
+    }
+}
+
+#[test]
+fn what_a_batch_did_not_digest_the_commit_does() {
+    long_batches_are_digested::<Heap>(32 << 10);
+    long_batches_are_digested::<Heap>(1 << 20);
+}
+
+/// A commit that was refused leaves the batch as it was, and a later one still digests what is left.
+#[test]
+fn a_refused_batch_can_be_committed_later() {
+    let shape = Shape { growth: 0, ..Shape::LARGE };
+    let mut store: TestStore<Heap, _> = shape.new_store(shape.device(shape.front_pages() + 300));
+    let mut model = Model::new();
+    for number in 0..7_u8 {
+        put(&mut store, &[number], &bytes(1, 60_000), Durable).unwrap();
+    }
+    let mut group = [long_batch(store.geometry(), &mut model)];
+    let refused = store.commit(&mut group, Durable);
+    assert_eq!(refused, Err(WriteError::Full));
+    for number in 0..7_u8 {
+        delete(&mut store, &[number], Durable).unwrap();
+    }
+    store.checkpoint().unwrap();
+    store.commit(&mut group, Durable).unwrap();
+    store.checkpoint().unwrap();
+    assert_sound(&mut store, &model, "committed at last");
+}
+
+/// A buffered commit wrote its values twice, to the journal and later to their pages, for a sync that nobody
+/// waited for.
+#[test]
+fn a_buffered_value_is_written_once() {
+    let shape = Shape { journal_pages: 256, ..Shape::LARGE };
+    let written = |durability| {
+        let mut store: TestStore<Heap, _> = shape.new_store(shape.device(4096));
+        for number in 0..50_u64 {
+            put(&mut store, &number.to_be_bytes(), &bytes(number, 4096), durability).unwrap();
+        }
+        let before = store.counters().bytes_written;
+        store.checkpoint().unwrap();
+        (before, store.counters().bytes_written - before)
+    };
+    let (_, moved_home) = written(Durable);
+    let (_, left_there) = written(Buffered);
+    assert!(moved_home >= left_there + 50 * 4096, "{moved_home} bytes, {left_there} bytes");
+}
+
+/// A checkpoint that was asked for room by nobody ran to its end between two commits all the same. One that
+/// has just begun has time, one whose journal fills up or whose pages run out has none.
+#[test]
+fn a_checkpoint_has_time_until_room_runs_short() {
+    let shape = Shape { journal_pages: 256, ..Shape::LARGE };
+    let mut store: TestStore<Heap, _> = shape.new_store(shape.device(4096));
+    assert!(!store.checkpoint_has_time(), "there is none");
+    let fill = |store: &mut TestStore<Heap, _>, from: u64, count: u64| {
+        for number in from..from + count {
+            put(store, &number.to_be_bytes(), &bytes(number, 900), Durable).unwrap();
+        }
+    };
+    fill(&mut store, 0, 100);
+    store.checkpoint().unwrap();
+    fill(&mut store, 0, 100);
+    store.checkpoint_step().unwrap();
+    assert!(store.checkpoint_has_time(), "nothing has come in since");
+    let mut commits = 0;
+    while store.checkpoint_has_time() {
+        fill(&mut store, 200 + commits, 1);
+        commits += 1;
+    }
+    let room = store.geometry().journal_length();
+    assert!(commits > 1 && store.journal_used() < room, "{commits} commits, {} bytes", store.journal_used());
+    // Steps make time again.
+    let mut steps = 0;
+    while !store.checkpoint_has_time() {
+        store.checkpoint_step().unwrap();
+        steps += 1;
+    }
+    assert!(steps < 100);
+}
