@@ -5,6 +5,7 @@
 use board::host::HostFile;
 use board::retained;
 use core::ffi::CStr;
+use work::Pending;
 use work::lives::Keep;
 use work::notes::Notes;
 
@@ -28,6 +29,14 @@ pub fn host_file(name: &str) -> Option<HostFile> {
     bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
     let name = CStr::from_bytes_until_nul(&bytes).ok()?;
     HostFile::open(name).ok()
+}
+
+/// What a store keeps between checkpoints, in memory that the linker counts.
+#[must_use]
+pub fn pending() -> &'static mut Pending {
+    static mut PENDING: Pending = Pending::new();
+    // SAFETY: each program calls it once, in the one thread that there is.
+    unsafe { &mut *core::ptr::addr_of_mut!(PENDING) }
 }
 
 /// A buffer that is handed out once, in memory that the linker counts.

@@ -11,13 +11,13 @@ use core::fmt;
 /// Bytes of a page, and of a sector of the card.
 pub const PAGE: usize = 512;
 /// The memory of the store.
-pub const MEMORY: Memory = Memory::SMALL;
+pub const MEMORY: Memory = Memory::TINY;
 /// Its bytes.
 pub const BYTES: usize = MEMORY.bytes(PAGE);
 /// What is committed and not folded in yet.
 pub type Pending = FixedOverlay<8, 16>;
 /// The store.
-pub type TinyStore = Store<Card, Pending, &'static mut [u8]>;
+pub type TinyStore = Store<Card, &'static mut Pending, &'static mut [u8]>;
 /// Changes that are committed together.
 pub type TinyBatch = Batch<heapless::Vec<u8, 256>, heapless::Vec<u8, 0>>;
 
@@ -116,6 +116,13 @@ pub fn get_all(store: &mut TinyStore) {
         let found = store.get(name.get(..length).unwrap_or(&[]), &mut value);
         tell(found.ok().flatten().unwrap_or(0) as u32);
     }
+}
+
+/// What is not folded in yet, likewise.
+pub fn pending() -> &'static mut Pending {
+    static mut PENDING: Pending = Pending::new();
+    // SAFETY: as above.
+    unsafe { &mut *core::ptr::addr_of_mut!(PENDING) }
 }
 
 /// The end of every image.

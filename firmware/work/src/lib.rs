@@ -27,12 +27,12 @@ use blockyard_core::{Batch, Store};
 /// Page size of what the firmware makes: a card's sector.
 pub const PAGE: usize = 512;
 /// The memory of such a store.
-pub const MEMORY: Memory = Memory::SMALL;
+pub const MEMORY: Memory = Memory::TINY;
 /// Its bytes.
 pub const BYTES: usize = MEMORY.bytes(PAGE);
 /// Changes that are kept between checkpoints.
 pub type Pending = FixedOverlay<12, 16>;
 /// A store of 512-byte pages on `D`.
-pub type SmallStore<'b, D> = Store<D, Pending, &'b mut [u8]>;
+pub type SmallStore<'b, D> = Store<D, &'b mut Pending, &'b mut [u8]>;
 /// Changes that are committed together: four or so, the values of one page.
 pub type SmallBatch = Batch<heapless::Vec<u8, 512>, heapless::Vec<u8, PAGE>>;

@@ -124,6 +124,8 @@ pub const fn options() -> OpenOptions {
 pub struct Room<'a> {
     /// The store's: [`BYTES`](crate::BYTES).
     pub buffer: &'a mut [u8],
+    /// What the store keeps between checkpoints.
+    pub pending: &'a mut Pending,
     /// Of the device that is cut.
     pub undo: &'a mut [u8],
     /// Plants a bug: syncs do nothing.
@@ -144,7 +146,8 @@ pub fn live<D: BlockDevice>(
     let Some(&job) = JOBS.get(notes.job as usize) else { return Ok(End::Done) };
     let depth = notes.depth;
     if depth == 0 {
-        let made = SmallStore::create(&mut *disk, Pending::new(), &mut *room.buffer, &layout(), &options());
+        let made =
+            SmallStore::create(&mut *disk, &mut *room.pending, &mut *room.buffer, &layout(), &options());
         if made.is_err() {
             return Err(Failure { what: "create", number: 0 });
         }
@@ -160,7 +163,7 @@ pub fn live<D: BlockDevice>(
         _ => None,
     };
     let mut device = CutDevice::new(disk, &mut *room.undo, cut_at, ordinal * 4 + depth, die).lying(room.lies);
-    match one_life(keep, job, depth, &mut device, room.buffer) {
+    match one_life(keep, job, depth, &mut device, (&mut *room.pending, &mut *room.buffer)) {
         Err(Stop::Power) => return Ok(End::Again),
         Err(Stop::Failed(failure)) => return Err(failure),
         Ok(()) => {}
@@ -180,9 +183,10 @@ fn one_life<D: BlockDevice>(
     job: Job,
     depth: u32,
     device: &mut CutDevice<'_, D>,
-    buffer: &mut [u8],
+    (pending, buffer): (&mut Pending, &mut [u8]),
 ) -> Life<()> {
-    let (mut store, _) = opened(SmallStore::open(&mut *device, Pending::new(), &mut *buffer, &options()))?;
+    pending.clear();
+    let (mut store, _) = opened(SmallStore::open(&mut *device, &mut *pending, &mut *buffer, &options()))?;
     let mut n = found(keep, &store)?;
     settled(keep, job, &mut store, n)?;
     let mut batch = SmallBatch::new(store.geometry(), heapless::Vec::new(), heapless::Vec::new());
@@ -200,8 +204,9 @@ fn one_life<D: BlockDevice>(
     written(store.checkpoint())?;
     settled(keep, job, &mut store, n)?;
     drop(store);
+    pending.clear();
     // A clean write was the last thing that happened: it has to be there.
-    let (mut store, recovery) = opened(SmallStore::open(device, Pending::new(), buffer, &options()))?;
+    let (mut store, recovery) = opened(SmallStore::open(device, pending, buffer, &options()))?;
     if store.sequence().0 != u64::from(n) || recovery.torn_tail {
         return failed("a clean write did not survive a clean close", store.sequence().0);
     }
@@ -262,7 +267,8 @@ mod tests {
         let (mut buffer, mut undo) = (vec![0; crate::BYTES], vec![0; 64 * crate::cut::UNDO]);
         let mut disk = MemoryDevice::new(vec![0_u8; 96 << 10], PAGE as u32);
         let mut notes = Notes::new();
-        let mut room = Room { buffer: &mut buffer, undo: &mut undo, lies };
+        let mut pending = Pending::new();
+        let mut room = Room { buffer: &mut buffer, pending: &mut pending, undo: &mut undo, lies };
         while live(&mut notes, &mut disk, &mut room, nothing)? == End::Again {}
         Ok(notes)
     }

@@ -9,9 +9,10 @@ use blockyard_core::{BlockDevice, Digest, Hasher, ReadError, Store};
 pub struct Content {
     /// Number of blocks.
     pub blocks: u64,
-    /// Bytes of all values.
+    /// Bytes of all values, every one of them read and compared with its digest.
     pub bytes: u64,
-    /// SHA-256 over each block in the order of names: lengths of name and value, name, value.
+    /// SHA-256 over each block in the order of names: lengths of name and value in 8 bytes each, the name,
+    /// the block's digest.
     pub digest: Digest,
 }
 
@@ -30,19 +31,21 @@ pub fn content<D: BlockDevice, O: Overlay, B: AsMut<[u8]>>(
     while let Some(length) = store.next_name(after.and_then(|length| last.get(..length)), next)? {
         let Some(name) = next.get(..length) else { break };
         let mut reader = store.reader(name)?;
-        let size = reader.info().length;
-        hasher.update(&(length as u64).to_le_bytes());
-        hasher.update(&size.to_le_bytes());
-        hasher.update(name);
+        let info = *reader.info();
+        let mut read = 0;
         loop {
-            let read = reader.read(piece)?;
-            if read == 0 {
+            let now = reader.read(piece)?;
+            if now == 0 {
                 break;
             }
-            hasher.update(piece.get(..read).unwrap_or(&[]));
+            read += now as u64;
         }
+        hasher.update(&(length as u64).to_le_bytes());
+        hasher.update(&read.to_le_bytes());
+        hasher.update(name);
+        hasher.update(&info.digest.0);
         found.blocks += 1;
-        found.bytes += size;
+        found.bytes += read;
         if let Some(last) = last.get_mut(..length) {
             last.copy_from_slice(name);
         }

@@ -4,7 +4,7 @@
 #![no_main]
 
 use blockyard_core::Durability;
-use blockyard_firmware_programs::fixed;
+use blockyard_firmware_programs::{fixed, pending};
 use board::retained::RamDisk;
 use board::{host, say, stack};
 use core::mem::size_of;
@@ -78,42 +78,44 @@ fn main() -> ! {
     say!("size=overlay bytes={}", size_of::<Pending>());
     say!("size=batch bytes={}", size_of::<SmallBatch>());
     say!("size=buffer bytes={BYTES}");
-    let buffer: &mut [u8] = fixed!(BYTES);
-    let well = JOBS.into_iter().all(|job| measure(job, buffer).is_some());
+    let (pending, buffer): (_, &mut [u8]) = (pending(), fixed!(BYTES));
+    let well = JOBS.into_iter().all(|job| measure(job, pending, buffer).is_some());
     host::exit(well)
 }
 
-fn measure(job: Job, buffer: &mut [u8]) -> Option<()> {
+fn measure(job: Job, pending: &mut Pending, buffer: &mut [u8]) -> Option<()> {
     say!("job={}", job.name());
     // SAFETY: the only disk at a time; the machines that run this have the RAM.
     let mut disk = Counted::new(unsafe { RamDisk::new(DISK) });
     let mut create = Taken::default();
     let (made, instructions, depth) =
-        timed(|| SmallStore::create(&mut disk, Pending::new(), &mut *buffer, &layout(), &options()).is_ok());
+        timed(|| SmallStore::create(&mut disk, &mut *pending, &mut *buffer, &layout(), &options()).is_ok());
     create.add(instructions, depth, disk.so_far);
     create.say("create");
     if !made {
         return None;
     }
-    work_on(job, &mut disk, buffer)?;
+    work_on(job, &mut disk, pending, buffer)?;
     disk.so_far = Operations::default();
+    pending.clear();
     let mut recover = Taken::default();
     let (opened, instructions, depth) =
-        timed(|| SmallStore::open(&mut disk, Pending::new(), &mut *buffer, &options()).is_ok());
+        timed(|| SmallStore::open(&mut disk, &mut *pending, &mut *buffer, &options()).is_ok());
     recover.add(instructions, depth, disk.so_far);
     recover.say("open-recovering");
     disk.so_far = Operations::default();
+    pending.clear();
     let mut open = Taken::default();
     let (again, instructions, depth) =
-        timed(|| SmallStore::open(&mut disk, Pending::new(), &mut *buffer, &options()).is_ok());
+        timed(|| SmallStore::open(&mut disk, &mut *pending, &mut *buffer, &options()).is_ok());
     open.add(instructions, depth, disk.so_far);
     open.say("open-clean");
     (opened && again).then_some(())
 }
 
 /// Commits and reads; leaves the journal full.
-fn work_on(job: Job, disk: &mut Disk, buffer: &mut [u8]) -> Option<()> {
-    let (mut store, _) = SmallStore::open(&mut *disk, Pending::new(), &mut *buffer, &options()).ok()?;
+fn work_on(job: Job, disk: &mut Disk, pending: &mut Pending, buffer: &mut [u8]) -> Option<()> {
+    let (mut store, _) = SmallStore::open(&mut *disk, &mut *pending, &mut *buffer, &options()).ok()?;
     let mut batch = SmallBatch::new(store.geometry(), heapless::Vec::new(), heapless::Vec::new());
     let [mut plain, mut folding, mut step, mut get, mut next, mut verify] = [Taken::default(); 6];
     let mut value = [0; LONGEST];

@@ -5,7 +5,7 @@
 
 use blockyard_core::BlockDevice;
 use blockyard_core::device::EmbeddedDevice;
-use blockyard_firmware_programs::{Retained, fixed, host_file};
+use blockyard_firmware_programs::{Retained, fixed, host_file, pending};
 use board::retained::RamDisk;
 use board::{host, say};
 use work::cut::UNDO;
@@ -35,7 +35,8 @@ fn main() -> ! {
 }
 
 fn run<D: BlockDevice>(disk: &mut D) -> ! {
-    let mut room = Room { buffer: fixed!(work::BYTES), undo: fixed!(24 * UNDO), lies: false };
+    let mut room =
+        Room { buffer: fixed!(work::BYTES), pending: pending(), undo: fixed!(24 * UNDO), lies: false };
     loop {
         match live(&mut Retained, disk, &mut room, || board::reset()) {
             Ok(End::Again) => {}

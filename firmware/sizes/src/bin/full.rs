@@ -5,7 +5,7 @@
 use blockyard_core::store::{CreateOptions, OpenOptions, Problem, VerifySink};
 use blockyard_core::{Durability, PageIndex};
 use blockyard_firmware_sizes::{
-    Card, MEMORY, Pending, TinyBatch, TinyStore, buffer, get_all, look, rest, tell,
+    Card, MEMORY, TinyBatch, TinyStore, buffer, get_all, look, pending, rest, tell,
 };
 
 board::entry!(main);
@@ -30,9 +30,9 @@ fn main() -> ! {
             chunk_size: 4096,
             file_id: [look() as u8; 16],
         };
-        TinyStore::create(Card, Pending::new(), buffer(), &create, &options).ok()
+        TinyStore::create(Card, pending(), buffer(), &create, &options).ok()
     } else {
-        TinyStore::open(Card, Pending::new(), buffer(), &options).ok().map(|(store, _)| store)
+        TinyStore::open(Card, pending(), buffer(), &options).ok().map(|(store, _)| store)
     };
     if let Some(mut store) = store {
         let mut batch = TinyBatch::new(store.geometry(), heapless::Vec::new(), heapless::Vec::new());

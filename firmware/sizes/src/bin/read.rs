@@ -3,13 +3,13 @@
 #![no_main]
 
 use blockyard_core::store::OpenOptions;
-use blockyard_firmware_sizes::{Card, MEMORY, Pending, TinyStore, buffer, get_all, rest};
+use blockyard_firmware_sizes::{Card, MEMORY, TinyStore, buffer, get_all, pending, rest};
 
 board::entry!(main);
 
 fn main() -> ! {
     let options = OpenOptions { read_only: true, ..OpenOptions::new(MEMORY) };
-    if let Ok((mut store, _)) = TinyStore::open(Card, Pending::new(), buffer(), &options) {
+    if let Ok((mut store, _)) = TinyStore::open(Card, pending(), buffer(), &options) {
         get_all(&mut store);
     }
     rest()
