@@ -1,0 +1,30 @@
+// Builds `dist`: declarations by tsc, one file of JavaScript for each entry by esbuild, the module by wasm-opt.
+// `../pkg` is there before: what wasm-bindgen made of the crate.
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const root = `${here}..`;
+const bin = (name) => `${root}/node_modules/.bin/${name}`;
+const run = (program, ...words) => execFileSync(program, words, { cwd: here, stdio: "inherit" });
+
+rmSync(`${here}dist`, { recursive: true, force: true });
+mkdirSync(`${here}dist`);
+run(bin("tsc"), "--project", "tsconfig.json");
+// Declarations that no entry leads to.
+for (const name of ["engine", "host", "member", "opfs", "replace", "worker"]) rmSync(`${here}dist/${name}.d.ts`);
+const common = { bundle: true, format: "esm", target: "es2022", minify: true, absWorkingDir: here, outdir: "dist", logLevel: "warning" };
+await build({ ...common, entryPoints: ["src/index.ts", "src/worker.ts", "src/sync.ts"], platform: "browser" });
+await build({ ...common, entryPoints: ["src/node.ts"], platform: "node" });
+const features = ["bulk-memory", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "reference-types", "multivalue"];
+run(bin("wasm-opt"), "-Oz", ...features.map((it) => `--enable-${it}`), "--strip-producers", "--strip-target-features",
+  `${root}/pkg/blockyard_bg.wasm`, "-o", "dist/blockyard.wasm");
+for (const license of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(`${root}/../${license}`, `${here}${license}`);
+
+// What a page loads, as it travels.
+const gzipped = (...names) => names.reduce((sum, name) => sum + gzipSync(readFileSync(`${here}dist/${name}`), { level: 9 }).length, 0);
+const sizes = { wasm: gzipped("blockyard.wasm"), javascript: gzipped("index.js", "worker.js") };
+console.log(`gzipped: wasm ${sizes.wasm} bytes, JavaScript ${sizes.javascript} bytes`);

@@ -1,0 +1,118 @@
+/** Names and values on their way, and lists as the engine packs them. */
+import type { Entry, ListOptions, Name, Stats, Value } from "./types.js";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export const bytesOf = (value: Value): Uint8Array =>
+  typeof value === "string" ? encoder.encode(value) : value instanceof Uint8Array ? value : new Uint8Array(value);
+
+export const textOf = (bytes: Uint8Array): string => decoder.decode(bytes);
+
+/** Length of an entry's head; see `write_entry` in the crate. */
+const HEAD = 72;
+
+const hex = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** The entries of a packed list. */
+export function unpack(packed: Uint8Array): Entry[] {
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+  const entries: Entry[] = [];
+  for (let at = 0; at < packed.length; ) {
+    const nameLength = view.getUint32(at, true);
+    const valueLength = view.getUint32(at + 4, true);
+    const start = at + HEAD;
+    const nameBytes = packed.slice(start, start + nameLength);
+    const entry: Entry = {
+      name: textOf(nameBytes),
+      nameBytes,
+      length: view.getFloat64(at + 16, true),
+      sequence: view.getFloat64(at + 24, true),
+      tag: view.getFloat64(at + 32, true),
+      digest: hex(packed.subarray(at + 40, at + HEAD)),
+      chunks: view.getUint32(at + 8, true),
+    };
+    at = start + nameLength;
+    if (valueLength !== 0xffffffff) {
+      entry.value = packed.slice(at, at + valueLength);
+      at += valueLength;
+    }
+    entries.push(entry);
+  }
+  return entries;
+}
+
+/** A list as it is asked of the engine, a page at a time. */
+export interface Scan {
+  snapshot: number;
+  lower?: Uint8Array | undefined;
+  upper?: Uint8Array | undefined;
+  flags: number;
+  limit: number;
+  values: boolean;
+}
+
+/** The least name above all that begin with `prefix`; none if there is no such. */
+function behind(prefix: Uint8Array): Uint8Array | undefined {
+  let length = prefix.length;
+  while (length > 0 && prefix[length - 1] === 0xff) length--;
+  if (length === 0) return undefined;
+  const end = prefix.slice(0, length);
+  end[length - 1]!++;
+  return end;
+}
+
+const below = (a: Uint8Array, b: Uint8Array) => {
+  for (let at = 0; at < a.length && at < b.length; at++) if (a[at] !== b[at]) return a[at]! < b[at]!;
+  return a.length < b.length;
+};
+
+const INCLUDE_LOWER = 1;
+const INCLUDE_UPPER = 2;
+const REVERSE = 4;
+
+export function scanOf(snapshot: number, options: ListOptions): Scan {
+  const { prefix, range, reverse, values = false } = options;
+  let lower = prefix === undefined ? undefined : bytesOf(prefix);
+  let upper = lower && behind(lower);
+  if (range?.from !== undefined) {
+    const from = bytesOf(range.from);
+    if (!lower || below(lower, from)) lower = from;
+  }
+  if (range?.to !== undefined) {
+    const to = bytesOf(range.to);
+    if (!upper || below(to, upper)) upper = to;
+  }
+  return { snapshot, lower, upper, flags: INCLUDE_LOWER | (reverse ? REVERSE : 0), limit: 0, values };
+}
+
+/** What is left of a list behind the entry `last`. */
+export function after(scan: Scan, last: Entry): Scan {
+  return scan.flags & REVERSE
+    ? { ...scan, upper: last.nameBytes, flags: scan.flags & ~INCLUDE_UPPER }
+    : { ...scan, lower: last.nameBytes, flags: scan.flags & ~INCLUDE_LOWER };
+}
+
+/** The order of the engine's figures: `Yard::stats` in the crate. */
+const FIGURES = [
+  "sequence", "durableSequence", "blocks", "bytes", "pending", "fileBytes", "freeBytes", "registryBytes",
+  "pageSize", "chunkSize", "journalOffset", "journalBytes", "journalUsed", "dataOffset", "height", "reads",
+  "bytesRead", "writes", "bytesWritten", "syncs", "checkpoints", "cacheHits", "cacheMisses",
+  "recoveredRecords", "tornTail", "poisoned", "maxNameLength",
+] as const satisfies (keyof Stats)[];
+
+export const statsOf = (figures: Float64Array): Stats =>
+  Object.fromEntries(FIGURES.map((name, index) => [name, figures[index]])) as unknown as Stats;
+
+/** One change of a commit, as it travels. */
+export type Change =
+  | { put: Name; value: Uint8Array; tag?: number | undefined }
+  | { put: Name; writer: number; tag?: number | undefined }
+  | { delete: Name };
+
+/** A commit as it travels; `expect` holds what a transaction has read: names and their commits, 0 for none. */
+export interface Commit {
+  changes: Change[];
+  durable: boolean;
+  expect?: [Name, number][];
+}

@@ -1,0 +1,497 @@
+/**
+ * The one place that drives an engine: it answers the requests of all clients, shares one flush among the
+ * commits that wait, and looks after what is due later.
+ *
+ * 1. Commits are queued and made together once the requests that have already arrived are read; anything
+ *    else makes what is queued first, so that a client sees its own writes.
+ * 2. After a failed write the engine refuses everything: the file is opened anew, which recovers, and what
+ *    was not answered is answered with the failure.
+ * 3. What a client holds (snapshots, writers) is let go when the client is gone.
+ */
+import { bytesOf, statsOf, textOf, type Change, type Commit } from "./codec.js";
+import { attach, type Engine, type Files, type Handle } from "./engine.js";
+import { AbortedError, ClosedError, ConflictError, CorruptError, LockedError, wrap } from "./errors.js";
+import { copy } from "./replace.js";
+import type { Requests } from "./requests.js";
+import type { Changes, EngineOptions, Name, VerifyReport } from "./types.js";
+
+/** Somebody who asks. */
+export interface Client {
+  id: string;
+  /** Hears of changes it has subscribed to. */
+  changed(subscription: number, changes: Changes): void;
+}
+
+interface Queued extends Commit {
+  resolve(sequence: number): void;
+  reject(error: unknown): void;
+}
+
+interface Held {
+  client: Client;
+  numbers: Set<number>;
+  subscriptions: Map<number, Uint8Array>;
+}
+
+const OPERATIONS = 100;
+const INTERVAL = 100;
+const IDLE = 20;
+const SCAN_BYTES = 1 << 20;
+const PIECE = 8 << 20;
+
+const startsWith = (name: Uint8Array, prefix: Uint8Array) => prefix.every((byte, at) => name[at] === byte);
+
+export class Host {
+  #engine: Engine | undefined;
+  #handle: Handle | undefined;
+  readonly #files: Files | undefined;
+  readonly #options: EngineOptions;
+  readonly #blocked: (() => void) | undefined;
+  readonly #queue: Queued[] = [];
+  readonly #clients = new Map<string, Held>();
+  /** Operations since the last flush that no flush covers. */
+  #unsynced = 0;
+  #flushTimer: ReturnType<typeof setTimeout> | undefined;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  #restUntil = 0;
+  #opening: Promise<void> | undefined;
+  #scheduled = false;
+  #closed = false;
+  /** Requests that replace the file, one after the other; everything else waits for them. */
+  #turn: Promise<unknown> | undefined;
+  readonly #soon = soon();
+
+  constructor(files: Files | undefined, options: EngineOptions, blocked?: () => void) {
+    this.#files = files;
+    this.#options = options;
+    this.#blocked = blocked;
+  }
+
+  /** Opens the file; while somebody else has it, tries again for a while. */
+  open(): Promise<void> {
+    if (this.#engine) return Promise.resolve();
+    return (this.#opening ??= this.#open().finally(() => (this.#opening = undefined)));
+  }
+
+  async #open(): Promise<void> {
+    const since = Date.now();
+    const limit = this.#options.lockTimeout ?? 5000;
+    for (let wait = 20; ; wait = Math.min(2 * wait, 500)) {
+      if (this.#closed) throw new ClosedError("the yard was closed");
+      try {
+        this.#handle = await this.#files?.open();
+        break;
+      } catch (error) {
+        if (wrap(error).code !== "Locked") throw wrap(error);
+        if (Date.now() - since > limit) {
+          throw new LockedError(
+            "another page or program holds this file and does not let go; close it and try again",
+            "NoModificationAllowedError",
+          );
+        }
+        if (wait > 100) this.#blocked?.();
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
+    try {
+      if (this.#closed) throw new ClosedError("the yard was closed");
+      this.#engine = attach(this.#handle, this.#options);
+    } catch (error) {
+      this.#letGo();
+      throw wrap(error);
+    }
+  }
+
+  #letGo(): void {
+    this.#engine?.free();
+    this.#engine = undefined;
+    this.#handle?.close();
+    this.#handle = undefined;
+    clearTimeout(this.#flushTimer);
+    clearTimeout(this.#idleTimer);
+    this.#flushTimer = this.#idleTimer = undefined;
+    this.#unsynced = 0;
+    for (const held of this.#clients.values()) held.numbers.clear();
+  }
+
+  /** Makes what is queued, and lets the file go; thoroughly, or quickly because the page goes away. */
+  close(quick = false): void {
+    if (this.#closed) return;
+    this.#drain();
+    this.#closed = true;
+    try {
+      if (quick) this.#engine?.sync();
+      else this.#engine?.settle();
+    } finally {
+      this.#letGo();
+    }
+  }
+
+  /** A client is gone: what it held is free. */
+  gone(id: string): void {
+    const held = this.#clients.get(id);
+    this.#clients.delete(id);
+    for (const number of held?.numbers ?? []) this.#engine?.release(number);
+  }
+
+  #held(client: Client): Held {
+    let held = this.#clients.get(client.id);
+    if (!held) this.#clients.set(client.id, (held = { client, numbers: new Set(), subscriptions: new Map() }));
+    return held;
+  }
+
+  /** Answers a request. */
+  async handle<R extends keyof Requests>(
+    client: Client,
+    request: R,
+    argument: Requests[R][0],
+    progress?: (figures: number[]) => void,
+  ): Promise<Requests[R][1]> {
+    while (this.#turn) await this.#turn.catch(() => {});
+    if (this.#closed) throw new ClosedError("the yard was closed");
+    if (!this.#engine) await this.open();
+    const handler = this.#handlers[request] as (
+      argument: Requests[R][0],
+      client: Client,
+      progress?: (figures: number[]) => void,
+    ) => Requests[R][1] | Promise<Requests[R][1]>;
+    if (request !== "commit") this.#drain();
+    try {
+      return await handler(argument, client, progress);
+    } catch (error) {
+      this.#recover();
+      throw wrap(error);
+    }
+  }
+
+  get #live(): Engine {
+    if (!this.#engine) throw new ClosedError("the file is not open");
+    return this.#engine;
+  }
+
+  /** After a failed write: opens the file anew, from what the device has. */
+  #recover(): void {
+    if (!this.#engine?.isPoisoned()) return;
+    this.#engine.free();
+    this.#engine = undefined;
+    this.#unsynced = 0;
+    for (const held of this.#clients.values()) held.numbers.clear();
+    if (!this.#files) return;
+    try {
+      this.#engine = attach(this.#handle, this.#options);
+    } catch {
+      // The next request opens it, or says why not.
+      this.#letGo();
+    }
+  }
+
+  readonly #handlers: {
+    [R in keyof Requests]: (
+      argument: Requests[R][0],
+      client: Client,
+      progress?: (figures: number[]) => void,
+    ) => Requests[R][1] | Promise<Requests[R][1]>;
+  } = {
+    open: () => {},
+    get: ({ snapshot, name, start, end }) => this.#live.get(snapshot, bytesOf(name), start, end),
+    metadata: ({ snapshot, name }) => this.#live.metadata(snapshot, bytesOf(name)),
+    scan: ({ snapshot, lower, upper, flags, limit, values }) =>
+      this.#live.scan(snapshot, lower, upper, flags, limit, SCAN_BYTES, values),
+    commit: (commit, client) =>
+      new Promise((resolve, reject) => {
+        // A writer is used up by its commit.
+        for (const change of commit.changes) if ("writer" in change) this.#held(client).numbers.delete(change.writer);
+        this.#queue.push({ ...commit, resolve, reject });
+        if (this.#scheduled) return;
+        this.#scheduled = true;
+        this.#soon(() => this.#drain());
+      }),
+    rename: ({ from, to, durable }) => {
+      const sequence = this.#live.rename(bytesOf(from), bytesOf(to), durable);
+      this.#committed(1, durable, [{ delete: from }, { put: to, writer: 0 }]);
+      return sequence;
+    },
+    snapshot: (_, client) => this.#give(client, this.#live.snapshot()),
+    writer: (_, client) => this.#give(client, this.#live.beginWriter()),
+    write: ({ writer, bytes }) => this.#live.write(writer, bytes),
+    release: (number, client) => {
+      this.#held(client).numbers.delete(number);
+      this.#live.release(number);
+    },
+    flush: () => {
+      this.#live.sync();
+      this.#synced();
+    },
+    stats: () => this.#live.stats(),
+    verify: (_, _client, progress) => this.#verify(progress),
+    export: (_, _client, progress) => this.#export(progress),
+    import: (blob, _client, progress) => this.#exclusively((files) => this.#import(files, blob, progress)),
+    vacuum: (_, _client, progress) => this.#exclusively((files) => this.#vacuum(files, progress)),
+    destroy: async () => {
+      this.#closed = true;
+      this.#letGo();
+      await this.#files?.remove();
+    },
+    subscribe: ({ id, prefix }, client) => {
+      this.#held(client).subscriptions.set(id, bytesOf(prefix));
+    },
+    unsubscribe: (id, client) => {
+      this.#held(client).subscriptions.delete(id);
+    },
+  };
+
+  #give(client: Client, number: number): number {
+    this.#held(client).numbers.add(number);
+    return number;
+  }
+
+  /** Makes everything that is queued, with one flush if anybody waits for it. */
+  #drain(): void {
+    this.#scheduled = false;
+    const queue = this.#queue.splice(0);
+    let group: [Queued, number][] = [];
+    for (const item of queue) {
+      try {
+        if (item.expect || item.changes.length === 0) {
+          // It must see what was asked for before it.
+          this.#commit(group);
+          group = [];
+          this.#check(item.expect ?? []);
+        }
+        if (item.changes.length === 0) {
+          if (item.durable) this.#live.sync();
+          item.resolve(this.#live.stats()[0]!);
+          continue;
+        }
+        group.push([item, this.#stage(item.changes)]);
+      } catch (error) {
+        this.#recover();
+        item.reject(wrap(error));
+      }
+    }
+    this.#commit(group);
+  }
+
+  #check(expect: [Name, number][]): void {
+    for (const [name, sequence] of expect) {
+      const found = this.#live.metadata(0, bytesOf(name));
+      const now = found.length ? new DataView(found.buffer, found.byteOffset).getFloat64(24, true) : 0;
+      if (now !== sequence) throw new ConflictError("a block was changed meanwhile");
+    }
+  }
+
+  #stage(changes: Change[]): number {
+    const engine = this.#live;
+    const batch = engine.begin();
+    try {
+      for (const change of changes) {
+        if ("delete" in change) engine.delete(batch, bytesOf(change.delete));
+        else if ("writer" in change) engine.finishWriter(change.writer, batch, bytesOf(change.put), change.tag ?? 0);
+        else engine.put(batch, bytesOf(change.put), change.value, change.tag ?? 0);
+      }
+    } catch (error) {
+      engine.release(batch);
+      throw error;
+    }
+    return batch;
+  }
+
+  #commit(group: [Queued, number][]): void {
+    if (group.length === 0) return;
+    const durable = group.some(([item]) => item.durable);
+    try {
+      const last = this.#live.commit(Uint32Array.from(group, ([, batch]) => batch), durable);
+      group.forEach(([item], at) => item.resolve(last - group.length + 1 + at));
+      const changes = group.flatMap(([item]) => item.changes);
+      this.#committed(changes.length, durable, changes);
+    } catch (error) {
+      const poisoned = this.#engine?.isPoisoned() ?? true;
+      if (group.length > 1 && !poisoned) {
+        // Too much at once, perhaps: each may still have its place.
+        for (const item of group) this.#commit([item]);
+        return;
+      }
+      for (const [item, batch] of group) {
+        if (!poisoned) this.#engine?.release(batch);
+        item.reject(wrap(error));
+      }
+      this.#recover();
+    }
+  }
+
+  #committed(operations: number, durable: boolean, changes: Change[]): void {
+    if (durable) this.#synced();
+    else this.#unsynced += operations;
+    if (this.#unsynced >= OPERATIONS) this.#later(() => this.#live.sync(), true);
+    else if (this.#unsynced > 0 && this.#flushTimer === undefined) {
+      this.#flushTimer = setTimeout(() => this.#later(() => this.#live.sync(), true), INTERVAL);
+      unref(this.#flushTimer);
+    }
+    this.#idle(this.#live.wantsCheckpoint() && Date.now() >= this.#restUntil);
+    this.#tell(changes);
+  }
+
+  #synced(): void {
+    this.#unsynced = 0;
+    clearTimeout(this.#flushTimer);
+    this.#flushTimer = undefined;
+  }
+
+  /** Work that nobody waits for: its failure shows in what comes next. */
+  #later(work: () => void, syncs = false): void {
+    try {
+      if (this.#engine) work();
+      if (syncs) this.#synced();
+    } catch {
+      this.#restUntil = Date.now() + 1000;
+      this.#recover();
+    }
+  }
+
+  /** A step of a checkpoint between requests, or a seal when nothing has happened for a while. */
+  #idle(busy: boolean): void {
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = setTimeout(
+      () =>
+        this.#later(() => {
+          if (!busy) this.#live.seal();
+          else if (this.#live.checkpointStep()) this.#idle(true);
+        }),
+      busy ? 0 : IDLE,
+    );
+    unref(this.#idleTimer);
+  }
+
+  #tell(changes: Change[]): void {
+    for (const { client, subscriptions } of this.#clients.values()) {
+      for (const [id, prefix] of subscriptions) {
+        const named = changes.map((change) =>
+          "delete" in change
+            ? ({ name: bytesOf(change.delete), kind: "delete" } as const)
+            : ({ name: bytesOf(change.put), kind: "put" } as const),
+        );
+        const matching = named.filter(({ name }) => startsWith(name, prefix));
+        const told = matching.map(({ name, kind }) => ({ name: textOf(name), kind }));
+        if (told.length > 0) client.changed(id, told);
+      }
+    }
+  }
+
+  /** Everybody who listens has to look again. */
+  #tellReset(): void {
+    for (const { client, subscriptions } of this.#clients.values())
+      for (const id of subscriptions.keys()) client.changed(id, null);
+  }
+
+  #verify(progress?: (figures: number[]) => void): VerifyReport {
+    let told = 0;
+    const [blocks, bytes, pages, leakedPages, problemCount, ...problems] = this.#live.verify(
+      progress &&
+        ((...figures: number[]) => {
+          if (Date.now() - told < 50) return;
+          told = Date.now();
+          progress(figures);
+        }),
+    ) as [number, number, number, number, number, ...[Uint8Array | null, string][]];
+    return {
+      blocks, bytes, pages, leakedPages, problemCount,
+      problems: problems.map(([name, message]) => ({ name: name && textOf(name), message })),
+    };
+  }
+
+  /** The whole file, as of one commit. */
+  #export(progress?: (figures: number[]) => void): Blob {
+    const engine = this.#live;
+    engine.checkpoint();
+    this.#synced();
+    const length = engine.fileLength();
+    const pieces: Blob[] = [];
+    for (let at = 0; at < length; at += PIECE) {
+      pieces.push(new Blob([engine.raw(at, PIECE) as BlobPart]));
+      progress?.([Math.min(at + PIECE, length), length]);
+    }
+    return new Blob(pieces, { type: "application/octet-stream" });
+  }
+
+  async #exclusively(work: (files: Files) => Promise<void>): Promise<void> {
+    const files = this.#files;
+    if (!files) throw new AbortedError("a yard in memory has no file to replace");
+    const turn = work(files);
+    this.#turn = turn;
+    try {
+      await turn;
+      this.#tellReset();
+    } finally {
+      this.#turn = undefined;
+    }
+  }
+
+  /** Puts another file in place of this one, after every byte of it was verified. */
+  async #import(files: Files, blob: Blob, progress?: (figures: number[]) => void): Promise<void> {
+    await this.#swap(files, async (spare) => {
+      for (let at = 0; at < blob.size; at += PIECE) {
+        const bytes = new Uint8Array(await blob.slice(at, at + PIECE).arrayBuffer());
+        if (spare.write(bytes, { at }) !== bytes.length) throw new CorruptError("the file was not written in full");
+        progress?.([Math.min(at + PIECE, blob.size), blob.size]);
+      }
+      const engine = attach(spare, this.#options, false);
+      try {
+        const [, , , , problems] = engine.verify(undefined) as number[];
+        if (problems) throw new CorruptError("the file to import is damaged; nothing was changed");
+        engine.settle();
+      } finally {
+        engine.free();
+      }
+    });
+  }
+
+  /** Writes all blocks into a new file, which has no free pages. */
+  async #vacuum(files: Files, progress?: (figures: number[]) => void): Promise<void> {
+    const old = this.#live;
+    await this.#swap(files, async (spare) => {
+      const { pageSize, chunkSize, journalBytes } = statsOf(old.stats());
+      const fresh = attach(spare, { ...this.#options, pageSize, chunkSize, journalSize: journalBytes, growth: 1 << 20 });
+      try {
+        await copy(old, fresh, chunkSize, progress);
+        fresh.settle();
+      } finally {
+        fresh.free();
+      }
+    });
+  }
+
+  async #swap(files: Files, fill: (spare: Handle) => Promise<void>): Promise<void> {
+    this.#live.sync();
+    const spare = await files.spare();
+    try {
+      await fill(spare);
+      spare.flush();
+    } finally {
+      spare.close();
+    }
+    this.#letGo();
+    try {
+      await files.replace();
+    } finally {
+      await this.open();
+    }
+  }
+}
+
+/** Runs something when the messages that have arrived by now are read. */
+function soon(): (work: () => void) => void {
+  const { setImmediate } = globalThis as { setImmediate?: (work: () => void) => void };
+  if (setImmediate) return setImmediate;
+  const { port1, port2 } = new MessageChannel();
+  let next = () => {};
+  port1.onmessage = () => next();
+  return (work) => {
+    next = work;
+    port2.postMessage(0);
+  };
+}
+
+/** A timer keeps no Node process alive. */
+function unref(timer: unknown): void {
+  (timer as { unref?: () => void }).unref?.();
+}

@@ -1,0 +1,151 @@
+/** Blockyard in a browser. Importing this touches nothing of the browser. */
+import { ClosedError, LockedError, UnsupportedError, make, wrap } from "./errors.js";
+import type { OpenOptions } from "./types.js";
+import type { FromWorker, ToWorker } from "./worker.js";
+import { within, Yard, type Transport } from "./yard.js";
+
+export * from "./errors.js";
+export type * from "./types.js";
+export { Batch, Reader, Snapshot, Transaction, Yard, type StreamOptions } from "./yard.js";
+
+interface Waiting {
+  resolve(value: never): void;
+  reject(error: unknown): void;
+  progress: ((figures: number[]) => void) | undefined;
+}
+
+/** Requests to a page's own worker, and the page's coming and going. */
+class WorkerTransport implements Transport {
+  changed?: Transport["changed"] & {};
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #stop = new AbortController();
+  #next = 1;
+  #ended: Error | undefined;
+  #closing: ((error?: unknown) => void) | undefined;
+
+  constructor(worker: Worker, onBlocked: (() => void) | undefined) {
+    this.#worker = worker;
+    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#heard(data, onBlocked);
+    worker.onerror = (event) => {
+      event.preventDefault?.();
+      this.#end(new UnsupportedError(`the worker did not start: ${event.message || "is workerUrl right?"}`));
+    };
+    const { signal } = this.#stop;
+    // A page that may be frozen or kept for going back must not keep the file from the others.
+    globalThis.addEventListener?.("pagehide", () => this.post({ kind: "leave" }), { signal });
+    globalThis.addEventListener?.("pageshow", () => this.post({ kind: "join" }), { signal });
+    globalThis.document?.addEventListener("freeze", () => this.post({ kind: "leave" }), { signal });
+    globalThis.document?.addEventListener("resume", () => this.post({ kind: "join" }), { signal });
+  }
+
+  post(message: ToWorker, transfer: Transferable[] = []): void {
+    this.#worker.postMessage(message, transfer);
+  }
+
+  #heard(message: FromWorker, onBlocked: (() => void) | undefined): void {
+    switch (message.kind) {
+      case "answer": {
+        const waiting = this.#waiting.get(message.id);
+        this.#waiting.delete(message.id);
+        if (message.error) waiting?.reject(make(message.error));
+        else waiting?.resolve(message.value as never);
+        return;
+      }
+      case "progress":
+        return this.#waiting.get(message.id)?.progress?.(message.figures);
+      case "changed":
+        return this.changed?.(message.subscription, message.changes);
+      case "blocked":
+        return onBlocked?.();
+      case "destroyed":
+        // What waits was answered before.
+        return this.#end(new ClosedError("the yard was destroyed"));
+      case "closed":
+        return this.#closing?.(message.error);
+    }
+  }
+
+  #end(error: Error): void {
+    this.#ended ??= error;
+    this.#closing?.();
+    this.#stop.abort();
+    this.#worker.terminate();
+    for (const waiting of this.#waiting.values()) waiting.reject(error);
+    this.#waiting.clear();
+  }
+
+  request: Transport["request"] = (request, argument, { transfer = [], progress } = {}) => {
+    if (this.#ended) return Promise.reject(this.#ended);
+    return new Promise((resolve, reject) => {
+      const id = this.#next++;
+      this.#waiting.set(id, { resolve, reject, progress });
+      try {
+        this.post({ kind: "request", id, request, argument, progress: progress !== undefined }, transfer);
+      } catch (error) {
+        this.#waiting.delete(id);
+        reject(wrap(error));
+      }
+    });
+  };
+
+  async close(): Promise<void> {
+    if (this.#ended) return;
+    const closed = new Promise<void>((resolve, reject) => {
+      this.#closing = (error) => (error ? reject(make(error as never)) : resolve());
+    });
+    this.post({ kind: "close" });
+    this.#ended = new ClosedError("the yard was closed");
+    await closed.finally(() => this.#end(this.#ended!));
+  }
+
+  /** Gives up without another word to the worker. */
+  kill(error: Error): void {
+    this.#end(error);
+  }
+}
+
+const BLOCKED = 500;
+
+/** Opens the yard `name` of this origin, or creates it. Every tab may do so. */
+export async function open(name: string, options: OpenOptions = {}): Promise<Yard> {
+  const { durability, onBlocked, wasmUrl, workerUrl, signal, lockTimeout = 5000, storage } = options;
+  const { pageSize, journalSize, chunkSize, growth, cacheSize } = options;
+  if (typeof Worker === "undefined") {
+    throw new UnsupportedError("there are no workers here: open the yard in a browser's page or worker, or under Node");
+  }
+  // Bundlers look for exactly these words.
+  const worker = workerUrl
+    ? new Worker(workerUrl, { type: "module" })
+    : new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+  const transport = new WorkerTransport(worker, onBlocked);
+  const base = globalThis.location?.href;
+  transport.post({
+    kind: "init",
+    name,
+    options: { pageSize, journalSize, chunkSize, growth, cacheSize, lockTimeout, storage } as never,
+    wasmUrl: wasmUrl === undefined ? undefined : String(new URL(wasmUrl, base)),
+  });
+  let blocked: ReturnType<typeof setTimeout> | undefined;
+  let given: ReturnType<typeof setTimeout> | undefined;
+  try {
+    blocked = setTimeout(() => onBlocked?.(), BLOCKED);
+    await within(signal, () =>
+      Promise.race([
+        transport.request("open", undefined),
+        new Promise<never>((_, reject) => {
+          const late = () => reject(new LockedError("the tab that has this file does not answer; close it and try again"));
+          given = setTimeout(late, lockTimeout + 2000);
+        }),
+      ]),
+    );
+  } catch (error) {
+    const wrapped = wrap(error);
+    transport.kill(wrapped);
+    throw wrapped;
+  } finally {
+    clearTimeout(blocked);
+    clearTimeout(given);
+  }
+  return new Yard(transport, name, durability);
+}

@@ -1,0 +1,26 @@
+/** What is asked of whoever has the file; it travels between threads and tabs. */
+import type { Commit, Scan } from "./codec.js";
+import type { Name, VerifyReport } from "./types.js";
+
+/** Requests by name, with what they take and give. */
+export interface Requests {
+  open: [undefined, void];
+  get: [{ snapshot: number; name: Name; start: number; end: number }, Uint8Array | undefined];
+  metadata: [{ snapshot: number; name: Name }, Uint8Array];
+  scan: [Scan, Uint8Array];
+  commit: [Commit, number];
+  rename: [{ from: Name; to: Name; durable: boolean }, number];
+  snapshot: [undefined, number];
+  writer: [undefined, number];
+  write: [{ writer: number; bytes: Uint8Array }, void];
+  release: [number, void];
+  flush: [undefined, void];
+  stats: [undefined, Float64Array];
+  verify: [undefined, VerifyReport];
+  export: [undefined, Blob];
+  import: [Blob, void];
+  vacuum: [undefined, void];
+  destroy: [undefined, void];
+  subscribe: [{ id: number; prefix: Name }, void];
+  unsubscribe: [number, void];
+}

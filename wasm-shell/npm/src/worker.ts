@@ -1,0 +1,100 @@
+/** The dedicated worker of a page: opens the yard, or reaches the tab that has it. */
+import { load } from "./engine.js";
+import { wire, type WireError } from "./errors.js";
+import { Host, type Client } from "./host.js";
+import { Member } from "./member.js";
+import { missing, opfs, unsupported } from "./opfs.js";
+import type { Requests } from "./requests.js";
+import type { Changes, EngineOptions } from "./types.js";
+
+/** From the page. */
+export type ToWorker =
+  | { kind: "init"; name: string; options: EngineOptions; wasmUrl: string | undefined }
+  | { kind: "request"; id: number; request: keyof Requests; argument: unknown; progress: boolean }
+  | { kind: "leave" }
+  | { kind: "join" }
+  | { kind: "close" };
+
+/** To the page. */
+export type FromWorker =
+  | { kind: "answer"; id: number; value?: unknown; error?: WireError }
+  | { kind: "progress"; id: number; figures: number[] }
+  | { kind: "changed"; subscription: number; changes: Changes }
+  | { kind: "blocked" }
+  | { kind: "destroyed" }
+  | { kind: "closed"; error?: WireError };
+
+interface Backend {
+  request(request: keyof Requests, argument: unknown, progress?: (figures: number[]) => void): Promise<unknown>;
+  leave?(quick: boolean): void;
+  join?(): Promise<void>;
+  close(): void;
+}
+
+const scope = globalThis as unknown as {
+  onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
+  postMessage(message: FromWorker, transfer?: Transferable[]): void;
+};
+
+const post = (message: FromWorker, transfer: Transferable[] = []) => scope.postMessage(message, transfer);
+
+let backend: Promise<Backend> | undefined;
+
+async function start({ name, options, wasmUrl }: ToWorker & { kind: "init" }): Promise<Backend> {
+  const loading = load(() => wasmUrl ?? new URL("./blockyard.wasm", import.meta.url));
+  const page = {
+    changed: (subscription: number, changes: Changes) => post({ kind: "changed", subscription, changes }),
+    blocked: () => post({ kind: "blocked" }),
+    // Behind the answer to whoever asked for it, which is on its way.
+    destroyed: () => void setTimeout(() => post({ kind: "destroyed" })),
+  };
+  if (options.storage === "memory") {
+    await loading;
+    const host = new Host(undefined, options);
+    const client: Client = { id: "page", changed: page.changed };
+    return {
+      request: (request, argument, progress) => host.handle(client, request, argument as never, progress),
+      close: () => host.close(),
+    };
+  }
+  const lacks = missing();
+  if (lacks) throw unsupported(lacks);
+  await loading;
+  return new Member(name, opfs(name), options, page);
+}
+
+/** The buffers of an answer, to be handed over. */
+function transfers(value: unknown): Transferable[] {
+  return value instanceof Uint8Array || value instanceof Float64Array ? [value.buffer as ArrayBuffer] : [];
+}
+
+async function answer({ id, request, argument, progress }: ToWorker & { kind: "request" }): Promise<void> {
+  try {
+    const tell = progress ? (figures: number[]) => post({ kind: "progress", id, figures }) : undefined;
+    const value = await (await backend!).request(request, argument, tell);
+    post({ kind: "answer", id, value }, transfers(value));
+  } catch (error) {
+    post({ kind: "answer", id, error: wire(error) });
+  }
+}
+
+scope.onmessage = ({ data }) => {
+  switch (data.kind) {
+    case "init":
+      backend = start(data);
+      // Whoever asks first is told.
+      backend.catch(() => {});
+      return;
+    case "request":
+      return void answer(data);
+    case "leave":
+      return void backend?.then((it) => it.leave?.(true)).catch(() => {});
+    case "join":
+      return void backend?.then((it) => it.join?.()).catch(() => {});
+    case "close":
+      return void (backend ?? Promise.reject<Backend>()).then((it) => it.close()).then(
+        () => post({ kind: "closed" }),
+        (error: unknown) => post({ kind: "closed", error: wire(error) }),
+      );
+  }
+};

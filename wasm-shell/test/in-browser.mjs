@@ -1,0 +1,186 @@
+// The package in one browser: cases in one page, several tabs, files that travel, and the crate's own tests.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { sharing } from "./sharing.mjs";
+import { equal, ok } from "./tally.mjs";
+
+const CASES = [
+  "basics", "lengths", "flushes", "lists", "transactions", "snapshots", "streams", "files", "subscriptions",
+  "errors", "disposal", "synchronous", "unsupported", "locked",
+];
+
+export async function inBrowser(tally, context) {
+  const { name, folders, work, only, serve, launch, quick } = context;
+  const uploads = new Map();
+  const acknowledged = [];
+  const server = await serve({
+    ...folders,
+    upload: (path, body) => void uploads.set(path.slice(1), body),
+    download: (path) => uploads.get(path.slice(1)),
+    acknowledge: (_, body) => void acknowledged.push(...JSON.parse(body.toString())),
+  });
+  let browser = await launch(name);
+  const check = (what, body, limit) => (what.includes(only) ? tally.check(what, body, limit) : undefined);
+  const openPage = async (path = "/vite/", waitFor = "window.ready", of = browser) => {
+    const page = await of.newPage();
+    page.on("pageerror", (error) => console.log(`${name}: page: ${error}`));
+    await page.goto(server.url + path);
+    await page.waitForFunction(waitFor);
+    return page;
+  };
+  try {
+    console.log(`${name}: ${await browser.version()}`);
+    for (const one of CASES) {
+      await check(one, async () => {
+        const page = await openPage();
+        await page.evaluate((one) => window.cases[one](`case ${one}`), one);
+        await page.close();
+      });
+    }
+    const page = await openPage();
+    await check("worker.terminate() at each write of a workload", async () => {
+      const cuts = await page.evaluate((step) => window.cutter("cut", step), quick ? 9 : 1);
+      console.log(`${name}: ${cuts} cuts`);
+      ok(cuts >= (quick ? 5 : 50), `only ${cuts} cuts`);
+    }, 300_000);
+    await check("esbuild", async () => {
+      const page = await openPage("/esbuild/", "window.run");
+      equal(await page.evaluate(() => window.run()), "through esbuild");
+      await page.close();
+    });
+    await sharing(check, { ...context, openPage, acknowledged });
+    await check("files travel to the command line and back, byte for byte", () => travel(page, server.url, uploads, join(work, name)));
+    await check("storage removed while open", () => removed(page, browser, name, server.url));
+    await page.close();
+    await check("quota exceeded", async () => {
+      if (name === "firefox") {
+        await browser.close();
+        browser = await launch(name, { "dom.quotaManager.temporaryStorage.fixedLimit": 24 * 1024, "dom.quotaManager.temporaryStorage.chunkSize": 1024 });
+      }
+      const page = await openPage();
+      if (name === "chromium") {
+        const session = await page.createCDPSession();
+        await session.send("Storage.overrideQuotaForOrigin", { origin: server.url, quotaSize: 24 << 20 });
+      }
+      await page.evaluate(() => window.cases.quota("quota"));
+      await page.close();
+    });
+    await check("the crate's tests in a dedicated worker", () => crate(browser, context.spawn));
+  } finally {
+    await browser.close();
+    server.close();
+  }
+}
+
+/** A file exported here is verified by the command line; one made there is read here and comes back the same. */
+async function travel(page, url, uploads, folder) {
+  const cli = process.env.CLI;
+  const run = (...words) => execFileSync(cli, words, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  const tree = join(folder, "tree");
+  mkdirSync(join(tree, "sub"), { recursive: true });
+  await page.evaluate(async (url) => {
+    const { bytes } = window.cases;
+    const yard = await window.blockyard.open("travel");
+    for (let index = 0; index < 50; index++) await yard.put(`b/${index}`, bytes(index, index * index * 1000), { durability: "buffered" });
+    await yard.delete("b/3");
+    await fetch(`${url}/upload/out`, { method: "POST", body: await yard.exportBlob() });
+  }, url);
+  const out = join(folder, "out.by");
+  writeFileSync(out, uploads.get("out"));
+  run("verify", out);
+  const back = join(folder, "back");
+  run("export", out, back);
+  const lengths = await page.evaluate(async () => {
+    const yard = await window.blockyard.open("travel");
+    const found = [];
+    for await (const { name, length, digest, chunks } of yard.list()) found.push([name, length, chunks === 1 ? digest : ""]);
+    return found;
+  });
+  equal(lengths.length, 49);
+  const { createHash } = await import("node:crypto");
+  for (const [name, length, digest] of lengths) {
+    const bytes = readFileSync(join(back, name));
+    equal(bytes.length, length, name);
+    if (digest) equal(createHash("sha256").update(bytes).digest("hex"), digest, name);
+  }
+  for (const [name, length] of [["a", 10], ["sub/b", 70_000], ["sub/c", 2_000_001]]) writeFileSync(join(tree, name), Buffer.alloc(length, name));
+  const made = join(folder, "made.by");
+  run("create", made);
+  run("import", made, tree);
+  uploads.set("made", readFileSync(made));
+  const seen = await page.evaluate(async (url) => {
+    const yard = await window.blockyard.open("travel");
+    await yard.importBlob(await (await fetch(`${url}/download/made`)).blob());
+    const found = [];
+    for await (const { name, value } of yard.list({ values: true })) found.push([name, value.length, value.every((byte, at) => byte === (name.charCodeAt(at % name.length) & 255))]);
+    await fetch(`${url}/upload/again`, { method: "POST", body: await yard.exportBlob() });
+    await yard.destroy();
+    return found;
+  }, url);
+  equal(seen, [["a", 10, true], ["sub/b", 70_000, true], ["sub/c", 2_000_001, true]]);
+  ok(uploads.get("again").equals(uploads.get("made")), "the file comes back byte for byte");
+}
+
+/** Somebody takes the file away under the yard: nothing hangs, errors have their class, a new one opens. */
+async function removed(page, browser, name, url) {
+  await page.evaluate(async () => {
+    const yard = (window.removed = await window.blockyard.open("removed"));
+    await yard.put("name", "x");
+    const root = await navigator.storage.getDirectory();
+    window.refusal = await root.removeEntry("blockyard", { recursive: true }).then(() => "none", (error) => error.name);
+  });
+  if (name === "chromium") {
+    const session = await page.createCDPSession();
+    await session.send("Storage.clearDataForOrigin", { origin: url, storageTypes: "all" });
+  }
+  const found = await page.evaluate(async () => {
+    const codes = [];
+    const yard = window.removed;
+    for (let tries = 0; tries < 3; tries++) {
+      codes.push(await yard.put("after", "y").then(() => "fine", (error) => (error instanceof window.blockyard.BlockyardError ? error.code : String(error))));
+    }
+    await yard.close().catch((error) => codes.push(error.code));
+    const again = await window.blockyard.open("removed");
+    await again.put("new", "z");
+    const text = await again.getText("new");
+    const clean = (await again.verify()).problemCount;
+    await again.destroy();
+    return { codes, text, clean, refusal: window.refusal };
+  });
+  console.log(`${name}: removing while open: ${JSON.stringify(found)}`);
+  ok(found.codes.every((code) => ["fine", "Closed", "Io", "Quota", "Locked"].includes(code)), `codes ${found.codes}`);
+  equal([found.text, found.clean], ["z", 0]);
+}
+
+/** The tests of the crate: its runner serves a page that runs them, and the page tells what came of it. */
+async function crate(browser, spawn) {
+  const { RUNNER: runner, WASM_TESTS: tests } = process.env;
+  ok(runner && tests, "RUNNER and WASM_TESTS name the runner and the tests");
+  const child = spawn(runner, [tests], {
+    env: { ...process.env, NO_HEADLESS: "1", WASM_BINDGEN_TEST_ADDRESS: "127.0.0.1:0" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  try {
+    const address = await new Promise((resolve, reject) => {
+      let said = "";
+      const hear = (piece) => {
+        said += piece;
+        const found = said.match(/http:\/\/[\d.]+:\d+/);
+        if (found) resolve(found[0]);
+      };
+      child.stdout.on("data", hear);
+      child.stderr.on("data", hear);
+      child.on("exit", () => reject(new Error(`the runner ended: ${said}`)));
+    });
+    const page = await browser.newPage();
+    await page.goto(address);
+    await page.waitForFunction(() => /test result:/.test(document.getElementById("output")?.textContent ?? ""), { timeout: 90_000 });
+    const output = await page.evaluate(() => document.getElementById("output").textContent);
+    await page.close();
+    const result = output.match(/test result: (\w+)\. (\d+) passed; (\d+) failed/);
+    ok(result?.[1] === "ok" && Number(result[2]) >= 3 && result[3] === "0", output);
+  } finally {
+    child.kill();
+  }
+}
