@@ -343,6 +343,7 @@ impl Yard {
             counters.bytes_written,
             counters.syncs,
             counters.checkpoints,
+            counters.grows,
             hits,
             misses,
             recovery.records,

@@ -5,6 +5,10 @@ import { equal, ok } from "./tally.mjs";
 function load(tab) {
   window.working = (async () => {
     const yard = (window.yard ??= await window.blockyard.open("five"));
+    const answered = [];
+    const tell = () => answered.length > 0 && navigator.sendBeacon("/acknowledge/", JSON.stringify(answered.splice(0)));
+    addEventListener("pagehide", tell);
+    setInterval(tell, 50);
     for (let index = 0; ; index++) {
       const name = `${tab}/${Date.now()}-${index}`;
       try {
@@ -13,8 +17,7 @@ function load(tab) {
         window.trouble = `${error.name}: ${error.message}`;
         return;
       }
-      // Sent even if the page ends now: what was answered before is what counts.
-      navigator.sendBeacon("/acknowledge/", JSON.stringify([name]));
+      answered.push(name);
     }
   })();
 }
@@ -38,7 +41,7 @@ export async function sharing(check, { openPage, acknowledged, quick }) {
       await window.yard.subscribe("", (changes) => window.heard.push(changes));
     });
     await put(first, "told", "x");
-    await second.waitForFunction(() => window.heard.flat().some((it) => it?.name === "told"));
+    await second.waitForFunction(() => window.heard.flat().some((it) => it?.name === "told"), { polling: 50 });
     const through = await second.evaluate(async () => {
       const { bytes, same } = window.cases;
       const value = bytes(1, 5_000_000);
@@ -133,7 +136,7 @@ export async function sharing(check, { openPage, acknowledged, quick }) {
         tabs[at] = await openPage();
       } else {
         await tabs[at].reload();
-        await tabs[at].waitForFunction("window.ready");
+        await tabs[at].waitForFunction("window.ready", { polling: 50 });
       }
       await start(tabs[at]);
     }
@@ -146,7 +149,7 @@ export async function sharing(check, { openPage, acknowledged, quick }) {
     for (const tab of tabs.slice(1)) await tab.close();
     await tabs[0].evaluate(() => window.yard.close());
     await tabs[0].reload();
-    await tabs[0].waitForFunction("window.ready");
+    await tabs[0].waitForFunction("window.ready", { polling: 50 });
     await new Promise((resolve) => setTimeout(resolve, 200));
     const [found, problems] = await tabs[0].evaluate(async () => {
       const yard = await window.blockyard.open("five");

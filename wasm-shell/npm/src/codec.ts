@@ -97,7 +97,7 @@ export function after(scan: Scan, last: Entry): Scan {
 const FIGURES = [
   "sequence", "durableSequence", "blocks", "bytes", "pending", "fileBytes", "freeBytes", "registryBytes",
   "pageSize", "chunkSize", "journalOffset", "journalBytes", "journalUsed", "dataOffset", "height", "reads",
-  "bytesRead", "writes", "bytesWritten", "syncs", "checkpoints", "cacheHits", "cacheMisses",
+  "bytesRead", "writes", "bytesWritten", "syncs", "checkpoints", "grows", "cacheHits", "cacheMisses",
   "recoveredRecords", "tornTail", "poisoned", "maxNameLength",
 ] as const satisfies (keyof Stats)[];
 

@@ -83,6 +83,8 @@ export interface Stats {
   /** Calls of `flush()`. */
   syncs: number;
   checkpoints: number;
+  /** How often the file was made longer; each time takes a flush of its own, and a checkpoint takes two. */
+  grows: number;
   cacheHits: number;
   cacheMisses: number;
   /** Journal records that were replayed when the file was opened, and whether it ended in a torn one. */

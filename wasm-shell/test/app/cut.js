@@ -19,23 +19,29 @@ function workload() {
 const OPTIONS = { journalSize: 64 << 10, growth: 128 << 10, chunkSize: 32 << 10 };
 
 const SCRIPT = (sync) => `
-  let left = Infinity, half = false;
-  const stop = () => { postMessage({ stopped: true }); for (;;); };
+  let left = Infinity, half = false, busy = false;
+  // Nothing is written from here on. A worker that is busy when it is ended takes some browsers seconds to
+  // end, so most wait idly for it.
+  const stop = () => {
+    if (left === 0) postMessage({ stopped: true });
+    if (busy) for (;;);
+    throw new DOMException("cut", "UnknownError");
+  };
   const prototype = FileSystemSyncAccessHandle.prototype;
   const { write, flush, truncate } = prototype;
   prototype.write = function (buffer, options) {
-    if (--left === 0) {
-      if (half) write.call(this, buffer.subarray(0, Math.floor(buffer.length / 2 / 512) * 512 + 100), options);
+    if (--left <= 0) {
+      if (half && left === 0) write.call(this, buffer.subarray(0, Math.floor(buffer.length / 2 / 512) * 512 + 100), options);
       stop();
     }
     return write.call(this, buffer, options);
   };
-  prototype.flush = function () { if (--left === 0) stop(); return flush.call(this); };
-  prototype.truncate = function (length) { if (--left === 0) stop(); return truncate.call(this, length); };
+  prototype.flush = function () { if (--left <= 0) stop(); return flush.call(this); };
+  prototype.truncate = function (length) { if (--left <= 0) stop(); return truncate.call(this, length); };
   const { openSync } = await import(${JSON.stringify(sync)});
   const bytes = ${bytes};
-  onmessage = async ({ data: { name, at, torn, commits, options, wasmUrl } }) => {
-    left = at; half = torn;
+  onmessage = async ({ data: { name, at, torn, hot, commits, options, wasmUrl } }) => {
+    left = at; half = torn; busy = hot;
     try {
       const yard = await openSync(name, { ...options, wasmUrl });
       commits.forEach(({ puts, deletes, durability }, index) => {
@@ -44,7 +50,7 @@ const SCRIPT = (sync) => `
       });
       yard.close();
       postMessage({ finished: true });
-    } catch (error) { postMessage({ error: String(error) }); }
+    } catch (error) { if (left > 0) postMessage({ error: String(error) }); }
   };
   postMessage({ ready: true });
 `;
@@ -72,7 +78,7 @@ async function cut(base, at, torn) {
   const stopped = await new Promise((resolve, reject) => {
     worker.onerror = (event) => reject(new Error(event.message));
     worker.onmessage = ({ data }) => {
-      if (data.ready) worker.postMessage({ name, at, torn, commits, options: OPTIONS, wasmUrl: url("blockyard.wasm") });
+      if (data.ready) worker.postMessage({ name, at, torn, hot: at % 25 === 1, commits, options: OPTIONS, wasmUrl: url("blockyard.wasm") });
       if (data.done && data.durable) durable = data.done;
       if (data.stopped) resolve(true);
       if (data.finished) resolve(false);
