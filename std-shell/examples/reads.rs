@@ -101,7 +101,8 @@ impl Bench {
 }
 
 fn scan(iter: impl Iterator<Item = blockyard::Result<blockyard::Item>>) -> u64 {
-    iter.map(|item| item.and_then(|item| item.value()).map_or(u64::MAX, |value| sum(&value))).sum::<u64>()
+    iter.map(|item| item.and_then(|item| item.value()).map_or(u64::MAX, |value| sum(&value)))
+        .fold(0, u64::wrapping_add)
 }
 
 fn names(iter: Iter) -> u64 {
@@ -136,6 +137,9 @@ fn point_reads(
     bench.time("get_ref", operations, || {
         wanted.iter().fold(0, |sum, name| sum + glance(&store.get_ref(name).expect("read").expect("there")))
     });
+    bench.time("get_with", operations, || {
+        wanted.iter().fold(0, |sum, name| sum + store.get_with(name, glance).expect("read").expect("there"))
+    });
     bench.time("exists", operations, || {
         wanted.iter().fold(0, |sum, name| sum + u64::from(store.exists(name).expect("read")))
     });
@@ -158,6 +162,10 @@ fn point_reads(
 fn scans(bench: &Bench, store: &Store, map: &BTreeMap<Name, Box<[u8]>>, records: u64) {
     bench.time("map, scan", records, || map.values().map(|value| sum(value)).sum());
     bench.time("scan", records, || scan(store.iter()));
+    bench.time("scan with", records, || {
+        let values = store.iter().map(|item| item.and_then(|item| item.with_value(sum)));
+        values.map(|sum| sum.expect("read")).fold(0, u64::wrapping_add)
+    });
     bench.time("scan back", records, || scan(store.iter().rev()));
     bench.time("scan of names", records, || names(store.iter()));
     let prefixes: Vec<Name> =

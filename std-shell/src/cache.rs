@@ -18,14 +18,16 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Frames that are made at once.
-const SEGMENT: usize = 256;
+const SEGMENT: usize = 128;
 
-/// What a frame costs besides its bytes: itself, its place in a queue and in the map.
-const FRAME_BYTES: u64 = 128;
+/// What a content costs besides its bytes and its frame: its places in a queue, in the map, and among those
+/// that are gone.
+const PLACE_BYTES: u64 = 64;
 
 /// How often contents that are asked for are passed over when something has to go.
 const MOST_TOUCHED: u8 = 3;
@@ -125,7 +127,7 @@ impl Held {
 }
 
 fn weight(bytes: Option<&[u8]>, node: Option<&Node>) -> u64 {
-    FRAME_BYTES + bytes.map_or(0, <[u8]>::len) as u64 + node.map_or(0, Node::bytes) as u64
+    PLACE_BYTES + bytes.map_or(0, <[u8]>::len) as u64 + node.map_or(0, Node::bytes) as u64
 }
 
 /// A frame to a cache line.
@@ -137,6 +139,27 @@ const _: () = assert!(size_of::<Frame>() == 64, "a frame is one cache line");
 
 /// A frame that cannot be emptied while this is held.
 pub(crate) type Pinned<'a> = RwLockReadGuard<'a, Held>;
+
+/// Part of what is in a frame, which stays there while this is held.
+#[derive(Debug)]
+pub(crate) struct Piece<'a> {
+    held: Pinned<'a>,
+    range: Range<usize>,
+}
+
+impl Piece<'_> {
+    /// All of the frame's bytes and where the piece lies in them.
+    pub(crate) fn share(&self) -> (Arc<[u8]>, Range<usize>) {
+        (self.held.bytes.clone().unwrap_or_default(), self.range.clone())
+    }
+}
+
+impl std::ops::Deref for Piece<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.held.bytes.as_deref().and_then(|bytes| bytes.get(self.range.clone())).unwrap_or_default()
+    }
+}
 
 /// Which frames there are and in which order they go.
 #[derive(Debug, Default)]
@@ -188,7 +211,7 @@ pub(crate) struct Cache {
 
 impl Cache {
     pub(crate) fn new(most: u64) -> Self {
-        let frames = (most / FRAME_BYTES) as usize + SEGMENT;
+        let frames = most as usize / (size_of::<Frame>() + PLACE_BYTES as usize) + SEGMENT;
         Self {
             segments: std::iter::repeat_with(OnceLock::new).take(frames.div_ceil(SEGMENT)).collect(),
             list: Mutex::default(),
@@ -236,6 +259,20 @@ impl Cache {
         Some(held)
     }
 
+    /// Part of what a handle names, if it is still there.
+    pub(crate) fn pin_piece(&self, handle: Handle, range: Range<usize>) -> Option<Piece<'_>> {
+        let held = self.pin(handle)?;
+        let there = held.bytes.as_ref().is_some_and(|bytes| bytes.get(range.clone()).is_some());
+        there.then_some(Piece { held, range })
+    }
+
+    /// All of what a handle names, if it is still there.
+    pub(crate) fn pin_whole(&self, handle: Handle) -> Option<Piece<'_>> {
+        let held = self.pin(handle)?;
+        let range = 0..held.bytes.as_ref()?.len();
+        Some(Piece { held, range })
+    }
+
     /// The handle of what was kept under a key.
     pub(crate) fn find(&self, key: &Key) -> Option<Handle> {
         let list = self.list.lock();
@@ -257,19 +294,17 @@ impl Cache {
             return self.handle(index).unwrap_or(Handle::NONE);
         }
         let weight = weight(Some(&bytes), node.as_deref());
-        if weight > self.most {
+        if !self.make_room(&mut list, weight) {
             return Handle::NONE;
         }
-        list.bytes += weight;
-        self.make_room(&mut list);
         let hash = list.map.hasher().hash_one(key);
         let queue = if list.gone_set.remove(&hash) { Queue::Main } else { Queue::Small };
         let Some(index) =
             self.fill(&mut list, Held { bytes: Some(bytes), node, key, queue, ..Held::default() })
         else {
-            list.bytes -= weight;
             return Handle::NONE;
         };
+        list.bytes += weight;
         if key != Key::NOBODY {
             list.map.insert(key, index);
         }
@@ -301,19 +336,26 @@ impl Cache {
             }
         }
         let index = list.made;
-        let frames = || std::iter::repeat_with(Frame::default).take(SEGMENT).collect();
-        self.segments.get(index / SEGMENT)?.get_or_init(frames);
+        let segment = self.segments.get(index / SEGMENT)?;
+        if segment.get().is_none() {
+            segment.get_or_init(|| std::iter::repeat_with(Frame::default).take(SEGMENT).collect());
+            list.bytes += (SEGMENT * size_of::<Frame>()) as u64;
+        }
         let mut held = self.frame(index)?.0.try_write()?;
         *held = Held { version: 1, ..content };
         list.made += 1;
         u32::try_from(index).ok()
     }
 
-    /// Lets go of contents until all fit.
-    fn make_room(&self, list: &mut List) {
+    /// Lets go of contents until so many bytes fit, with a frame for them; false if they cannot.
+    fn make_room(&self, list: &mut List, weight: u64) -> bool {
+        let next = list.made / SEGMENT;
+        let made = !list.free.is_empty() || self.segments.get(next).is_none_or(|next| next.get().is_some());
+        let frames = if made { 0 } else { (SEGMENT * size_of::<Frame>()) as u64 };
+        let Some(most) = self.most.checked_sub(weight + frames) else { return false };
         // What is looked at just now, or was asked for, is passed over so many times at most.
         let mut patience = (list.small.len() + list.main.len()) * (usize::from(MOST_TOUCHED) + 2);
-        while list.bytes > self.most && patience > 0 {
+        while list.bytes > most && patience > 0 {
             patience -= 1;
             if list.small_bytes > self.most / 10 || list.main.is_empty() {
                 self.pass_small(list);
@@ -321,6 +363,7 @@ impl Cache {
                 self.pass_main(list);
             }
         }
+        list.bytes <= most
     }
 
     /// Decides about the oldest of the new contents.
@@ -375,5 +418,124 @@ impl Cache {
         if held.version < u32::MAX {
             list.free.push(index);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u64) -> Key {
+        Key([number + 1, number, number])
+    }
+
+    fn bytes(number: u64, length: usize) -> Arc<[u8]> {
+        number.to_le_bytes().into_iter().cycle().take(length).collect()
+    }
+
+    /// What a cache has under a key.
+    fn look(cache: &Cache, number: u64) -> Option<Arc<[u8]>> {
+        cache.pin(cache.find(&key(number))?)?.bytes().cloned()
+    }
+
+    #[test]
+    fn never_more_bytes_than_its_bound_and_none_of_another_key() {
+        for most in [0, 5_000, 20_000, 300_000] {
+            let cache = Cache::new(most);
+            let mut random = fastrand::Rng::with_seed(most);
+            let mut handles = Vec::new();
+            for _ in 0..4_000 {
+                let number = random.u64(0..500);
+                let length = 8 + number as usize * 7;
+                match look(&cache, number) {
+                    Some(found) => assert_eq!(found, bytes(number, length)),
+                    None => handles.push((cache.insert(key(number), bytes(number, length), None), number)),
+                }
+                assert!(cache.bytes() <= most, "{} bytes of {most}", cache.bytes());
+            }
+            let unnamed = cache.insert_unnamed(bytes(7, 100));
+            handles.push((unnamed, 7));
+            // Old handles name what they named, or nothing.
+            for (handle, number) in handles {
+                if let Some(held) = cache.pin(handle) {
+                    assert_eq!(
+                        held.bytes().map(|bytes| bytes[..8].to_vec()),
+                        Some(number.to_le_bytes().to_vec())
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_outlives_a_scan_over_everything() {
+        let cache = Cache::new(1 << 20);
+        let asked = || (0..100).filter(|&number| look(&cache, number).is_some()).count();
+        for number in 0..100 {
+            cache.insert(key(number), bytes(number, 4096), None);
+        }
+        assert_eq!((asked(), asked(), asked()), (100, 100, 100));
+        for number in 1000..6_000 {
+            cache.insert(key(number), bytes(number, 4096), None);
+            look(&cache, number);
+        }
+        assert_eq!(asked(), 100, "a scan over twenty times the cache drove out what was in use");
+    }
+
+    #[test]
+    fn what_comes_back_soon_after_it_went_stays() {
+        let cache = Cache::new(100 << 10);
+        for number in 0..30 {
+            cache.insert(key(number), bytes(number, 4096), None);
+        }
+        let gone = (0..30).find(|&number| look(&cache, number).is_none()).expect("not all fit");
+        cache.insert(key(gone), bytes(gone, 4096), None);
+        for number in 100..130 {
+            cache.insert(key(number), bytes(number, 4096), None);
+        }
+        assert!(look(&cache, gone).is_some());
+    }
+
+    #[test]
+    fn what_somebody_looks_at_is_not_taken_away() {
+        let cache = Cache::new(64 << 10);
+        let held = cache.pin(cache.insert(key(1), bytes(1, 4096), None)).expect("just inserted");
+        for number in 2..200 {
+            cache.insert(key(number), bytes(number, 4096), None);
+        }
+        assert_eq!(held.bytes(), Some(&bytes(1, 4096)));
+        assert!(cache.bytes() <= 64 << 10);
+        drop(held);
+        for number in 200..400 {
+            cache.insert(key(number), bytes(number, 4096), None);
+        }
+        assert!(look(&cache, 1).is_none());
+    }
+
+    #[test]
+    fn threads_that_insert_evict_and_look_find_what_they_ask_for() {
+        let cache = Cache::new(40_000);
+        let links: Vec<Link> = std::iter::repeat_with(Link::default).take(64).collect();
+        let hits = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut random = fastrand::Rng::new();
+                    for _ in 0..6_000 {
+                        let number = random.u64(0..64);
+                        let link = &links[number as usize];
+                        if let Some(held) = cache.pin(link.get()) {
+                            hits.fetch_add(1, Ordering::Relaxed);
+                            let found = held.bytes().map(|bytes| bytes[..8].to_vec());
+                            assert_eq!(found, Some(number.to_le_bytes().to_vec()));
+                        } else {
+                            link.set(cache.insert(key(number), bytes(number, 1000), None));
+                        }
+                    }
+                });
+            }
+        });
+        assert!(hits.load(Ordering::Relaxed) > 1000);
+        assert!(cache.bytes() <= 40_000);
     }
 }

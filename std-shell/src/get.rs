@@ -1,13 +1,11 @@
 //! Point reads: by the table of names where it knows, else through the layers, which it then learns from.
 
-use crate::cache::Handle;
+use crate::cache::{Handle, Piece};
 use crate::error::{Error, Result};
 use crate::inner::Inner;
 use crate::names::Known;
 use crate::read::{self, BlockRef, Located};
 use crate::view::View;
-use std::ops::Range;
-use std::sync::Arc;
 
 /// Reads of one moment: of a snapshot's, or of now.
 #[derive(Clone, Copy)]
@@ -34,15 +32,11 @@ impl<'a> Reads<'a> {
         shared.names.find(name, sequence)
     }
 
-    /// What the table of names knows: nothing, that there is no block, or its bytes, which `look` gets.
-    fn glance<R>(&self, name: &[u8], look: impl FnOnce(&Arc<[u8]>, Range<usize>) -> R) -> Option<Option<R>> {
+    /// What the table of names knows: nothing, that there is no block, or its bytes.
+    fn glance(&self, name: &[u8]) -> Option<Option<Piece<'a>>> {
         match self.known(name)? {
             Known::Absent => Some(None),
-            Known::Here(handle, range) => {
-                let held = self.inner.source.cache.pin(handle)?;
-                let bytes = held.bytes().filter(|bytes| range.end <= bytes.len())?;
-                Some(Some(look(bytes, range)))
-            }
+            Known::Here(handle, range) => self.inner.source.cache.pin_piece(handle, range).map(Some),
         }
     }
 
@@ -85,8 +79,8 @@ impl<'a> Reads<'a> {
     }
 
     pub(crate) fn get(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
-        match self.glance(name, |bytes, range| bytes[range].to_vec()) {
-            Some(known) => Ok(known),
+        match self.glance(name) {
+            Some(known) => Ok(known.map(|piece| piece.to_vec())),
             None => self.look(name, |view, located| read::read_vec(&self.inner.source, view, name, located)),
         }
     }
@@ -96,14 +90,13 @@ impl<'a> Reads<'a> {
             let fitting = usize::try_from(length).ok().filter(|&length| length <= buf.len());
             fitting.ok_or(Error::BufferTooSmall { needed: length })
         };
-        let copied = self.glance(name, |bytes, range| {
-            let bytes = &bytes[range];
-            let length = fits(bytes.len() as u64, buf)?;
-            buf[..length].copy_from_slice(bytes);
-            Ok(length)
-        });
-        match copied {
-            Some(known) => known.transpose(),
+        match self.glance(name) {
+            Some(None) => Ok(None),
+            Some(Some(bytes)) => {
+                let length = fits(bytes.len() as u64, buf)?;
+                buf[..length].copy_from_slice(&bytes);
+                Ok(Some(length))
+            }
             None => self.look(name, |view, located| {
                 let length = fits(located.length(), buf)?;
                 let into = &mut buf[..length];
@@ -114,9 +107,20 @@ impl<'a> Reads<'a> {
     }
 
     pub(crate) fn get_ref(&self, name: &[u8]) -> Result<Option<BlockRef>> {
-        match self.glance(name, |bytes, range| BlockRef { bytes: Arc::clone(bytes), range }) {
-            Some(known) => Ok(known),
+        match self.glance(name) {
+            Some(known) => Ok(known.as_ref().map(BlockRef::of)),
             None => self.look(name, |view, located| read::read_ref(&self.inner.source, view, name, located)),
+        }
+    }
+
+    pub(crate) fn get_with<R>(&self, name: &[u8], look: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        match self.glance(name) {
+            Some(known) => Ok(known.map(|piece| look(&piece))),
+            None => {
+                let read =
+                    |view: &View, located: &Located| read::read_ref(&self.inner.source, view, name, located);
+                Ok(self.look(name, read)?.map(|bytes| look(&bytes)))
+            }
         }
     }
 

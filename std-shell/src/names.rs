@@ -268,7 +268,7 @@ mod tests {
                     let mut random = fastrand::Rng::new();
                     loop {
                         let sequence = published.load(Ordering::Acquire);
-                        if sequence > 200_000 {
+                        if sequence > 30_000 {
                             return;
                         }
                         let key = random.u64(0..4);
@@ -284,9 +284,9 @@ mod tests {
                 });
             }
             scope.spawn(|| {
-                for sequence in 2..=200_001 {
+                for sequence in 2..=30_001 {
                     names.changed(&keys[(sequence % 4) as usize], sequence);
-                    if sequence % 64 == 0 {
+                    if sequence % 16 == 0 {
                         std::thread::yield_now();
                     }
                     published.store(sequence, Ordering::Release);

@@ -1,6 +1,6 @@
 //! Finding blocks in a view and reading their bytes.
 
-use crate::cache::{Handle, Link};
+use crate::cache::{Handle, Link, Piece};
 use crate::error::{Error, Result};
 use crate::memtable::Slot;
 use crate::node::Node;
@@ -47,6 +47,17 @@ pub struct BlockRef {
 impl BlockRef {
     pub(crate) fn whole(bytes: Arc<[u8]>) -> Self {
         let range = 0..bytes.len();
+        Self { bytes, range }
+    }
+
+    /// Some of an allocation's bytes.
+    pub(crate) fn within(all: &Arc<[u8]>, bytes: &[u8]) -> Self {
+        let start = bytes.as_ptr() as usize - all.as_ptr() as usize;
+        Self { bytes: Arc::clone(all), range: start..start + bytes.len() }
+    }
+
+    pub(crate) fn of(piece: &Piece<'_>) -> Self {
+        let (bytes, range) = piece.share();
         Self { bytes, range }
     }
 }
@@ -168,8 +179,7 @@ impl<'a> Found<'a> {
     pub(crate) fn locate(&self) -> Option<Located> {
         let record = self.record()?;
         if let Place::Inline(bytes) = record.place {
-            let start = bytes.as_ptr() as usize - self.bytes.as_ptr() as usize;
-            let bytes = BlockRef { bytes: Arc::clone(self.bytes), range: start..start + bytes.len() };
+            let bytes = BlockRef::within(self.bytes, bytes);
             let (sequence, tag, handle) = (record.sequence, record.tag, self.handle);
             return Some(Located::Memory { bytes, sequence, tag, digest: None, handle });
         }

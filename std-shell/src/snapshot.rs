@@ -57,6 +57,15 @@ impl Snapshot {
         self.reads().get_ref(name.as_ref())
     }
 
+    /// Shows a block's bytes to `look` where they are, neither copied nor shared: the fastest way to read a
+    /// small block that is in the cache, which keeps the bytes meanwhile.
+    ///
+    /// # Errors
+    /// As [`get_ref`](Self::get_ref).
+    pub fn get_with<R>(&self, name: impl AsRef<[u8]>, look: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        self.reads().get_with(name.as_ref(), look)
+    }
+
     /// Whether a block existed.
     ///
     /// # Errors

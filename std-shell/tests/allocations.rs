@@ -1,4 +1,4 @@
-//! Heap traffic of the write path, counted by the allocator itself. A binary of its own, because the
+//! Heap traffic of writes and reads, counted by the allocator itself. A binary of its own, because the
 //! allocator is the process's.
 
 use blockyard::{Durability, OpenOptions, PutOptions, Store};
@@ -30,6 +30,9 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// The allocator is everybody's: one test at a time.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 fn calls(work: impl FnOnce()) -> u64 {
     let before = CALLS.load(Ordering::Relaxed);
     work();
@@ -45,6 +48,7 @@ fn update(store: &Store, names: &[String], value: &[u8], durability: Durability)
 
 #[test]
 fn at_most_one_allocation_an_update_after_warm_up() {
+    let _alone = ALONE.lock();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let options = OpenOptions::new().create(true).flush_operations(100);
     let store = options.open(directory.path().join("test.by")).expect("store");
@@ -73,4 +77,44 @@ fn at_most_one_allocation_an_update_after_warm_up() {
         store.commit(batch).expect("commit");
     });
     assert!(counted <= names.len() as u64, "{counted} allocations for a batch of {}", names.len());
+}
+
+#[test]
+fn reads_from_memory_allocate_nothing_and_walks_hardly_anything() {
+    let _alone = ALONE.lock();
+    // A walk allocates for a leaf of the registry, or for some changes that it copies.
+    const WALK_SHARE: u64 = 8;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let options = OpenOptions::new().create(true).journal_size(16 << 20);
+    let store = options.open(directory.path().join("test.by")).expect("store");
+    let names: Vec<String> = (0..2000).map(|index| format!("record/{index:06}")).collect();
+    let mut batch = store.batch();
+    for (name, size) in names.iter().zip([100, 3000, 6000].into_iter().cycle()) {
+        batch.put(name, vec![7; size]).expect("fits");
+    }
+    store.commit(batch).expect("commit");
+    for folded in [false, true] {
+        if folded {
+            store.checkpoint().expect("checkpoint");
+        }
+        let mut buffer = [0; 6000];
+        let mut read = |name: &str| {
+            let copied = store.get_into(name, &mut buffer).expect("get_into").expect("there");
+            assert_eq!(store.get_ref(name).expect("get_ref").expect("there").len(), copied);
+            assert_eq!(store.get_with(name, <[u8]>::len).expect("get_with"), Some(copied));
+            assert!(store.exists(name).expect("exists"));
+        };
+        let walk = || {
+            let forward = store.iter().map(|item| item.expect("item").value().expect("value").len());
+            let backward = store.iter().rev().map(|item| item.expect("item").name().len());
+            assert_eq!(forward.count(), backward.count());
+        };
+        names.iter().for_each(|name| read(name));
+        walk();
+        // Three names that share a place are kept in turns, and found again through the registry.
+        let counted = calls(|| names.iter().for_each(|name| read(name)));
+        assert!(counted <= names.len() as u64 / 20, "{counted} allocations for {} names", names.len());
+        let counted = calls(walk);
+        assert!(counted <= 2 * names.len() as u64 / WALK_SHARE, "{counted} allocations for two walks");
+    }
 }

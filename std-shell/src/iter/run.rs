@@ -1,6 +1,6 @@
 //! Blocks that lie together: in a leaf of the registry, or among the changes that are not part of it yet.
 
-use crate::cache::Handle;
+use crate::cache::{Handle, Piece};
 use crate::error::{Error, Result};
 use crate::inner::Inner;
 use crate::memtable::Slot;
@@ -60,31 +60,35 @@ impl Run {
         Error::read(self.moment.inner.source.implausible(page), Some(self.name(index)))
     }
 
-    fn value(&self, index: usize) -> Result<BlockRef> {
-        let source = &self.moment.inner.source;
-        let known = match &self.blocks {
-            Blocks::Leaf(page) => page.node.link(index).and_then(|link| {
-                let held = source.cache.pin(link.get())?;
-                Some(BlockRef::whole(Arc::clone(held.bytes()?)))
-            }),
-            Blocks::Pending(slots) => slots.get(index).and_then(|slot| self.known(slot)),
-        };
-        match known {
-            Some(bytes) => Ok(bytes),
-            None => self.read(index),
+    /// What the leaf, or for a change the table of names, knows of a block's extent.
+    fn known(&self, index: usize) -> Option<Piece<'_>> {
+        let Moment { inner, view } = &*self.moment;
+        let cache = &inner.source.cache;
+        match &self.blocks {
+            Blocks::Leaf(page) => cache.pin_whole(page.node.link(index)?.get()),
+            Blocks::Pending(slots) => {
+                let slot = slots.get(index)?;
+                let Value::Extent { .. } = slot.entry.value else { return None };
+                match inner.shared.names.find(slot.name(), view.sequence)? {
+                    Known::Absent => None,
+                    Known::Here(handle, range) => cache.pin_piece(handle, range),
+                }
+            }
         }
     }
 
-    /// What the table of names knows of a change's extent.
-    fn known(&self, slot: &Slot) -> Option<BlockRef> {
-        let Value::Extent { .. } = slot.entry.value else { return None };
-        let Moment { inner, view } = &*self.moment;
-        match inner.shared.names.find(slot.name(), view.sequence)? {
-            Known::Absent => None,
-            Known::Here(handle, range) => {
-                let held = inner.source.cache.pin(handle)?;
-                let bytes = held.bytes().filter(|bytes| range.end <= bytes.len())?;
-                Some(BlockRef { bytes: Arc::clone(bytes), range })
+    /// The bytes of a block that is part of its run, in its leaf or beside its change, and the allocation that
+    /// they lie in.
+    fn inline(&self, index: usize) -> Option<(&Arc<[u8]>, &[u8])> {
+        match &self.blocks {
+            Blocks::Leaf(page) => match Found::of(page, index).record()?.place {
+                Place::Inline(bytes) => Some((&page.bytes, bytes)),
+                _ => None,
+            },
+            Blocks::Pending(slots) => {
+                let slot = slots.get(index)?;
+                let here = matches!(slot.entry.value, Value::Inline { .. } | Value::Carried { .. });
+                here.then(|| (&slot.bytes, slot.body()))
             }
         }
     }
@@ -155,6 +159,27 @@ impl Item {
     /// # Errors
     /// [`Error::Corrupted`] if they are damaged, [`Error::Io`] if they cannot be read.
     pub fn value(&self) -> Result<BlockRef> {
-        self.run.value(self.index)
+        if let Some(piece) = self.run.known(self.index) {
+            return Ok(BlockRef::of(&piece));
+        }
+        match self.run.inline(self.index) {
+            Some((all, bytes)) => Ok(BlockRef::within(all, bytes)),
+            None => self.run.read(self.index),
+        }
+    }
+
+    /// Shows the block's bytes to `look` where they are: the fastest way to pass over many. The cache keeps
+    /// them meanwhile.
+    ///
+    /// # Errors
+    /// As [`value`](Self::value).
+    pub fn with_value<R>(&self, look: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        if let Some(piece) = self.run.known(self.index) {
+            return Ok(look(&piece));
+        }
+        match self.run.inline(self.index) {
+            Some((_, bytes)) => Ok(look(bytes)),
+            None => Ok(look(&self.run.read(self.index)?)),
+        }
     }
 }

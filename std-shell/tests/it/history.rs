@@ -165,6 +165,7 @@ fn one_history_explains_what_all_threads_were_answered() {
         "get",
         "get_into",
         "get_ref",
+        "get_with",
         "exists",
         "metadata",
         "range read",

@@ -10,6 +10,7 @@ mod history;
 mod ledger;
 mod model;
 mod program;
+mod reads;
 mod regressions;
 mod support;
 mod tally;

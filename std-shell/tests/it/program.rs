@@ -28,6 +28,7 @@ pub(crate) enum Look {
     Get,
     GetInto,
     GetRef,
+    GetWith,
     Exists,
     Metadata,
     /// A range, in percent of the block: from where, how much.
@@ -159,6 +160,7 @@ fn look() -> impl Strategy<Value = Look> {
         2 => Just(Look::Get),
         1 => Just(Look::GetInto),
         1 => Just(Look::GetRef),
+        1 => Just(Look::GetWith),
         1 => Just(Look::Exists),
         1 => Just(Look::Metadata),
         2 => (0..100_u8, 1..=100_u8).prop_map(|(from, share)| Look::Range(from, share)),

@@ -393,6 +393,7 @@ impl<'a> Worker<'a> {
             Look::GetRef => on_view!(view, reads => reads.get_ref(name))
                 .expect("get_ref")
                 .map(|bytes| Found::bytes(&bytes)),
+            Look::GetWith => on_view!(view, reads => reads.get_with(name, Found::bytes)).expect("get_with"),
             Look::Exists => on_view!(view, reads => reads.exists(name)).expect("exists").then(Found::default),
             Look::Metadata => {
                 let metadata = on_view!(view, reads => reads.metadata(name)).expect("metadata")?;
@@ -418,6 +419,7 @@ const fn told(look: Look) -> &'static str {
         Look::Get => "get",
         Look::GetInto => "get_into",
         Look::GetRef => "get_ref",
+        Look::GetWith => "get_with",
         Look::Exists => "exists",
         Look::Metadata => "metadata",
         Look::Range(..) => "range read",
@@ -453,6 +455,7 @@ fn walked(mut items: Iter, end: End) -> Vec<(Name, Found)> {
         let Some(item) = item else { break };
         let item = item.expect("item");
         let value = item.value().expect("value");
+        assert!(item.with_value(|shown| *shown == *value).expect("value"), "shown other bytes");
         let found = Found { bytes: Found::bytes(&value).bytes, ..Found::metadata(&item.metadata()) };
         if from_front { &mut front } else { &mut back }.push((item.name().to_vec(), found));
     }

@@ -20,7 +20,7 @@ pub(super) const KIND: Kind = Kind {
     settings: Settings {
         durable: "Durability::Durable, the default: one fdatasync, shared by all who wait",
         relaxed: "Durability::Buffered, then Store::sync",
-        reads: "Store::get_into and get_ref, each by itself; every byte from the file is compared with its SHA-256 when it enters the cache",
+        reads: "Store::get_into and get_with, each by itself; every byte from the file is compared with its SHA-256 when it enters the cache",
         other: "background syncs of buffered commits put off (10,000 operations or 10 s), as the peers have none",
     },
     open,
@@ -125,8 +125,7 @@ impl Reader for Store {
     }
 
     fn show(&mut self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        let found = self.get_ref(key)?;
-        Ok(found.map(|value| see(&value)).is_some())
+        Ok(self.get_with(key, see)?.is_some())
     }
 
     fn scan(&mut self, span: Span<'_>, visit: Visit<'_>) -> Result<()> {
@@ -138,7 +137,7 @@ impl Reader for Store {
         let backward = matches!(span, Span::Backward);
         while let Some(item) = if backward { walk.next_back() } else { walk.next() } {
             let item = item?;
-            if !visit(item.name(), &item.value()?) {
+            if !item.with_value(|value| visit(item.name(), value))? {
                 break;
             }
         }

@@ -1,0 +1,257 @@
+//! Reads from memory: what they find, what they wait for, beside writers.
+
+use crate::device::{Call, Hooked};
+use crate::support::{assert_clean, bytes, watched};
+use blockyard::{Durability, Error, MemoryDevice, OpenOptions, PutOptions, Snapshot, Store};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+fn small() -> OpenOptions {
+    OpenOptions::new().create(true).journal_size(256 << 10).growth_step(1 << 20)
+}
+
+/// In the leaf, beside the leaf, in several chunks.
+fn length(index: u64) -> usize {
+    [0, 90, 5000, 900_000][(index % 4) as usize]
+}
+
+fn name(index: u64) -> String {
+    format!("a name of more than sixteen bytes/{index:04}")
+}
+
+/// Every way to read a block says the same.
+fn read(store: &Store, name: &str) -> Option<Vec<u8>> {
+    let found = store.get(name).expect("get");
+    let mut buf = vec![0; 1 << 20];
+    let copied = store.get_into(name, &mut buf).expect("get_into").map(|length| buf[..length].to_vec());
+    assert_eq!(copied, found);
+    assert_eq!(store.get_ref(name).expect("get_ref").map(|bytes| bytes.to_vec()), found);
+    assert_eq!(store.get_with(name, <[u8]>::to_vec).expect("get_with"), found);
+    assert_eq!(store.exists(name).expect("exists"), found.is_some());
+    let length = store.metadata(name).expect("metadata").map(|metadata| metadata.length as usize);
+    assert_eq!(length, found.as_ref().map(Vec::len));
+    found
+}
+
+/// Everything, by walks.
+fn walk(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let shown = |item: blockyard::Result<blockyard::Item>| {
+        let item = item.expect("item");
+        (item.name().to_vec(), item.with_value(<[u8]>::to_vec).expect("value"))
+    };
+    let forward: Vec<_> = store.iter().map(shown).collect();
+    let mut backward: Vec<_> = store.iter().rev().map(shown).collect();
+    backward.reverse();
+    assert!(forward == backward, "the two directions differ");
+    forward
+}
+
+/// A read waits for no lock that a writer holds while the device works: not for one that is known, nor for one
+/// that comes from the device, nor for a walk.
+#[test]
+fn nobody_who_reads_waits_for_a_write_or_a_sync() {
+    watched(|_| {
+        for stuck in [Call::Write, Call::Sync] {
+            let (armed, inside) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+            let device = {
+                let (armed, inside) = (Arc::clone(&armed), Arc::clone(&inside));
+                Hooked::new(MemoryDevice::new(), move |call| {
+                    while call == stuck && armed.load(Ordering::SeqCst) {
+                        inside.store(true, Ordering::SeqCst);
+                        std::thread::yield_now();
+                    }
+                    Ok(())
+                })
+            };
+            let store = small().cache_bytes(4 << 20).open_device(device).expect("store");
+            for index in 0..40 {
+                store.put(name(index), bytes(index, length(index))).expect("put");
+            }
+            store.checkpoint().expect("checkpoint");
+            for index in 40..48 {
+                store.put(name(index), bytes(index, length(index))).expect("put");
+            }
+            // Half of them were read before.
+            (0..48).step_by(2).for_each(|index| drop(store.get_ref(name(index)).expect("get")));
+            armed.store(true, Ordering::SeqCst);
+            std::thread::scope(|scope| {
+                let writer = store.clone();
+                scope.spawn(move || writer.put(name(1000), bytes(1000, 5000)).expect("put"));
+                while !inside.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                let snapshot = store.snapshot().expect("snapshot");
+                for index in 0..48 {
+                    assert_eq!(read(&store, &name(index)), Some(bytes(index, length(index))));
+                    assert_eq!(snapshot.get(name(index)).expect("get"), Some(bytes(index, length(index))));
+                }
+                assert_eq!(read(&store, &name(1000)), None, "it is not committed yet");
+                assert_eq!(walk(&store).len(), 48);
+                assert_eq!(store.prefix("a name").count(), 48);
+                armed.store(false, Ordering::SeqCst);
+            });
+            assert_eq!(read(&store, &name(1000)), Some(bytes(1000, 5000)));
+        }
+    });
+}
+
+/// The value of a name as of a commit: its number, and bytes that follow from it.
+fn version(number: u64, length: usize) -> Vec<u8> {
+    [number.to_le_bytes().to_vec(), bytes(number, length)].concat()
+}
+
+/// What a reader sees of a name never goes back, never is another name's, and is whole, whether it comes from a
+/// memtable, from the tree or from what is remembered of an earlier read, in a cache that is always too small.
+#[test]
+fn eight_readers_beside_a_writer_never_go_back() {
+    const NAMES: u64 = 24;
+    let lengths = [20, 300, 2000, 9000];
+    let store = small().cache_bytes(128 << 10).open_device(MemoryDevice::new()).expect("store");
+    let value = |index: u64, number: u64| version(number * NAMES + index, lengths[(number % 4) as usize]);
+    for index in 0..NAMES {
+        store.put(name(index), value(index, 0)).expect("put");
+    }
+    let (done, reads) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for seed in 0..8 {
+            let (store, done, reads) = (store.clone(), &done, &reads);
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(seed);
+                let mut seen = [0; NAMES as usize];
+                while !done.load(Ordering::Relaxed) {
+                    let index = random.u64(0..NAMES);
+                    let check = |bytes: &[u8]| {
+                        let number = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));
+                        assert_eq!(number % NAMES, index, "another name's bytes");
+                        assert!(bytes == value(index, number / NAMES), "not what was written");
+                        number / NAMES
+                    };
+                    let number = match random.u32(0..4) {
+                        0 => store.get_with(name(index), check).expect("get_with"),
+                        1 => store.get(name(index)).expect("get").map(|bytes| check(&bytes)),
+                        2 => store.get_ref(name(index)).expect("get_ref").map(|bytes| check(&bytes)),
+                        _ => {
+                            let item = store.range(name(index)..).next().expect("an item").expect("item");
+                            assert_eq!(item.name(), name(index).as_bytes());
+                            Some(item.with_value(check).expect("value"))
+                        }
+                    };
+                    let number = number.expect("no name is ever gone");
+                    let last = &mut seen[index as usize];
+                    assert!(number >= *last, "{} went back from {last} to {number}", name(index));
+                    *last = number;
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for number in 1..150 {
+            for index in (0..NAMES).filter(|index| (index + number) % 3 == 0) {
+                let options = PutOptions { durability: Some(Durability::Buffered), ..PutOptions::default() };
+                store.put_with(name(index), value(index, number), options).expect("put");
+            }
+            if number % 9 == 0 {
+                store.checkpoint().expect("checkpoint");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(reads.load(Ordering::Relaxed) > 0);
+    assert!(store.stats().expect("stats").cache_bytes <= 128 << 10);
+    assert_clean(&store);
+}
+
+/// One of everything that changes a name, at random, and after each all ways to read it, now and in snapshots of
+/// before: what is remembered of a name holds for no view that sees another state of it.
+#[test]
+fn what_was_read_before_is_not_taken_for_what_is_there_now() {
+    for (seed, cache) in [(1, 0), (2, 64 << 10), (3, 1 << 20), (4, 16 << 20)] {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let store = small().cache_bytes(cache).open_device(MemoryDevice::new()).expect("store");
+        let mut state: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut snapshots: Vec<(Snapshot, BTreeMap<String, Vec<u8>>)> = Vec::new();
+        for turn in 0..600 {
+            let changed = name(random.u64(0..12));
+            match random.u32(0..10) {
+                0..5 => {
+                    let value = bytes(turn, [0, 40, 700, 3000, 20_000][random.usize(0..5)]);
+                    store.put(&changed, &value).expect("put");
+                    state.insert(changed.clone(), value);
+                }
+                5 => {
+                    let there = store.delete(&changed).expect("delete");
+                    assert_eq!(there, state.remove(&changed).is_some());
+                }
+                6 => {
+                    let to = name(random.u64(0..12));
+                    match (store.rename(&changed, &to), state.remove(&changed)) {
+                        (Ok(_), Some(value)) => drop(state.insert(to, value)),
+                        (Err(Error::NotFound), None) => {}
+                        (result, value) => panic!("{result:?} of {:?}", value.map(|value| value.len())),
+                    }
+                }
+                7 => store.checkpoint().expect("checkpoint"),
+                8 => snapshots.push((store.snapshot().expect("snapshot"), state.clone())),
+                _ if snapshots.len() > 3 => drop(snapshots.swap_remove(random.usize(0..snapshots.len()))),
+                _ => {}
+            }
+            for name in [changed, name(random.u64(0..12))] {
+                assert_eq!(read(&store, &name), state.get(&name).cloned(), "turn {turn} of seed {seed}");
+                for (snapshot, state) in &snapshots {
+                    let found = snapshot.get_with(&name, <[u8]>::to_vec).expect("get");
+                    assert_eq!(found, state.get(&name).cloned(), "a snapshot at turn {turn} of seed {seed}");
+                }
+            }
+            if turn % 50 == 0 {
+                let expected = state.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone()));
+                assert!(walk(&store) == expected.collect::<Vec<_>>(), "a walk at turn {turn} of seed {seed}");
+            }
+        }
+        assert!(store.stats().expect("stats").cache_bytes <= cache as u64);
+        assert_clean(&store);
+    }
+}
+
+/// Walks over more changes than are copied at once, in both tables and in the tree, from both ends.
+#[test]
+fn walks_merge_the_tree_with_any_number_of_changes() {
+    let store = small().journal_size(4 << 20).open_device(MemoryDevice::new()).expect("store");
+    let mut state = BTreeMap::new();
+    let mut random = fastrand::Rng::with_seed(5);
+    for round in 0..6 {
+        let mut batch = store.batch();
+        for _ in 0..[900, 30, 400, 7, 0, 300][round] {
+            let name = format!("{:04}", random.u32(0..2000)).into_bytes();
+            if random.u32(0..3) == 0 {
+                batch.delete(&name).expect("fits");
+                state.remove(&name);
+            } else {
+                let value = vec![round as u8; random.usize(0..40)];
+                batch.put(&name, &value).expect("fits");
+                state.insert(name, value);
+            }
+        }
+        store.commit(batch).expect("commit");
+        if round % 2 == 0 {
+            store.checkpoint().expect("checkpoint");
+        }
+        let all: Vec<(Vec<u8>, Vec<u8>)> = state.clone().into_iter().collect();
+        assert!(walk(&store) == all);
+        for _ in 0..60 {
+            let mut bound = || format!("{:04}", random.u32(0..2000)).into_bytes();
+            let (from, to) = (bound(), bound());
+            let expected: Vec<&Vec<u8>> =
+                all.iter().map(|(name, _)| name).filter(|name| **name >= from && **name <= to).collect();
+            let mut walk = store.range(from..=to);
+            let (mut front, mut back) = (Vec::new(), Vec::new());
+            loop {
+                let from_front = random.bool();
+                let item = if from_front { walk.next() } else { walk.next_back() };
+                let Some(item) = item else { break };
+                if from_front { &mut front } else { &mut back }.push(item.expect("item").name().to_vec());
+            }
+            front.extend(back.into_iter().rev());
+            assert_eq!(front.iter().collect::<Vec<_>>(), expected);
+        }
+    }
+}
