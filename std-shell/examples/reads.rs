@@ -2,7 +2,8 @@
 //! scans.
 //!
 //! `cargo run --release -p blockyard --example reads -- [RECORDS] [BYTES] [folded|pending] [WHAT]`; `WHAT` picks
-//! the measurements whose names contain it. For `perf` and `callgrind`: with `WHAT` given, little else runs.
+//! the measurements whose names contain it. Each runs 15 times, or as often as the variable `ROUNDS` says: what
+//! `callgrind` counts more with ten rounds more is what ten rounds take.
 
 use blockyard::{Durability, Iter, OpenOptions, Store};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -188,7 +189,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let length: usize = arguments.next().map_or(Ok(4096), |text| text.parse())?;
     let folded = arguments.next().is_none_or(|state| state != "pending");
     let wanted = arguments.next();
-    let bench = Bench { wanted, rounds: if std::env::var_os("ONCE").is_some() { 1 } else { 15 } };
+    let bench = Bench { wanted, rounds: std::env::var("ROUNDS").map_or(Ok(15), |text| text.parse())? };
     let directory = tempfile::tempdir()?;
     let store = OpenOptions::new()
         .create(true)

@@ -128,9 +128,18 @@ impl<'a> Reads<'a> {
         if let Some(known) = self.known(name) {
             return Ok(known != Known::Absent);
         }
-        match self.view {
-            Some(view) => read::exists(&self.inner.source, view, name),
-            None => read::exists(&self.inner.source, &self.inner.shared.view(), name),
+        let newest;
+        let view = match self.view {
+            Some(view) => view,
+            None => {
+                newest = self.inner.shared.view();
+                &newest
+            }
+        };
+        let there = read::exists(&self.inner.source, view, name)?;
+        if !there {
+            self.inner.shared.names.learn(name, view.sequence, &Known::Absent);
         }
+        Ok(there)
     }
 }

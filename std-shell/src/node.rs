@@ -10,10 +10,11 @@ use std::cmp::Ordering;
 #[derive(Debug)]
 pub(crate) struct Node {
     level: u32,
-    /// Bytes that all names of the page begin with.
+    /// Bytes that all names of the page begin with, and where the first name has them.
     shared: usize,
-    /// The eight bytes behind those, of each name in order, as a number; a shorter name is filled up with zeros.
-    heads: Box<[u64]>,
+    shared_at: usize,
+    /// The sixteen bytes behind those, of each name in order, as a number; a shorter name is filled up with zeros.
+    heads: Box<[u128]>,
     /// Where the child, or a block's only extent, was found last.
     links: Box<[Link]>,
     /// Whether each record is a block's first.
@@ -26,15 +27,15 @@ fn is_record(view: &NodeView<'_>, index: usize) -> Option<bool> {
     Some(key.chunk > 0 || matches!(record.place, Place::Inline(_)) || record_info(&record).is_some())
 }
 
-/// The eight bytes of a name from `from` on.
-fn head(name: &[u8], from: usize) -> u64 {
+/// The sixteen bytes of a name from `from` on: as many as tell names apart that are numbered.
+fn head(name: &[u8], from: usize) -> u128 {
     let rest = name.get(from..).unwrap_or_default();
     match rest.first_chunk() {
-        Some(first) => u64::from_be_bytes(*first),
+        Some(first) => u128::from_be_bytes(*first),
         None => {
-            let mut first = [0; 8];
+            let mut first = [0; 16];
             first[..rest.len()].copy_from_slice(rest);
-            u64::from_be_bytes(first)
+            u128::from_be_bytes(first)
         }
     }
 }
@@ -46,15 +47,16 @@ impl Node {
         let name = |index| view.key(index).map(|key: Key<'_>| key.name);
         let (first, last) = (name(0)?, name(view.len() - 1)?);
         let shared = first.iter().zip(last).take_while(|(a, b)| a == b).count();
+        let shared_at = first.as_ptr() as usize - page.as_ptr() as usize;
         let sound = |index| match view.level() {
             0 => is_record(&view, index) == Some(true),
             _ => view.child(index).is_some(),
         };
         let head = |index| name(index).filter(|_| sound(index)).map(|name| head(name, shared));
-        let heads: Box<[u64]> = (0..view.len()).map(head).collect::<Option<_>>()?;
+        let heads: Box<[u128]> = (0..view.len()).map(head).collect::<Option<_>>()?;
         let links = std::iter::repeat_with(Link::default).take(view.len()).collect();
         let whole = (0..view.len()).all(|index| view.key(index).is_some_and(|key| key.chunk == 0));
-        Some(Self { level: view.level(), shared, heads, links, whole })
+        Some(Self { level: view.level(), shared, shared_at, heads, links, whole })
     }
 
     /// Bytes of memory, besides the page.
@@ -83,9 +85,8 @@ impl Node {
     /// Position of the first cell whose key is not below `key`, and whether it equals it, as
     /// [`NodeView::search`]; `page` is the page that this was decoded from.
     pub(crate) fn search(&self, page: &[u8], key: Key<'_>) -> (usize, bool) {
-        let Some(view) = NodeView::parse(page) else { return (0, false) };
         if self.shared > 0 {
-            let prefix = view.key(0).and_then(|first| first.name.get(..self.shared)).unwrap_or_default();
+            let prefix = page.get(self.shared_at..self.shared_at + self.shared).unwrap_or_default();
             let compared = key.name.get(..self.shared).unwrap_or(key.name).cmp(prefix);
             match compared {
                 Ordering::Less => return (0, false),
@@ -102,6 +103,7 @@ impl Node {
             Some(next) if *next == head => low + self.heads[low..].partition_point(|&other| other == head),
             _ => low + 1,
         };
+        let Some(view) = NodeView::parse(page) else { return (low, false) };
         while low < high {
             let middle = usize::midpoint(low, high);
             match view.key(middle).map(|found| found.cmp(&key)) {
@@ -159,12 +161,12 @@ mod tests {
         for round in 0..2000 {
             // Few letters, so that names share beginnings, end early, and differ in zeros only.
             let letters: &[u8] = if round % 2 == 0 { b"a\0" } else { b"ab\xff" };
-            let shared = vec![b'p'; [0, 1, 8, 20][round % 4]];
+            let shared = vec![b'p'; [0, 1, 16, 20][round % 4]];
             let mut name = |most| {
                 let tail = (0..random.usize(0..=most)).map(|_| letters[random.usize(..letters.len())]);
                 shared.iter().copied().chain(tail).collect::<Vec<u8>>()
             };
-            let mut keys: Vec<(Vec<u8>, u32)> = (0..12).map(|at| (name(12), at % 3)).collect();
+            let mut keys: Vec<(Vec<u8>, u32)> = (0..12).map(|at| (name(20), at % 3)).collect();
             keys.retain(|(name, _)| !name.is_empty());
             keys.sort();
             keys.dedup();
@@ -176,7 +178,7 @@ mod tests {
             let node = Node::decode(&page).expect("a sound page");
             let view = NodeView::parse(&page).expect("a sound page");
             let mut asked = keys.clone();
-            asked.extend((0..40).map(|at| (name(14), at % 4)));
+            asked.extend((0..40).map(|at| (name(22), at % 4)));
             asked.extend([(Vec::new(), 0), (b"o".to_vec(), 0), (b"pp".to_vec(), 0), (b"q".to_vec(), 9)]);
             for (name, chunk) in &asked {
                 let key = Key { name, chunk: *chunk };

@@ -11,6 +11,7 @@ use crate::view::View;
 use blockyard_core::overlay::Value;
 use blockyard_core::tree::{NodeView, Place};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What all items of an iterator share.
 #[derive(Debug)]
@@ -22,8 +23,10 @@ pub(super) struct Moment {
 /// Consecutive blocks.
 #[derive(Debug)]
 pub(super) struct Run {
-    pub(super) moment: Arc<Moment>,
+    moment: Arc<Moment>,
     pub(super) blocks: Blocks,
+    /// Whether a block's bytes had to be looked for.
+    looked: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,15 @@ pub(super) enum Blocks {
 }
 
 impl Run {
+    pub(super) fn new(moment: &Arc<Moment>, blocks: Blocks) -> Arc<Self> {
+        Arc::new(Self { moment: Arc::clone(moment), blocks, looked: AtomicBool::new(false) })
+    }
+
+    /// Whether somebody wants the blocks' bytes, and had to wait for some.
+    pub(super) fn wants_bytes(&self) -> bool {
+        self.looked.load(Ordering::Relaxed)
+    }
+
     pub(super) fn name(&self, index: usize) -> &[u8] {
         match &self.blocks {
             Blocks::Leaf(page) => leaf_name(page, index),
@@ -94,6 +106,7 @@ impl Run {
     }
 
     fn read(&self, index: usize) -> Result<BlockRef> {
+        self.looked.store(true, Ordering::Relaxed);
         let Moment { inner, view } = &*self.moment;
         let located = self.locate(index).ok_or_else(|| self.implausible(index))?;
         let (bytes, handle) = read::read_ref(&inner.source, view, self.name(index), &located)?;

@@ -100,8 +100,7 @@ impl Stored {
         let (first, end) = (span.first_in(&page), span.end_in(&page));
         self.rest = if forward { index..end } else { first..(index + 1).min(page.node.len()) };
         self.exhausted = if forward { end < page.node.len() } else { first > 0 };
-        let blocks = Blocks::Leaf(page);
-        self.leaf = Some(Arc::new(Run { moment: Arc::clone(moment), blocks }));
+        self.leaf = Some(Run::new(moment, Blocks::Leaf(page)));
         Ok(())
     }
 
@@ -114,7 +113,8 @@ impl Stored {
             source.fits_in_file(leaf.page, bytes).map_err(|error| Error::read(error, None))?;
         }
         let page = source.page(leaf, 0).map_err(|error| Error::read(error, None))?;
-        if self.leaves > 1 {
+        // Who reads what a walk passes over goes on with that, as a rule.
+        if self.leaf.as_ref().is_some_and(|leaf| leaf.wants_bytes()) {
             read_ahead(inner, &page);
         }
         Ok(page)
@@ -192,7 +192,6 @@ impl Changes {
         let from = last.or_else(|| span.start(forward));
         let (slots, more) = moment.view.copy_pending(forward, from, Portion { wanted: &wanted, most });
         (self.at, self.count, self.more) = (0, slots.len(), more);
-        let blocks = Blocks::Pending(slots);
-        self.run = Some(Arc::new(Run { moment: Arc::clone(moment), blocks }));
+        self.run = Some(Run::new(moment, Blocks::Pending(slots)));
     }
 }

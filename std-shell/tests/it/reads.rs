@@ -2,10 +2,11 @@
 
 use crate::device::{Call, Hooked};
 use crate::support::{assert_clean, bytes, watched};
-use blockyard::{Durability, Error, MemoryDevice, OpenOptions, PutOptions, Snapshot, Store};
+use blockyard::{Device, Durability, Error, MemoryDevice, OpenOptions, PutOptions, Snapshot, Store};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 fn small() -> OpenOptions {
     OpenOptions::new().create(true).journal_size(256 << 10).growth_step(1 << 20)
@@ -253,5 +254,66 @@ fn walks_merge_the_tree_with_any_number_of_changes() {
             front.extend(back.into_iter().rev());
             assert_eq!(front.iter().collect::<Vec<_>>(), expected);
         }
+    }
+}
+
+/// A device that notes what it is told will be read.
+#[derive(Clone, Debug, Default)]
+struct Told(MemoryDevice, Arc<Mutex<Vec<(u64, u64)>>>);
+
+impl Told {
+    fn take(&self) -> Vec<(u64, u64)> {
+        std::mem::take(&mut self.1.lock().expect("whole"))
+    }
+}
+
+impl Device for Told {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, buf)
+    }
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, data)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+    fn grow(&self, length: u64) -> io::Result<()> {
+        self.0.grow(length)
+    }
+    fn atomic_unit(&self) -> u32 {
+        self.0.atomic_unit()
+    }
+    fn will_need(&self, offset: u64, length: u64) {
+        self.1.lock().expect("whole").push((offset, length));
+    }
+}
+
+/// A walk that reads from the device tells it what comes next; one that looks at names, or finds everything in
+/// memory, tells nothing.
+#[test]
+fn a_walk_announces_what_it_will_read_and_nothing_else() {
+    let device = Told::default();
+    let store = small().open_device(device.clone()).expect("store");
+    let mut batch = store.batch();
+    (0..1000).for_each(|index| batch.put(name(index), bytes(index, 5000)).expect("fits"));
+    store.commit(batch).expect("commit");
+    store.close().expect("close");
+    for backward in [false, true] {
+        let store = small().open_device(device.clone()).expect("store");
+        let walk = || -> Box<dyn Iterator<Item = _>> {
+            if backward { Box::new(store.iter().rev()) } else { Box::new(store.iter()) }
+        };
+        device.take();
+        assert_eq!(walk().filter(|item| item.is_ok()).count(), 1000);
+        assert_eq!(device.take(), [], "nobody asked for more than names");
+        let read = || walk().map(|item| item.expect("item").value().expect("value").len()).sum::<usize>();
+        assert_eq!(read(), 5_000_000);
+        let announced: u64 = device.take().iter().map(|(_, length)| length).sum();
+        assert!((4_500_000..9_000_000).contains(&announced), "{announced} bytes announced");
+        assert_eq!(read(), 5_000_000);
+        assert_eq!(device.take(), [], "all of it is in memory");
     }
 }
