@@ -29,7 +29,7 @@ impl Default for OpenOptions {
     fn default() -> Self {
         Self {
             page_size: 4096,
-            journal_size: 4 << 20,
+            journal_size: 8 << 20,
             chunk_size: 1 << 20,
             create: false,
             create_new: false,
@@ -64,7 +64,7 @@ impl OpenOptions {
     }
 
     /// Length of the journal of a new file in bytes: whole pages, at most 1 GiB. A larger one means
-    /// fewer checkpoints and a longer recovery. Default 4 MiB.
+    /// fewer checkpoints and a longer recovery. Default 8 MiB.
     #[must_use]
     pub const fn journal_size(mut self, bytes: u64) -> Self {
         self.journal_size = bytes;
@@ -132,7 +132,8 @@ impl OpenOptions {
     }
 
     /// Commits that are written together with at most so many bytes of values carry them in the journal,
-    /// in one contiguous write; a checkpoint moves them home. Default 64 KiB.
+    /// in one contiguous write; a checkpoint moves them home. Larger groups of values of a quarter of that at
+    /// most do so too, up to a quarter of the journal, where free pages lie scattered. Default 64 KiB.
     #[must_use]
     pub const fn carry_max(mut self, bytes: u64) -> Self {
         self.carry_max = bytes;

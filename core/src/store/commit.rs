@@ -64,7 +64,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             return Ok(self.sequence);
         }
         let path = self.admit(&demand, batches, durability)?;
-        self.place_all(batches, &demand, path)?;
+        let path = self.place_all(batches, &demand, path)?;
         if batches.iter().any(Batch::is_late) {
             // The device writes while the processor digests.
             self.io.start_sync_of_much();

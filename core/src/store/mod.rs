@@ -119,6 +119,7 @@ pub struct Store<D, O, B> {
     /// Batches with at most so many bytes of values carry them in the journal.
     carry_max: u64,
     map: FreeMap,
+    scatter: place::Scatter,
     journal: Journal,
     sequence: Sequence,
     durable: Sequence,

@@ -34,7 +34,9 @@ pub struct OpenOptions {
     /// least, unless that is more.
     pub growth: u64,
     /// A group of batches committed together with at most so many bytes of values carries them in its
-    /// journal record: one contiguous write. The values of a larger group go to pages of their own.
+    /// journal record: one contiguous write. A larger group of values of a quarter of that at most, up to a
+    /// quarter of the journal, does so too when the pages that are free lie scattered; and so does a buffered
+    /// group. The values of any other go to pages of their own.
     pub carry_max: u64,
     /// Never write: what the journal holds is shown and stays there.
     pub read_only: bool,
@@ -138,6 +140,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             growth: options.growth,
             carry_max: options.carry_max,
             map: FreeMap::new(top, superblock.cursor.get(), pages, &geometry),
+            scatter: super::place::Scatter::default(),
             journal: Journal::new(tail, Digest(superblock.chain), tail, &geometry),
             sequence,
             durable: sequence,

@@ -6,20 +6,21 @@ use crate::batch::{Batch, GrowBytes, PLACED, operation_at};
 use crate::device::BlockDevice;
 use crate::error::WriteError;
 use crate::format::{OpHeader, U32, U64, op_kind};
-use crate::ids::Sequence;
+use crate::ids::{Extent, PageIndex, Sequence};
 use crate::overlay::Overlay;
 use zerocopy::IntoBytes as _;
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
-    /// Gives all values pages.
+    /// Gives all values pages, and writes them there unless the record carries them. Returns the path that
+    /// was taken.
     pub(super) fn place_all<M: GrowBytes, V: GrowBytes>(
         &mut self,
         batches: &mut [Batch<M, V>],
         demand: &Demand,
         path: Path,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<Path, WriteError<D::Error>> {
         self.settled(demand, |store, floor| {
-            let result = batches.iter_mut().try_for_each(|batch| store.place(batch, floor, path));
+            let result = store.place_and_write(batches, floor, path);
             if result.is_err() {
                 batches.iter_mut().for_each(unplace);
             }
@@ -27,54 +28,108 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         })
     }
 
-    /// Gives the values of a batch pages of their own, in as few runs as the file allows. Those that
-    /// the record does not carry are written there, each run at once.
+    fn place_and_write<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        batches: &mut [Batch<M, V>],
+        floor: u64,
+        path: Path,
+    ) -> Result<Path, WriteError<D::Error>> {
+        let mut placed = Placed::default();
+        for batch in &mut *batches {
+            self.place(batch, floor, &mut placed)?;
+        }
+        let path = match path {
+            Path::Either if self.is_scattered(&placed) => Path::Carry,
+            Path::Either => Path::Place,
+            path => path,
+        };
+        if path != Path::Carry {
+            for batch in batches {
+                self.write_values(batch)?;
+            }
+        }
+        Ok(path)
+    }
+
+    /// Gives the values of a batch pages of their own, in as few runs as the file allows.
     fn place<M: GrowBytes, V: GrowBytes>(
         &mut self,
         batch: &mut Batch<M, V>,
         floor: u64,
-        path: Path,
+        placed: &mut Placed,
     ) -> Result<(), WriteError<D::Error>> {
-        let page = self.geometry.page_size();
-        let padded = batch.data.as_ref().len().next_multiple_of(page);
-        if path != Path::Carry && !batch.data.set_length(padded) {
-            return Err(WriteError::BatchTooLarge);
-        }
         let geometry = self.geometry;
-        let (meta, data) = (batch.meta.as_mut(), batch.data.as_ref());
-        let (mut at, mut placed) = (0, 0);
-        while placed < data.len() {
+        let mut left = (batch.data.as_ref().len() as u64).div_ceil(geometry.page_size() as u64);
+        let meta = batch.meta.as_mut();
+        let mut at = 0;
+        while left > 0 {
             let Some((op, first)) = next_carried(meta, at) else { break };
             at = op;
             let least = geometry.pages_for(first);
-            let want = ((data.len() - placed).div_ceil(page)) as u64;
             let run = self.with_host(None, |host| {
                 host.floor = floor;
-                host.allocate(least, want)
+                host.allocate(least, left)
             })?;
             // As many values as fit into the run.
-            let (start, from) = (run.start.0, placed);
+            let start = run.start.0;
             let mut used = 0;
             while let Some((op, length)) = next_carried(meta, at) {
                 let pages = geometry.pages_for(length);
                 if used + pages > run.pages {
                     break;
                 }
-                at = set_location(meta, op, start + used, path != Path::Carry);
+                at = set_location(meta, op, start + used);
                 used += pages;
             }
             if used < run.pages {
                 self.map.give_back(run.pages - used);
             }
-            placed += used as usize * page;
-            if path != Path::Carry {
-                let offset = geometry.offset(start);
-                BlockDevice::write(&mut self.io, offset, &data[from..placed]).map_err(WriteError::Device)?;
+            left = left.saturating_sub(used);
+            placed.add(used);
+            self.scatter.add(start, used);
+        }
+        Ok(())
+    }
+
+    /// Whether the pages that a group was given lie so scattered that one contiguous write into the journal
+    /// and another one home, later, cost whoever waits less.
+    const fn is_scattered(&self, placed: &Placed) -> bool {
+        match placed.runs {
+            // Few: how it was lately tells more.
+            0..8 => self.scatter.is_high(),
+            runs => runs * Scatter::LONG > placed.pages,
+        }
+    }
+
+    /// Writes the values of a batch to their pages, each run at once, and makes extents of them.
+    fn write_values<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        batch: &mut Batch<M, V>,
+    ) -> Result<(), WriteError<D::Error>> {
+        let geometry = self.geometry;
+        let page = geometry.page_size();
+        if !batch.data.set_length(batch.data.as_ref().len().next_multiple_of(page)) {
+            return Err(WriteError::BatchTooLarge);
+        }
+        let (meta, data) = (batch.meta.as_mut(), batch.data.as_ref());
+        let mut run = Extent::new(PageIndex(0), 0);
+        let (mut at, mut from) = (0, 0);
+        loop {
+            let next = next_carried(meta, at);
+            let place = next.map(|(op, _)| location(meta, op));
+            if place != Some(run.end()) || run.pages == 0 {
+                let to = from + run.pages as usize * page;
+                if from < to {
+                    let offset = geometry.offset(run.start.0);
+                    BlockDevice::write(&mut self.io, offset, &data[from..to]).map_err(WriteError::Device)?;
+                }
+                (run, from) = (Extent::new(PageIndex(place.unwrap_or(0)), 0), to);
             }
+            let Some((op, length)) = next else { break };
+            run.pages += geometry.pages_for(length);
+            at = make_extent(meta, op);
         }
-        if path != Path::Carry {
-            batch.carried = 0;
-        }
+        batch.carried = 0;
         Ok(())
     }
 
@@ -113,16 +168,66 @@ fn next_carried(meta: &[u8], mut at: usize) -> Option<(usize, u64)> {
     None
 }
 
-/// Gives the carried value of the operation at `at` its first page, makes it an extent if it is to
-/// be one, and returns where the next operation starts.
-fn set_location(meta: &mut [u8], at: usize, page: u64, extent: bool) -> usize {
-    let Some((mut head, name, end)) = operation_at(meta, at) else { return at };
-    if extent {
-        (head.kind, head.chunk_size) = (op_kind::EXTENT, U32::new(PLACED));
-        meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
-    }
+/// Gives the carried value of the operation at `at` its first page, and returns where the next operation starts.
+fn set_location(meta: &mut [u8], at: usize, page: u64) -> usize {
+    let Some((_, name, end)) = operation_at(meta, at) else { return at };
     meta[name.end..name.end + 8].copy_from_slice(&page.to_le_bytes());
     end
+}
+
+/// The first page of the carried value of the operation at `at`.
+fn location(meta: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    if let Some((_, name, _)) = operation_at(meta, at) {
+        bytes.copy_from_slice(&meta[name.end..name.end + 8]);
+    }
+    u64::from_le_bytes(bytes)
+}
+
+/// Makes an extent of the carried value of the operation at `at`, and returns where the next operation starts.
+fn make_extent(meta: &mut [u8], at: usize) -> usize {
+    let Some((mut head, _, end)) = operation_at(meta, at) else { return at };
+    (head.kind, head.chunk_size) = (op_kind::EXTENT, U32::new(PLACED));
+    meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
+    end
+}
+
+/// The runs of pages that a group was given.
+#[derive(Clone, Copy, Debug, Default)]
+struct Placed {
+    runs: u64,
+    pages: u64,
+}
+
+impl Placed {
+    const fn add(&mut self, pages: u64) {
+        self.runs += 1;
+        self.pages += pages;
+    }
+}
+
+/// How scattered the runs lay that values were given lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scatter {
+    /// Where the last run ended.
+    end: u64,
+    /// The share of short runs away from the one before, in 256ths, the last eight of them weighing most.
+    share: u32,
+}
+
+impl Scatter {
+    /// Pages of a run that is worth a write of its own.
+    const LONG: u64 = 8;
+
+    const fn add(&mut self, start: u64, pages: u64) {
+        let stray = start != self.end && pages < Self::LONG;
+        self.share = self.share - self.share / 8 + if stray { 32 } else { 0 };
+        self.end = start + pages;
+    }
+
+    const fn is_high(&self) -> bool {
+        self.share > 64
+    }
 }
 
 /// Makes carried values of the extents that a commit made of them.

@@ -33,6 +33,8 @@ pub(super) enum Path {
     Carry,
     /// Values to pages of their own, a journal record.
     Place,
+    /// One of these two, by how the pages lie that the values get.
+    Either,
     /// Values to pages of their own, a checkpoint.
     Checkpoint,
 }
@@ -88,17 +90,19 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let piece = self.memory.bytes_of_staging(self.geometry.page_size()) as u64;
         let readable = |length: u64| !O::KEEPS_BODIES || length <= piece;
         let listed = RecordHeader::SIZE as u64 + demand.meta;
-        // One contiguous write is for whoever waits for the sync. Without one, values larger than half a page
-        // are better written once, to their home.
-        let most = match durability {
-            Durability::Durable => self.carry_max,
-            Durability::Buffered => self.carry_max.min(self.geometry.page_size() as u64 / 2),
+        let (all, page) = (listed + demand.carried, self.geometry.page_size() as u64);
+        let kept = readable(demand.longest_value);
+        // Whoever waits for a sync waits least for one contiguous write.
+        let small = demand.carried <= self.carry_max && 2 * all <= self.geometry.journal_length();
+        let carries = kept && small && (durability == Durability::Durable || demand.carried <= page / 2);
+        // Many small values cost a write each, unless their pages happen to lie together.
+        let many = 4 * demand.longest_value <= self.carry_max && 4 * all <= self.geometry.journal_length();
+        let may_carry = kept && many && all <= self.journal.room(&self.geometry);
+        let (mut path, record) = match (carries, may_carry) {
+            (true, _) => (Path::Carry, all),
+            (false, true) => (Path::Either, listed),
+            (false, false) => (Path::Place, listed),
         };
-        let carries = demand.carried <= most
-            && 2 * (listed + demand.carried) <= self.geometry.journal_length()
-            && readable(demand.longest_value);
-        let (mut path, record) =
-            if carries { (Path::Carry, listed + demand.carried) } else { (Path::Place, listed) };
         let fits = readable(demand.longest_list) && demand.meta <= u64::from(u32::MAX) / 2;
         if !fits || record > self.journal.room(&self.geometry) {
             self.checkpoint()?;

@@ -123,3 +123,44 @@ fn a_checkpoint_has_time_until_room_runs_short() {
     }
     assert!(steps < 100);
 }
+
+/// Five hundred updates took as long as five hundred writes in place once the free pages of a file lay scattered.
+/// The journal takes them in one write then, and only then.
+#[test]
+fn many_values_are_carried_where_free_pages_lie_scattered() {
+    let shape = Shape { journal_pages: 512, ..Shape::LARGE };
+    let value = |number: u64| bytes(number, 4000);
+    for scattered in [false, true] {
+        let mut store: TestStore<Heap, _> = shape.new_store(shape.device(4096));
+        let mut model = Model::new();
+        for number in 0..400_u64 {
+            put(&mut store, &number.to_be_bytes(), &value(number), Buffered).unwrap();
+            model.insert(number.to_be_bytes().to_vec(), (8, value(number)));
+        }
+        store.checkpoint().unwrap();
+        for number in (0..400_u64).step_by(2).filter(|_| scattered) {
+            delete(&mut store, &number.to_be_bytes(), Buffered).unwrap();
+            model.remove(&number.to_be_bytes()[..]);
+        }
+        store.checkpoint().unwrap();
+        let mut carried = [0, 0];
+        for round in 0..12_u64 {
+            let durability = if round % 2 == 0 { Buffered } else { Durable };
+            let before = store.journal_used();
+            let mut batch = batch(store.geometry());
+            for number in (0..16).map(|number| 1000 + 16 * round + number) {
+                batch.put(&number.to_be_bytes(), &value(number), 0).unwrap();
+                model.insert(number.to_be_bytes().to_vec(), (0, value(number)));
+            }
+            store.commit(&mut [batch], durability).unwrap();
+            // A checkpoint may have come between.
+            let used = store.journal_used().saturating_sub(before);
+            carried[durability as usize] += u32::from(used > 16 * 4000);
+            assert_same(&contents(&mut store), &model, "committed");
+        }
+        assert_eq!(carried.map(|count| count > 0), [scattered; 2], "{carried:?}");
+        store.sync().unwrap();
+        let (mut store, _) = shape.open::<Heap, _>(store.into_device()).unwrap();
+        assert_sound(&mut store, &model, "opened again");
+    }
+}
