@@ -291,6 +291,8 @@ impl Yard {
     /// # Errors
     /// See [`get`](Self::get).
     pub fn verify(&mut self, report: Option<Function>) -> Result<Array> {
+        // The totals are the registry's; what hinders this, the verification tells.
+        let _ = self.0.checkpoint();
         let superblock = self.0.store().superblock();
         let (blocks, bytes) = (superblock.blocks.get(), superblock.bytes.get());
         let pages = self.0.store().pages().div_ceil(64) as usize;

@@ -77,7 +77,8 @@ impl std::error::Error for Fault {}
 impl DeviceError for Fault {
     fn kind(&self) -> DeviceErrorKind {
         match self.name.as_str() {
-            "QuotaExceededError" => DeviceErrorKind::NoSpace,
+            // Firefox throws its own code where the standard has a name.
+            "QuotaExceededError" | "NS_ERROR_FILE_NO_DEVICE_SPACE" => DeviceErrorKind::NoSpace,
             "NoModificationAllowedError" => DeviceErrorKind::ReadOnly,
             _ => DeviceErrorKind::Other,
         }

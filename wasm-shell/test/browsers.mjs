@@ -7,6 +7,9 @@ const FLAGS = [
   "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ];
 
+/** Whoever asks to persist is answered without a person. */
+const ANSWERED = { "dom.storageManager.prompt.testing": true, "dom.storageManager.prompt.testing.allow": true };
+
 const KINDS = {
   chromium: { browser: "chrome", programs: ["/usr/bin/chromium", "/usr/bin/google-chrome"], args: FLAGS },
   firefox: { browser: "firefox", programs: ["/usr/bin/firefox-esr", "/usr/bin/firefox"], args: [] },
@@ -20,6 +23,6 @@ export async function launch(name, preferences = {}) {
   if (!executablePath) throw new Error(`${name} is not there; on Debian: apt-get install chromium firefox-esr`);
   return puppeteer.launch({
     browser, executablePath, headless: true, args, protocolTimeout: 300_000,
-    ...(browser === "firefox" && { extraPrefsFirefox: preferences }),
+    ...(browser === "firefox" && { extraPrefsFirefox: { ...ANSWERED, ...preferences } }),
   });
 }

@@ -53,6 +53,7 @@ export async function inBrowser(tally, context) {
     await check("files travel to the command line and back, byte for byte", () => travel(page, server.url, uploads, join(work, name)));
     await check("storage removed while open", () => removed(page, browser, name, server.url));
     await page.close();
+    await check("the crate's tests in a dedicated worker", () => crate(browser, context.spawn));
     await check("quota exceeded", async () => {
       if (name === "firefox") {
         await browser.close();
@@ -66,7 +67,6 @@ export async function inBrowser(tally, context) {
       await page.evaluate(() => window.cases.quota("quota"));
       await page.close();
     });
-    await check("the crate's tests in a dedicated worker", () => crate(browser, context.spawn));
   } finally {
     await browser.close();
     server.close();

@@ -22,5 +22,5 @@ export declare class SyncYard {
     close(): void;
     [Symbol.dispose](): void;
 }
-/** Opens a yard for this worker alone; `LockedError` if another tab or worker has it. */
+/** Opens a yard for this worker alone; `LockedError` if another tab or worker has it and keeps it. */
 export declare function openSync(name: string, options?: OpenOptions): Promise<SyncYard>;

@@ -75,6 +75,7 @@ const CLASSES: Record<ErrorCode, new (message: string, causeName?: string) => Bl
 /** Exceptions of the platform, by name. */
 const NAMES: Record<string, ErrorCode> = {
   QuotaExceededError: "Quota",
+  NS_ERROR_FILE_NO_DEVICE_SPACE: "Quota",
   NoModificationAllowedError: "Locked",
   InvalidStateError: "Closed",
   NotFoundError: "Closed",

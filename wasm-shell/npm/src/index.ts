@@ -96,7 +96,12 @@ class WorkerTransport implements Transport {
     });
     this.post({ kind: "close" });
     this.#ended = new ClosedError("the yard was closed");
-    await closed.finally(() => this.#end(this.#ended!));
+    // A browser may never come back from closing a file that was taken away.
+    const late = setTimeout(() => this.#closing?.({ code: "Io", message: "the file did not close; its worker was ended" }), CLOSE);
+    await closed.finally(() => {
+      clearTimeout(late);
+      this.#end(this.#ended!);
+    });
   }
 
   /** Gives up without another word to the worker. */
@@ -106,6 +111,7 @@ class WorkerTransport implements Transport {
 }
 
 const BLOCKED = 500;
+const CLOSE = 5000;
 
 /** Opens the yard `name` of this origin, or creates it. Every tab may do so. */
 export async function open(name: string, options: OpenOptions = {}): Promise<Yard> {

@@ -129,13 +129,13 @@ export class SyncYard {
   }
 }
 
-/** Opens a yard for this worker alone; `LockedError` if another tab or worker has it. */
+/** Opens a yard for this worker alone; `LockedError` if another tab or worker has it and keeps it. */
 export async function openSync(name: string, options: OpenOptions = {}): Promise<SyncYard> {
   const lacks = options.storage === "memory" ? undefined : missing();
   if (lacks) throw unsupported(lacks);
   await load(() => options.wasmUrl ?? new URL("./blockyard.wasm", import.meta.url));
   if (options.storage === "memory") return new SyncYard(attach(undefined, options), () => {}, options.durability);
-  const held = await acquire(`blockyard/${name}`);
+  const held = await acquire(`blockyard/${name}`, options.lockTimeout ?? 5000);
   let handle: Handle | undefined;
   try {
     const files: Files = opfs(name);
@@ -152,13 +152,12 @@ export async function openSync(name: string, options: OpenOptions = {}): Promise
   }
 }
 
-/** Takes a Web Lock that is free; returns what lets it go. */
-function acquire(name: string): Promise<() => void> {
+/** Takes a Web Lock; returns what lets it go. A lock that was let go just now takes a moment to be free. */
+function acquire(name: string, limit: number): Promise<() => void> {
   return new Promise((resolve, reject) => {
-    const request = navigator.locks.request(name, { ifAvailable: true }, (lock) => {
-      if (!lock) return reject(new LockedError("another tab or worker has this yard"));
+    const request = navigator.locks.request(name, { signal: AbortSignal.timeout(limit) }, () => {
       return new Promise<void>((release) => resolve(release));
     });
-    request.catch(reject);
+    request.catch(() => reject(new LockedError("another tab or worker has this yard")));
   });
 }

@@ -11,7 +11,7 @@ onmessage = async ({ data: name }) => {
     yard.put("four", "4");
     const each = yard.stats().syncs - syncs;
     let locked = "nothing";
-    await openSync(name).catch((error) => (locked = error.code));
+    await openSync(name, { lockTimeout: 200 }).catch((error) => (locked = error.code));
     const clean = yard.verify();
     yard.close();
     let closed = "nothing";
