@@ -197,7 +197,7 @@ impl Plan {
         ensure!(!sizes.is_empty(), "nothing is left to measure: no size has those workloads");
         let patience = match extent {
             Extent::Full => Duration::from_secs(900),
-            Extent::Quick => Duration::from_secs(60),
+            Extent::Quick => Duration::from_secs(70),
             Extent::Smoke => Duration::from_secs(600),
         };
         let cache = if extent == Extent::Smoke { 16 << 20 } else { 256 << 20 };

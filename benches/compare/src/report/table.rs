@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::goals;
-use super::words::{bytes, digits, ratio, shown};
+use super::words::{bytes, digits, ratio, shown, time};
 use crate::results::{Figure, Results, Setting, SizeResults};
 use crate::workloads::Unit;
 
@@ -53,6 +53,24 @@ fn preface(text: &mut String, results: &Results) {
          after. Heap traffic is from a round of its own; engines in C have a heap that is not seen.\n",
         bytes(results.cache as f64)
     );
+    if let Some((median, best)) = unsteady(results) {
+        let _ = writeln!(
+            text,
+            "**The disk was not steady:** a write and a sync in place took {} at best and {} in the median. A disk with a budget \
+             answers in steps once that is spent, and then every engine with one sync takes as long. Ratios of this run say \
+             little; the best times, and their ratio to the floor's best, say more.\n",
+            time(best),
+            time(median)
+        );
+    }
+}
+
+/// The floor's median and best durable write, if they lie far apart.
+fn unsteady(results: &Results) -> Option<(f64, f64)> {
+    const FAR: f64 = 4.0;
+    let floors = results.sizes.iter().filter_map(|size| size.figure("single", 0, "raw"));
+    let found = floors.map(|floor| (floor.p50, floor.minimum)).filter(|(median, best)| median / best > FAR);
+    found.max_by(|(a, _), (b, _)| a.total_cmp(b))
 }
 
 fn goal_table(text: &mut String, results: &Results) {
@@ -113,7 +131,9 @@ fn one_series(text: &mut String, group: &[&Figure]) {
     let to_floor = format!("to {}", first.floor);
     let mut names = vec!["engine", "median"];
     names.extend(latency.then_some("p99"));
-    names.extend(["best", &to_floor, "to the best peer"]);
+    let best_to_floor = format!("best to {}'s", first.floor);
+    names.extend(["best", &to_floor, "to the best peer", &best_to_floor]);
+    let floor = group.iter().find(|figure| figure.engine == first.floor).map(|floor| floor.minimum);
     if written {
         names.extend(["syncs", "written"]);
     }
@@ -128,6 +148,8 @@ fn one_series(text: &mut String, group: &[&Figure]) {
         cells.push(ratio(figure.to_floor.filter(|_| figure.engine != figure.floor)));
         let peer = figure.best_peer.as_deref().unwrap_or_default();
         cells.push(figure.to_best_peer.map_or_else(|| "–".to_owned(), |it| ratio(Some(it)) + " " + peer));
+        let best = floor.filter(|_| figure.engine != figure.floor).map(|floor| figure.minimum / floor);
+        cells.push(best.map_or_else(|| "–".to_owned(), digits));
         if written {
             cells.extend([digits(figure.syncs), bytes(figure.bytes)]);
         }
