@@ -165,9 +165,11 @@ impl Work {
 fn times(criterion: &mut Criterion) {
     for place in Place::ALL {
         let mut group = criterion.benchmark_group(format!("predecessor, {}", place.name()));
-        group.sample_size(20).sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(UPDATES));
+        group.sample_size(20).sampling_mode(SamplingMode::Flat);
         let mut loaded = None;
         for work in Work::ALL {
+            let selects = matches!(work, Work::Select);
+            group.throughput(Throughput::Elements(if selects { RECORDS } else { UPDATES }));
             group.bench_function(BenchmarkId::from_parameter(work.name()), |bencher| {
                 let loaded = loaded.get_or_insert_with(|| Loaded::new(place).expect("a loaded store"));
                 bencher.iter_custom(|rounds| {

@@ -120,6 +120,10 @@ impl<D: Device> Device for Watched<D> {
         self.device.reads_come_from_medium()
     }
 
+    fn start_sync(&self) {
+        self.device.start_sync();
+    }
+
     fn will_need(&self, offset: u64, length: u64) {
         self.device.will_need(offset, length);
     }
