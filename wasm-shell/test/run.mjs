@@ -36,12 +36,16 @@ function consumer() {
 async function bundle({ app, installed }) {
   const vite = join(work, "vite");
   await build({ root: app, base: "/vite/", logLevel: "warn", build: { outDir: vite, emptyOutDir: true, target: "es2022" } });
+  const demo = join(work, "demo");
+  const source = join(app, "demo");
+  cpSync(join(here, "../demo"), source, { recursive: true });
+  await build({ root: source, base: "/demo/", logLevel: "warn", build: { outDir: demo, emptyOutDir: true, target: "es2022" } });
   const plain = join(work, "esbuild");
   // As the README says: the worker and the module are copied, for esbuild leaves their addresses alone.
   await esbuild.build({ entryPoints: [join(here, "app/small.js")], bundle: true, format: "esm", outdir: plain, nodePaths: [join(app, "node_modules")], logLevel: "warning" });
   for (const file of ["worker.js", "blockyard.wasm"]) cpSync(join(installed, "dist", file), join(plain, file));
   writeFileSync(join(plain, "index.html"), '<!doctype html><title>esbuild</title><script type="module" src="small.js"></script>');
-  return { vite, esbuild: plain, package: join(installed, "dist") };
+  return { vite, demo, esbuild: plain, package: join(installed, "dist") };
 }
 
 async function main() {

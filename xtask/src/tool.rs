@@ -16,9 +16,14 @@ pub(crate) struct Tool {
 impl Tool {
     /// The program, built if it is not there yet.
     pub(crate) fn program(self, shell: &Shell) -> Result<PathBuf> {
+        self.program_named(self.name, shell)
+    }
+
+    /// A program of the package that has another name.
+    pub(crate) fn program_named(self, program: &str, shell: &Shell) -> Result<PathBuf> {
         let Self { name, version } = self;
         let root = cache()?.join(format!("{name}-{version}"));
-        let program = root.join("bin").join(name);
+        let program = root.join("bin").join(program);
         if program.is_file() {
             return Ok(program);
         }
@@ -39,7 +44,7 @@ impl Tool {
 }
 
 /// A folder outside the checkout that outlives it.
-fn cache() -> Result<PathBuf> {
+pub(crate) fn cache() -> Result<PathBuf> {
     let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let folder = given.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")?;

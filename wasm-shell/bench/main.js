@@ -1,0 +1,97 @@
+// Rounds in which the engines take turns; medians of each kind of work.
+import { ENGINES } from "./engines.js";
+
+const RECORD = 4096;
+const RECORDS = 500;
+const BLOB = 100 << 20;
+
+function bytes(seed, length) {
+  const out = new Uint8Array(length);
+  let state = (seed + 1) * 2654435761;
+  for (let at = 0; at < length; at++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    out[at] = state;
+  }
+  return out;
+}
+
+const key = (index) => `k/${String(index).padStart(5, "0")}`;
+
+/** Times `work`, `times` times over, and pushes the milliseconds of each. */
+async function time(into, times, work) {
+  for (let index = 0; index < times; index++) {
+    const since = performance.now();
+    await work(index);
+    into.push(performance.now() - since);
+  }
+}
+
+/** Calls that take less than the clock can tell, as one. */
+async function many(into, times, each, work) {
+  for (let index = 0; index < times; index++) {
+    const since = performance.now();
+    for (let inner = 0; inner < each; inner++) await work(index * each + inner);
+    into.push((performance.now() - since) / each);
+  }
+}
+
+/** Runs everything; milliseconds by kind of work and engine. */
+export async function run({ rounds = 3, blob = true, tell = () => {} } = {}) {
+  const found = {};
+  const values = Array.from({ length: RECORDS }, (_, index) => bytes(index, RECORD));
+  const large = new Blob(Array.from({ length: BLOB >> 20 }, (_, index) => bytes(index, 1 << 20)));
+  const into = (work, engine) => ((found[work] ??= {})[engine] ??= []);
+  for (let round = 0; round < rounds; round++) {
+    for (const [engine, make] of Object.entries(ENGINES)) {
+      tell(`round ${round + 1} of ${rounds}: ${engine}`);
+      const name = `bench-${engine.replace(" ", "-")}-${round}-${Date.now()}`;
+      let store = await make(name);
+      await store.batch(values.map((value, index) => [key(index), value]));
+      for (let index = 0; index < 20; index++) await store.put(key(index), values[index]);
+      await time(into("single durable put", engine), 50, (index) => store.put(key((index * 37) % RECORDS), values[index]));
+      await time(into("500 records in one durable batch", engine), 5, (turn) =>
+        store.batch(values.map((_, index) => [key(index), values[(index + turn) % RECORDS]])),
+      );
+      await many(into("get", engine), 10, 50, (index) => store.get(key((index * 61) % RECORDS)));
+      await time(into("scan of 500", engine), 5, async () => {
+        const sum = await store.scan();
+        if (sum !== RECORDS * RECORD) throw new Error(`${engine}: a scan found ${sum} bytes`);
+      });
+      await store.close();
+      if (engine !== "raw handle") {
+        await time(into("open", engine), 1, async () => (store = await make(name)));
+      } else store = await make(name);
+      if (blob) await time(into("100 MB blob", engine), 1, () => store.blob(large));
+      await store.destroy();
+    }
+  }
+  return found;
+}
+
+export const median = (numbers) => {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  return sorted[sorted.length >> 1];
+};
+
+window.run = run;
+document.getElementById("run").addEventListener("click", async ({ target }) => {
+  target.disabled = true;
+  const progress = document.getElementById("progress");
+  try {
+    const found = await run({ tell: (text) => (progress.textContent = text) });
+    const engines = Object.keys(ENGINES);
+    const cells = (tag, all) => `<tr>${all.map((it) => `<${tag}>${it}</${tag}>`).join("")}</tr>`;
+    document.getElementById("table").innerHTML =
+      cells("th", ["", ...engines]) +
+      Object.entries(found)
+        .map(([work, times]) => cells("td", [work, ...engines.map((it) => (times[it] ? median(times[it]).toFixed(3) : ""))]))
+        .join("");
+    progress.textContent = "";
+  } catch (error) {
+    progress.textContent = String(error);
+  } finally {
+    target.disabled = false;
+  }
+});
