@@ -22,6 +22,7 @@
 //! | folded, a leaf a step | new root, next free map | fresh registry pages, home pages of carried values, map slots |
 //! | synced, superblock, synced | frozen layer dropped, pages released | superblock refers to the new root; the record is past |
 
+mod bounds;
 mod checkpoint;
 mod commit;
 mod host;
@@ -38,6 +39,7 @@ mod space;
 mod stream;
 mod verify;
 
+pub use bounds::Bound;
 pub use checkpoint::Progress;
 pub use io::Counters;
 pub use open::{CreateOptions, OpenOptions};

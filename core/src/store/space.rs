@@ -23,10 +23,11 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// For the smallest: 20 pages, which is 10 KiB with pages of 512 bytes. The registry holds some 300 blocks
-    /// of short names and values then, and the file has 1.9 MB.
+    /// For the smallest: 20 pages, which is 10 KiB with pages of 512 bytes. The registry holds some 70 blocks
+    /// of names and values of 16 bytes then, and the file has 1.9 MB.
     pub const TINY: Self = Self { levels: 3, map_pages: MIN_WINDOWS, staging: 0 };
-    /// For microcontrollers: 26 pages.
+    /// For microcontrollers: 26 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
+    /// of 4 KiB some 200,000.
     pub const SMALL: Self = Self { levels: 4, map_pages: 6, staging: 0 };
     /// For hosts, with the feature `alloc`.
     pub const LARGE: Self = Self { levels: 12, map_pages: 64, staging: 256 << 10 };

@@ -1,6 +1,7 @@
 //! A device that counts what is asked of it.
 
 use blockyard_core::device::BlockDevice;
+use blockyard_core::store::Bound;
 use core::ops::Sub;
 
 /// What was asked of a device.
@@ -28,10 +29,13 @@ impl Operations {
         }
     }
 
-    /// Whether no number is above the other's.
+    /// Whether no number is above what is documented.
     #[must_use]
-    pub fn within(self, bound: Self) -> bool {
-        self.max(bound) == bound
+    pub fn within(self, bound: Bound) -> bool {
+        let Self { reads, writes, syncs, .. } = self;
+        u64::from(reads) <= bound.reads
+            && u64::from(writes) <= bound.writes
+            && u64::from(syncs) <= bound.syncs
     }
 }
 

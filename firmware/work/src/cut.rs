@@ -117,7 +117,7 @@ impl<'a, D: BlockDevice> CutDevice<'a, D> {
     fn cut(&mut self) -> CutError<D::Error> {
         while self.used > 0 {
             self.used -= UNDO;
-            let lost = self.random() % 3 > 0;
+            let lost = !self.random().is_multiple_of(3);
             let Some(entry) = self.undo.get(self.used..self.used + UNDO).filter(|_| lost) else { continue };
             let (place, bytes) = entry.split_at(8);
             let mut offset = [0; 8];

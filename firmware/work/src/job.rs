@@ -100,7 +100,7 @@ impl Job {
                 }
             }
             Self::Settings => {
-                let several = if n % 7 == 0 { 3 } else { 1 };
+                let several = if n.is_multiple_of(7) { 3 } else { 1 };
                 for turn in 0..several {
                     let key = (n * 5 + turn) % SETTINGS;
                     let value = bytes(n + 1000 * turn, (n as usize * 13) % 70);

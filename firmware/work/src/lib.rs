@@ -13,6 +13,8 @@
 #[cfg(test)]
 extern crate std;
 
+#[cfg(test)]
+mod bounds_test;
 pub mod counted;
 pub mod cut;
 pub mod job;

@@ -4,6 +4,7 @@
 #![no_main]
 
 use blockyard_core::Durability;
+use blockyard_core::store::{Bound, Progress};
 use blockyard_firmware_programs::{fixed, pending};
 use board::retained::RamDisk;
 use board::{host, say, stack};
@@ -21,6 +22,9 @@ const DISK: usize = 96 << 10;
 /// Commits of each job.
 const COMMITS: u32 = 120;
 
+/// For calls whose work is all there is.
+const ANY: Bound = Bound { reads: u64::MAX, writes: u64::MAX, syncs: u64::MAX };
+
 type Disk = Counted<RamDisk>;
 type Store<'b> = SmallStore<'b, &'b mut Disk>;
 
@@ -32,6 +36,8 @@ struct Taken {
     most: u32,
     stack: usize,
     operations: Operations,
+    /// Calls that asked for more of the device than is documented.
+    over: u32,
 }
 
 impl Taken {
@@ -44,12 +50,12 @@ impl Taken {
     }
 
     fn say(&self, what: &str) {
-        let Self { calls, instructions, most, stack, operations } = *self;
+        let Self { calls, instructions, most, stack, operations, over } = *self;
         let Operations { reads, writes, sectors, syncs } = operations;
         let mean = instructions / u64::from(calls.max(1));
         say!(
             "call={what} calls={calls} mean={mean} most={most} stack={stack} reads={reads} writes={writes} \
-             sectors={sectors} syncs={syncs}"
+             sectors={sectors} syncs={syncs} over={over}"
         );
     }
 }
@@ -64,11 +70,18 @@ fn timed<R>(work: impl FnOnce() -> R) -> (R, u32, usize) {
     (result, instructions, painted.depth())
 }
 
-/// As [`timed`], with the operations of the store's device, added up in `into`.
-fn metered<'b, R>(into: &mut Taken, store: &mut Store<'b>, work: impl FnOnce(&mut Store<'b>) -> R) -> R {
+/// As [`timed`], with the operations of the store's device, added up in `into` and compared with `bound`.
+fn metered<'b, R>(
+    into: &mut Taken,
+    store: &mut Store<'b>,
+    bound: Bound,
+    work: impl FnOnce(&mut Store<'b>) -> R,
+) -> R {
     let before = store.device().so_far;
     let (result, instructions, stack) = timed(|| work(store));
-    into.add(instructions, stack, store.device().so_far - before);
+    let operations = store.device().so_far - before;
+    into.add(instructions, stack, operations);
+    into.over += u32::from(!operations.within(bound));
     result
 }
 
@@ -118,36 +131,31 @@ fn work_on(job: Job, disk: &mut Disk, pending: &mut Pending, buffer: &mut [u8]) 
     let (mut store, _) = SmallStore::open(&mut *disk, &mut *pending, &mut *buffer, &options()).ok()?;
     let mut batch = SmallBatch::new(store.geometry(), heapless::Vec::new(), heapless::Vec::new());
     let [mut plain, mut folding, mut step, mut get, mut next, mut verify] = [Taken::default(); 6];
-    let mut value = [0; LONGEST];
     for n in 1..=COMMITS {
         job.fill(n, &mut batch).ok()?;
         let checkpoints = store.counters().checkpoints;
         let mut this = Taken::default();
+        let bound = store.bound_of_commit(batch.len() as u64, batch.bytes() as u64);
+        let folding_too = bound + store.bound_of_checkpoint();
         let batches = core::slice::from_mut(&mut batch);
-        metered(&mut this, &mut store, |store| store.commit(batches, Durability::Durable)).ok()?;
-        let kind = if store.counters().checkpoints == checkpoints { &mut plain } else { &mut folding };
+        metered(&mut this, &mut store, ANY, |store| store.commit(batches, Durability::Durable)).ok()?;
+        let (kind, bound) = if store.counters().checkpoints == checkpoints {
+            (&mut plain, bound)
+        } else {
+            (&mut folding, folding_too)
+        };
         kind.add(this.most, this.stack, this.operations);
-        if n % 3 == 0 && n < COMMITS - 8 {
-            while metered(&mut step, &mut store, |store| store.checkpoint_step()).ok()?
-                != blockyard_core::store::Progress::Idle
-            {}
+        kind.over += u32::from(!this.operations.within(bound));
+        if n.is_multiple_of(3) && n < COMMITS - 8 {
+            fold(&mut step, &mut store)?;
         }
-        if n % 4 == 0 {
-            let (mut name, mut last) = ([0; 16], [0; 16]);
-            let mut after = None;
-            while let Some(length) = metered(&mut next, &mut store, |store| {
-                store.next_name(after.map(|it| &last[..it]), &mut name)
-            })
-            .ok()?
-            {
-                (last, after) = (name, Some(length));
-                metered(&mut get, &mut store, |store| store.get(&name[..length], &mut value)).ok()?;
-            }
+        if n.is_multiple_of(4) {
+            list(&mut next, &mut get, &mut store)?;
         }
     }
     job.check(&mut store, COMMITS).ok()?.ok()?;
     let mut problems = Count::default();
-    metered(&mut verify, &mut store, |store| store.verify(&mut problems)).ok()?;
+    metered(&mut verify, &mut store, ANY, |store| store.verify(&mut problems)).ok()?;
     for (taken, what) in [
         (plain, "commit"),
         (folding, "commit-that-folds"),
@@ -159,4 +167,29 @@ fn work_on(job: Job, disk: &mut Disk, pending: &mut Pending, buffer: &mut [u8]) 
         taken.say(what);
     }
     (problems.0 == 0).then_some(())
+}
+
+/// A checkpoint in steps.
+fn fold(step: &mut Taken, store: &mut Store<'_>) -> Option<()> {
+    loop {
+        let bound = store.bound_of_step();
+        if metered(step, store, bound, |store| store.checkpoint_step()).ok()? == Progress::Idle {
+            return Some(());
+        }
+    }
+}
+
+/// Goes through all names and gets every block.
+fn list(next: &mut Taken, get: &mut Taken, store: &mut Store<'_>) -> Option<()> {
+    let (mut name, mut last, mut value) = ([0; 16], [0; 16], [0; LONGEST]);
+    let mut after = None;
+    loop {
+        let bound = store.bound_of_next_name();
+        let found =
+            metered(next, store, bound, |store| store.next_name(after.map(|it| &last[..it]), &mut name));
+        let Some(length) = found.ok()? else { return Some(()) };
+        (last, after) = (name, Some(length));
+        let bound = store.bound_of_get(LONGEST as u64);
+        metered(get, store, bound, |store| store.get(&name[..length], &mut value)).ok()?;
+    }
 }

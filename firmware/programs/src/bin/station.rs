@@ -114,6 +114,7 @@ fn extend(store: &mut Large<'_>, name: &str) -> Result<(), &'static str> {
         let mut value = [0; 3000];
         value.iter_mut().zip(name.bytes().cycle()).for_each(|(byte, letter)| *byte = letter);
         batch.clear();
+        let length = length.min(store.geometry().chunk_size() as usize);
         batch.put(full.as_bytes(), &value[..length], 5).map_err(|_| "the batch is full")?;
         store.commit(core::slice::from_mut(&mut batch), Durability::Durable).map_err(written)?;
     }

@@ -1,0 +1,129 @@
+//! The most that a call asks of the device, for whoever has to answer within a time.
+//!
+//! | call | reads | writes | syncs |
+//! |---|---|---|---|
+//! | `exists` | a page a level of the tree | – | – |
+//! | `info`, `get` of a block of one extent | the same; the value, in two parts if it ends within a unit | – | – |
+//! | `get` of a block of chunks | the same, and again for each chunk | – | – |
+//! | `next_name` | two pages a level and two, for the name and each deleted one passed over | – | – |
+//! | `commit` that finds room | pages of the free map, if it has values above a quarter of a page | the record in pieces of the staging buffer, one more at the ring's end | 1 if durable |
+//! | `commit` that does not | a whole checkpoint's more | | |
+//! | `checkpoint_step` | see [`Store::bound_of_step`] | | 2 |
+//! | `sync`, `seal` | – | seal: 2 | sync: 1 |
+//!
+//! Growth comes on top: one call of grow and one sync. A device of fixed size has none. A file of one group (1.9
+//! MB of 512-byte pages, 133 MB of 4 KiB pages) has a free map of one page, others of one a level.
+
+use super::Store;
+use crate::device::BlockDevice;
+use crate::format::{ChunkRef, RecordHeader};
+use crate::overlay::Overlay;
+use core::ops::Add;
+
+/// Operations of the device, at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Bound {
+    /// Calls of read.
+    pub reads: u64,
+    /// Calls of write.
+    pub writes: u64,
+    /// Calls of sync.
+    pub syncs: u64,
+}
+
+impl Add for Bound {
+    type Output = Self;
+
+    /// Of one call and another.
+    fn add(self, other: Self) -> Self {
+        Self {
+            reads: self.reads + other.reads,
+            writes: self.writes + other.writes,
+            syncs: self.syncs + other.syncs,
+        }
+    }
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    fn height(&self) -> u64 {
+        u64::from(self.superblock.height.get())
+    }
+
+    /// Bytes of the staging and of the transfer buffer, each.
+    fn piece(&self) -> u64 {
+        self.memory.bytes_of_staging(self.geometry.page_size()) as u64
+    }
+
+    /// Reads that go through `length` consecutive bytes of the journal.
+    fn ring_reads(&self, length: u64) -> u64 {
+        (length + self.geometry.unit() as u64).div_ceil(self.piece()) + 1
+    }
+
+    /// Reads of free map pages by `changes` marks or allocations, one after the other.
+    fn map_reads(&self, changes: u64) -> u64 {
+        let levels = u64::from(self.map.durable().level) + 1;
+        let groups = self.geometry.groups(self.pages);
+        // What is read stays in memory; one group has one page, in two versions.
+        if groups <= 1 { 2 } else { levels * (2 * changes + groups) }
+    }
+
+    /// Of [`info`](Self::info), [`exists`](Self::exists).
+    pub fn bound_of_info(&self) -> Bound {
+        Bound { reads: self.height() + self.ring_reads(256), ..Bound::default() }
+    }
+
+    /// Of [`get`](Self::get) of a block of at most `length` bytes.
+    pub fn bound_of_get(&self, length: u64) -> Bound {
+        let height = self.height();
+        let chunk = u64::from(self.geometry.chunk_size());
+        let reads = if length <= chunk {
+            height + 2 * self.ring_reads(length) + 2
+        } else {
+            height + length.div_ceil(chunk) * (height.max(self.ring_reads(ChunkRef::SIZE as u64)) + 2)
+        };
+        Bound { reads, ..Bound::default() }
+    }
+
+    /// Of [`next_name`](Self::next_name).
+    pub fn bound_of_next_name(&self) -> Bound {
+        Bound { reads: (1 + self.pending()) * (2 * self.height() + 2), ..Bound::default() }
+    }
+
+    /// Of a [`commit`](Self::commit) of `changes` changes that come to `bytes` bytes (64, name and value each),
+    /// if there is room in overlay, journal and file; else a [whole checkpoint](Self::bound_of_checkpoint) comes
+    /// on top. Steps of a checkpoint in idle times, whenever [`wants_checkpoint`](Self::wants_checkpoint) says
+    /// so, keep room.
+    pub fn bound_of_commit(&self, changes: u64, bytes: u64) -> Bound {
+        let record = RecordHeader::SIZE as u64 + bytes + self.geometry.unit() as u64;
+        // Values of a group that the journal does not carry have pages of their own.
+        let values = if bytes > self.geometry.page_size() as u64 / 2 { changes } else { 0 };
+        Bound { reads: self.map_reads(changes), writes: record.div_ceil(self.piece()) + 1 + values, syncs: 1 }
+    }
+
+    /// Of a [`checkpoint_step`](Self::checkpoint_step): a leaf with everything that falls under it, at most all
+    /// that is pending.
+    pub fn bound_of_step(&self) -> Bound {
+        let (height, pending) = (self.height(), self.pending());
+        // A value goes home in pieces of half the buffer; all of them lie in the journal.
+        let pieces = pending + (2 * self.journal_used()).div_ceil(self.piece());
+        let nodes = (height + 2) * (pending + 2);
+        let path = 2 * (height + 1);
+        let changes = nodes + path + 2 * pending;
+        Bound {
+            reads: path
+                + pending * self.ring_reads(self.geometry.max_inline() as u64)
+                + pieces * self.ring_reads(self.piece() / 2)
+                + self.map_reads(changes),
+            writes: nodes + pieces + self.memory.map_pages as u64 + 2,
+            syncs: 2,
+        }
+    }
+
+    /// Of a [`checkpoint`](Self::checkpoint): of a step for each pending change and one that finishes, of which
+    /// only the last syncs, for what is pending and for what a checkpoint under way has frozen.
+    pub fn bound_of_checkpoint(&self) -> Bound {
+        let (step, steps) = (self.bound_of_step(), 2 * (self.pending() + 2));
+        Bound { reads: step.reads * steps, writes: step.writes * steps, syncs: 2 * step.syncs }
+    }
+}
