@@ -13,6 +13,7 @@ mod fuzz;
 mod inject;
 mod kill;
 mod loom;
+mod mcu;
 mod mutants;
 mod sanitize;
 mod scratch;

@@ -4,8 +4,8 @@ use anyhow::Result;
 use xshell::Shell;
 
 use crate::{
-    bench, bugs, checks, compare, format_check, fuzz, inject, kill, loom, mutants, sanitize, setup, sim,
-    targets,
+    bugs, checks, compare, format_check, fuzz, inject, kill, loom, mcu, mutants, sanitize, setup, sim,
+    targets, {     bench,
 };
 
 /// One check, or the set-up that checks need.
@@ -43,6 +43,8 @@ pub(crate) enum Step {
     Inject(inject::Arguments),
     /// What each layer costs, and the predecessor's table, measured; no check, and not part of a run of all steps
     Bench(bench::Arguments),
+    /// The engine on microcontrollers under QEMU: power cut at every operation, files from world to world, sizes
+    Mcu(mcu::Arguments),
     /// Blockyard beside other engines, measured; no check, and not part of a run of all steps
     Compare(Box<compare::Arguments>),
 }
@@ -88,6 +90,7 @@ impl Step {
             Self::Kill(_) => "kill",
             Self::Inject(_) => "inject",
             Self::Bench(_) => "bench",
+            Self::Mcu(_) => "mcu",
             Self::Compare(_) => "compare",
         }
     }
@@ -111,6 +114,7 @@ impl Step {
             Self::Kill(arguments) => kill::run(shell, arguments),
             Self::Inject(arguments) => inject::run(shell, arguments),
             Self::Bench(arguments) => bench::run(shell, arguments),
+            Self::Mcu(arguments) => mcu::run(shell, arguments),
             Self::Compare(arguments) => compare::run(shell, arguments),
         }
     }

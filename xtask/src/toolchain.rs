@@ -116,6 +116,12 @@ impl Toolchain {
         Ok(())
     }
 
+    /// The number of this toolchain's compiler.
+    pub(crate) fn rustc_version(&self, shell: &Shell) -> Result<String> {
+        let said = self.tool(shell, "rustc").arg("--version").quiet().read()?;
+        Ok(said.split_whitespace().nth(1).unwrap_or_default().to_owned())
+    }
+
     /// This toolchain's cargo.
     pub(crate) fn cargo<'a>(&self, shell: &'a Shell) -> Cmd<'a> {
         self.tool(shell, "cargo")
