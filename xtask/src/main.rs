@@ -4,6 +4,7 @@
 //! an error that says what to do. [`steps`] lists them; [`summary`] runs them all.
 
 mod bench;
+mod browser;
 mod bugs;
 mod checks;
 mod child;

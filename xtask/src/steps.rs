@@ -45,6 +45,8 @@ pub(crate) enum Step {
     Bench(bench::Arguments),
     /// The engine on microcontrollers under QEMU: power cut at every operation, files from world to world, sizes
     Mcu(mcu::Arguments),
+    /// The npm package: built, packed, and tried under Node, in Chromium and in Firefox
+    Browser(browser::Arguments),
     /// Blockyard beside other engines, measured; no check, and not part of a run of all steps
     Compare(Box<compare::Arguments>),
 }
@@ -91,6 +93,7 @@ impl Step {
             Self::Inject(_) => "inject",
             Self::Bench(_) => "bench",
             Self::Mcu(_) => "mcu",
+            Self::Browser(_) => "browser",
             Self::Compare(_) => "compare",
         }
     }
@@ -115,6 +118,7 @@ impl Step {
             Self::Inject(arguments) => inject::run(shell, arguments),
             Self::Bench(arguments) => bench::run(shell, arguments),
             Self::Mcu(arguments) => mcu::run(shell, arguments),
+            Self::Browser(arguments) => browser::run(shell, arguments),
             Self::Compare(arguments) => compare::run(shell, arguments),
         }
     }
