@@ -4,8 +4,8 @@ use anyhow::Result;
 use xshell::Shell;
 
 use crate::{
-    bench, bugs, checks, compare, format_check, fuzz, inject, kill, loom, mcu, mutants, sanitize, setup, sim,
-    targets,
+    bench, browser, bugs, checks, compare, format_check, fuzz, inject, kill, loom, mcu, mutants, sanitize,
+    setup, sim, targets,
 };
 
 /// One check, or the set-up that checks need.
