@@ -4,7 +4,8 @@
 //!    that is not above S, so what a commit inserts is unseen until its sequence is published.
 //! 2. Slots lie in sorted leaves of fixed capacity. An insert moves part of one leaf and, one time in
 //!    thirty, splits it, into a leaf of an earlier table: the one allocation is for the bytes of the
-//!    change.
+//!    change. Beside the slots lie the first bytes of their names, so that a search touches little memory and
+//!    follows no pointer until they are equal.
 //! 3. The lock is held for one look-up, one insert, or the copying of a few slots, never across I/O.
 //! 4. The number of slots is told without the lock; it is raised before what was inserted is published.
 
@@ -45,6 +46,58 @@ impl Slot {
     }
 }
 
+/// The first bytes of a name as a number that orders as they do.
+fn head(name: &[u8]) -> u128 {
+    let mut bytes = [0; 16];
+    let length = name.len().min(16);
+    bytes[..length].copy_from_slice(&name[..length]);
+    u128::from_be_bytes(bytes)
+}
+
+/// Slots in order, and the heads of their names.
+#[derive(Debug, Default)]
+struct Leaf {
+    heads: Vec<u128>,
+    slots: Vec<Slot>,
+}
+
+impl Leaf {
+    fn with_room() -> Self {
+        Self { heads: Vec::with_capacity(LEAF), slots: Vec::with_capacity(LEAF) }
+    }
+
+    fn clear(&mut self) {
+        self.heads.clear();
+        self.slots.clear();
+    }
+
+    /// The number of slots that `below` calls lower than what is looked for, whose name's head is `head`.
+    fn place(&self, head: u128, below: impl Fn(&Slot) -> bool) -> usize {
+        let start = self.heads.partition_point(|other| *other < head);
+        let same = self.heads[start..].partition_point(|other| *other == head);
+        start + self.slots[start..start + same].partition_point(below)
+    }
+
+    /// Whether all slots are lower than that.
+    fn is_below(&self, head: u128, below: impl Fn(&Slot) -> bool) -> bool {
+        match self.heads.last().map(|last| last.cmp(&head)) {
+            Some(Ordering::Less) => true,
+            Some(Ordering::Equal) => self.slots.last().is_some_and(below),
+            _ => false,
+        }
+    }
+
+    fn insert(&mut self, at: usize, slot: Slot) {
+        self.heads.insert(at, head(slot.name()));
+        self.slots.insert(at, slot);
+    }
+
+    fn take_from(&mut self, other: &mut Self, cut: usize) {
+        self.heads.extend(other.heads.drain(cut..));
+        self.slots.extend(other.slots.drain(cut..));
+    }
+}
+
 /// How much is copied at once.
 #[derive(Clone, Copy)]
 pub(crate) struct Portion<'a> {
@@ -56,7 +109,7 @@ pub(crate) struct Portion<'a> {
 
 #[derive(Debug, Default)]
 struct Leaves {
-    leaves: Vec<Vec<Slot>>,
+    leaves: Vec<Leaf>,
     slots: usize,
     scratch: Vec<u8>,
     spare: Spare,
@@ -65,15 +118,15 @@ struct Leaves {
 /// Memory of tables that are gone, for those to come.
 #[derive(Debug, Default)]
 pub(crate) struct Spare {
-    leaves: Vec<Vec<Slot>>,
+    leaves: Vec<Leaf>,
     /// The list of leaves and the scratch buffer of the last table.
-    list: Vec<Vec<Slot>>,
+    list: Vec<Leaf>,
     scratch: Vec<u8>,
 }
 
 impl Spare {
-    fn leaf(&mut self) -> Vec<Slot> {
-        self.leaves.pop().unwrap_or_else(|| Vec::with_capacity(LEAF))
+    fn leaf(&mut self) -> Leaf {
+        self.leaves.pop().unwrap_or_else(Leaf::with_room)
     }
 }
 
@@ -88,23 +141,24 @@ impl Leaves {
     /// The leaf that holds the first slot not below (name, sequence), and the place in it. The place
     /// may be the end of the last leaf.
     fn seek(&self, name: &[u8], sequence: u64) -> (usize, usize) {
-        let below = |slot: &Slot| slot.order(name, sequence) == Ordering::Less;
-        let leaf = self.leaves.partition_point(|leaf| leaf.last().is_some_and(&below));
-        let at = self.leaves.get(leaf).map_or(0, |leaf| leaf.partition_point(&below));
-        (leaf, at)
+        self.place(name, |slot| slot.order(name, sequence) == Ordering::Less)
     }
 
     /// The place behind all versions of `name`, whatever sequences a file may claim for them.
     fn behind(&self, name: &[u8]) -> (usize, usize) {
-        let not_above = |slot: &Slot| slot.name() <= name;
-        let leaf = self.leaves.partition_point(|leaf| leaf.last().is_some_and(&not_above));
-        let at = self.leaves.get(leaf).map_or(0, |leaf| leaf.partition_point(&not_above));
+        self.place(name, |slot| slot.name() <= name)
+    }
+
+    fn place(&self, name: &[u8], below: impl Fn(&Slot) -> bool) -> (usize, usize) {
+        let head = head(name);
+        let leaf = self.leaves.partition_point(|leaf| leaf.is_below(head, &below));
+        let at = self.leaves.get(leaf).map_or(0, |leaf| leaf.place(head, &below));
         (leaf, at)
     }
 
     fn get(&self, name: &[u8], sequence: u64) -> Option<&Slot> {
         let (leaf, at) = self.seek(name, sequence);
-        self.leaves.get(leaf)?.get(at).filter(|slot| slot.name() == name)
+        self.leaves.get(leaf)?.slots.get(at).filter(|slot| slot.name() == name)
     }
 
     fn insert(&mut self, slot: Slot) {
@@ -112,28 +166,28 @@ impl Leaves {
         if leaf == self.leaves.len() {
             match self.leaves.last() {
                 None => self.leaves.push(self.spare.leaf()),
-                Some(last) => at = last.len(),
+                Some(last) => at = last.slots.len(),
             }
             leaf = self.leaves.len() - 1;
         }
-        if self.leaves[leaf].len() == LEAF {
+        if self.leaves[leaf].slots.len() == LEAF {
             // Ascending names fill leaves; others split them in the middle.
             let cut = if at == LEAF && leaf + 1 == self.leaves.len() { LEAF } else { LEAF / 2 };
             let mut right = self.spare.leaf();
-            right.extend(self.leaves[leaf].drain(cut..));
+            right.take_from(&mut self.leaves[leaf], cut);
             self.leaves.insert(leaf + 1, right);
             if at >= cut {
                 (leaf, at) = (leaf + 1, at - cut);
             }
         }
-        let slots = &mut self.leaves[leaf];
+        let leaf = &mut self.leaves[leaf];
         // Another version of this commit's own sequence is replaced: the last of a batch wins.
-        match slots.get_mut(at) {
+        match leaf.slots.get_mut(at) {
             Some(same) if same.entry.sequence == slot.entry.sequence && same.name() == slot.name() => {
                 *same = slot;
             }
             _ => {
-                slots.insert(at, slot);
+                leaf.insert(at, slot);
                 self.slots += 1;
             }
         }
@@ -141,9 +195,9 @@ impl Leaves {
 
     /// The slot at or behind a place.
     fn at(&self, leaf: usize, at: usize) -> Option<&Slot> {
-        match self.leaves.get(leaf)?.get(at) {
+        match self.leaves.get(leaf)?.slots.get(at) {
             Some(slot) => Some(slot),
-            None => self.leaves.get(leaf + 1)?.first(),
+            None => self.leaves.get(leaf + 1)?.slots.first(),
         }
     }
 }
@@ -249,7 +303,7 @@ impl Memtable {
             None => (0, 0),
         };
         let start = into.len();
-        while let Some(slots) = inner.leaves.get(leaf) {
+        while let Some(slots) = inner.leaves.get(leaf).map(|leaf| &leaf.slots) {
             for slot in slots.get(at..).unwrap_or_default() {
                 let (copied, name) = (into.len() - start, slot.name());
                 // Of several versions of a name the first that is not too new counts.
@@ -285,7 +339,7 @@ impl Memtable {
         };
         let mut copied = 0;
         loop {
-            let slots = inner.leaves.get(leaf).map(Vec::as_slice).unwrap_or_default();
+            let slots = inner.leaves.get(leaf).map(|leaf| leaf.slots.as_slice()).unwrap_or_default();
             for slot in slots.get(..at).unwrap_or_default().iter().rev() {
                 let name = slot.name();
                 if slot.entry.sequence.0 > sequence {
@@ -307,7 +361,7 @@ impl Memtable {
             }
             let Some(previous) = leaf.checked_sub(1) else { return false };
             leaf = previous;
-            at = inner.leaves.get(leaf).map_or(0, Vec::len);
+            at = inner.leaves.get(leaf).map_or(0, |leaf| leaf.slots.len());
         }
     }
 }

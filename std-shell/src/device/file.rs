@@ -104,8 +104,34 @@ impl Device for FileDevice {
 
 #[cfg(test)]
 mod tests {
-    use super::FileDevice;
+    use super::{Device as _, FileDevice};
     use std::fs::File;
+
+    /// Starting a sync is advice: what was written is there before and after it, and after the sync.
+    #[test]
+    fn a_sync_can_be_started() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let file =
+            File::options().create_new(true).read(true).write(true).open(folder.path().join("file"))?;
+        let device = FileDevice::new(file, 512);
+        device.start_sync();
+        device.grow(1 << 20)?;
+        for page in 0..256_u64 {
+            device.write_at(page * 4096, &[page as u8; 4096])?;
+            if page % 64 == 63 {
+                device.start_sync();
+            }
+        }
+        let mut read = [0; 4096];
+        for synced in [false, true] {
+            for page in 0..256_u64 {
+                device.read_at(page * 4096, &mut read)?;
+                assert_eq!(read, [page as u8; 4096], "page {page}, synced: {synced}");
+            }
+            device.sync()?;
+        }
+        Ok(())
+    }
 
     /// A store that was closed and opened again was told that it is open elsewhere: another thread was
     /// starting a process, whose copy of the descriptor kept the lock. Now the lock goes with the device.
