@@ -19,6 +19,7 @@ export async function inBrowser(tally, context) {
     ...folders,
     upload: (path, body) => void uploads.set(path.slice(1), body),
     download: (path) => uploads.get(path.slice(1)),
+    pause: () => new Promise((resolve) => setTimeout(resolve, 20)),
     acknowledge: (_, body) => void acknowledged.push(...JSON.parse(body.toString())),
   });
   let browser = await launch(name);

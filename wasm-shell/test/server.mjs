@@ -12,8 +12,8 @@ const TYPES = {
   ".svg": "image/svg+xml",
 };
 
-/** `routes` maps a first part of a path to a folder, or to a function of (path, body). */
-export async function serve(routes) {
+/** `routes` maps a first part of a path to a folder, or to a function of (path, body); `headers` go with files. */
+export async function serve(routes, headers = {}) {
   const answer = async (request, response) => {
     const { pathname } = new URL(request.url, "http://localhost");
     const [, first] = pathname.split("/");
@@ -29,7 +29,7 @@ export async function serve(routes) {
     try {
       const file = join(route, rest.endsWith("/") ? `${rest}index.html` : rest);
       const bytes = await readFile(file);
-      response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" }).end(bytes);
+      response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", ...headers }).end(bytes);
     } catch {
       response.writeHead(404).end();
     }

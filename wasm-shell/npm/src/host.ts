@@ -114,6 +114,16 @@ export class Host {
     for (const held of this.#clients.values()) held.numbers.clear();
   }
 
+  /** Whether the file is being replaced: until that is done it must not be let go. */
+  get replacing(): boolean {
+    return this.#turn !== undefined;
+  }
+
+  /** Resolves when the file is not being replaced. */
+  async settled(): Promise<void> {
+    while (this.#turn) await this.#turn.catch(() => {});
+  }
+
   /** Makes what is queued, and lets the file go; thoroughly, or quickly because the page goes away. */
   close(quick = false): void {
     if (this.#closed) return;
@@ -147,9 +157,12 @@ export class Host {
     argument: Requests[R][0],
     progress?: (figures: number[]) => void,
   ): Promise<Requests[R][1]> {
-    while (this.#turn) await this.#turn.catch(() => {});
-    if (this.#closed) throw new ClosedError("the yard was closed");
-    if (!this.#engine) await this.open();
+    for (;;) {
+      if (this.#closed) throw new ClosedError("the yard was closed");
+      if (this.#turn) await this.#turn.catch(() => {});
+      else if (!this.#engine) await this.open();
+      else break;
+    }
     const handler = this.#handlers[request] as (
       argument: Requests[R][0],
       client: Client,

@@ -89,6 +89,7 @@ export class Member {
   #host: Host | undefined;
   #release: (() => void) | undefined;
   #waiting: AbortController | undefined;
+  #leaving: Promise<void> | undefined;
   #closed = false;
   readonly #alive: Promise<unknown>;
   #die: () => void = () => {};
@@ -118,6 +119,7 @@ export class Member {
 
   /** Stands in line for the file. */
   async join(): Promise<void> {
+    await this.#leaving?.catch(() => {});
     if (this.#waiting || this.#closed) return;
     const waiting = (this.#waiting = new AbortController());
     await this.#alive;
@@ -145,8 +147,17 @@ export class Member {
     await released;
   }
 
-  /** Lets the file go, quickly because the page may freeze, and stands in line no more. */
-  leave(quick: boolean): void {
+  /**
+   * Lets the file go, quickly because the page may freeze, and stands in line no more. Not while the file
+   * is replaced: somebody else would write what the replacement then undoes.
+   */
+  leave(quick: boolean): Promise<void> {
+    return (this.#leaving ??= this.#leave(quick).finally(() => (this.#leaving = undefined)));
+  }
+
+  async #leave(quick: boolean): Promise<void> {
+    // At once if possible: the page may have no more time than this.
+    if (this.#host?.replacing) await this.#host.settled();
     const host = this.#host;
     this.#host = undefined;
     this.#owner = undefined;
@@ -162,11 +173,11 @@ export class Member {
   }
 
   /** Ends the member. */
-  close(): void {
+  async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     try {
-      this.leave(false);
+      await this.leave(false);
     } finally {
       this.#end(new ClosedError("the yard was closed"));
     }

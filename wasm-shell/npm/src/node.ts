@@ -123,7 +123,10 @@ export async function open(path: string, options: OpenOptions = {}): Promise<Yar
   };
   const transport: Transport = {
     request: (request, argument, how) => host.handle(client, request, argument, how?.progress),
-    close: async () => host.close(),
+    close: async () => {
+      await host.settled();
+      host.close();
+    },
   };
   try {
     options.signal?.throwIfAborted();

@@ -26,9 +26,9 @@ export type FromWorker =
 
 interface Backend {
   request(request: keyof Requests, argument: unknown, progress?: (figures: number[]) => void): Promise<unknown>;
-  leave?(quick: boolean): void;
+  leave?(quick: boolean): Promise<void>;
   join?(): Promise<void>;
-  close(): void;
+  close(): void | Promise<void>;
 }
 
 const scope = globalThis as unknown as {
