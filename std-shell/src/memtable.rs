@@ -9,7 +9,7 @@
 //! 3. The lock is held for one look-up, one insert, or the copying of a few slots, never across I/O.
 //! 4. The number of slots is told without the lock; it is raised before what was inserted is published.
 
-use blockyard_core::overlay::Entry;
+use blockyard_core::overlay::{Entry, Value};
 use parking_lot::RwLock;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -95,6 +95,46 @@ impl Leaf {
     fn take_from(&mut self, other: &mut Self, cut: usize) {
         self.heads.extend(other.heads.drain(cut..));
         self.slots.extend(other.slots.drain(cut..));
+    }
+}
+
+/// What a walk takes along of a version: less than a slot, of which it may copy many.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    bytes: Arc<[u8]>,
+    name_length: u32,
+    pub(crate) kind: ChangeKind,
+}
+
+/// Where a version's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChangeKind {
+    /// Nowhere.
+    Deleted,
+    /// Behind its name.
+    Here,
+    /// In the file.
+    Elsewhere,
+}
+
+impl Change {
+    fn of(slot: &Slot) -> Self {
+        let kind = match slot.entry.value {
+            Value::Deleted => ChangeKind::Deleted,
+            Value::Inline { .. } | Value::Carried { .. } => ChangeKind::Here,
+            Value::Extent { .. } | Value::Chunks { .. } => ChangeKind::Elsewhere,
+        };
+        let (bytes, name_length) = (Arc::clone(&slot.bytes), slot.name_length as u32);
+        Self { bytes, name_length, kind }
+    }
+
+    pub(crate) fn name(&self) -> &[u8] {
+        &self.bytes[..self.name_length as usize]
+    }
+
+    /// The block's bytes if they are here, and the allocation that they lie in.
+    pub(crate) fn here(&self) -> Option<(&Arc<[u8]>, &[u8])> {
+        (self.kind == ChangeKind::Here).then(|| (&self.bytes, &self.bytes[self.name_length as usize..]))
     }
 }
 
@@ -294,7 +334,7 @@ impl Memtable {
         inclusive: bool,
         sequence: u64,
         portion: Portion<'_>,
-        into: &mut Vec<Slot>,
+        into: &mut Vec<Change>,
     ) -> bool {
         let inner = self.inner.read();
         let (mut leaf, mut at) = match after {
@@ -317,7 +357,7 @@ impl Memtable {
                 if copied == portion.most {
                     return true;
                 }
-                into.push(slot.clone());
+                into.push(Change::of(slot));
             }
             (leaf, at) = (leaf + 1, 0);
         }
@@ -330,7 +370,7 @@ impl Memtable {
         before: Option<&[u8]>,
         sequence: u64,
         portion: Portion<'_>,
-        into: &mut Vec<Slot>,
+        into: &mut Vec<Change>,
     ) -> bool {
         let inner = self.inner.read();
         let (mut leaf, mut at) = match before {
@@ -347,7 +387,7 @@ impl Memtable {
                 }
                 if let Some(last) = into.last_mut().filter(|last| copied > 0 && last.name() == name) {
                     // Newer versions of a name come later on this way.
-                    *last = slot.clone();
+                    *last = Change::of(slot);
                     continue;
                 }
                 if !(portion.wanted)(name) {
@@ -356,7 +396,7 @@ impl Memtable {
                 if copied == portion.most {
                     return true;
                 }
-                into.push(slot.clone());
+                into.push(Change::of(slot));
                 copied += 1;
             }
             let Some(previous) = leaf.checked_sub(1) else { return false };
@@ -369,7 +409,6 @@ impl Memtable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use blockyard_core::overlay::Value;
     use blockyard_core::{Digest, Sequence};
 
     fn entry(sequence: u64) -> Entry {
@@ -403,7 +442,7 @@ mod tests {
         assert_eq!(names, [b"a", b"b", b"c"]);
         let mut below = Vec::new();
         table.copy_previous(None, 6, Portion { wanted: &|_| true, most: 9 }, &mut below);
-        assert_eq!(below.iter().map(Slot::name).collect::<Vec<_>>(), [b"b", b"a"]);
+        assert_eq!(below.iter().map(Change::name).collect::<Vec<_>>(), [b"b", b"a"]);
     }
 
     #[test]
@@ -414,16 +453,20 @@ mod tests {
             let mut written = Vec::new();
             for sequence in 1..random.u64(2..400) {
                 let name = b'a' + random.u8(0..20);
-                table.insert(&[name], &entry(sequence), &[]);
+                table.insert(&[name], &entry(sequence), &sequence.to_le_bytes());
                 written.push((name, sequence));
             }
             let (sequence, most) = (random.u64(0..400), random.usize(1..30));
             let (low, high) = (b'a' + random.u8(0..20), b'a' + random.u8(0..20));
             let visible = written.iter().filter(|(_, written)| *written <= sequence).copied();
             let newest: std::collections::BTreeMap<u8, u64> = visible.collect();
-            let assert_copied = |copied: &[Slot], more: bool, expected: Vec<(u8, u64)>| {
-                let copied: Vec<(u8, u64)> =
-                    copied.iter().map(|slot| (slot.name()[0], slot.entry.sequence.0)).collect();
+            let assert_copied = |copied: &[Change], more: bool, expected: Vec<(u8, u64)>| {
+                let copied: Vec<(u8, u64)> = copied
+                    .iter()
+                    .map(|slot| {
+                        (slot.name()[0], u64::from_le_bytes(slot.bytes[1..].try_into().expect("a number")))
+                    })
+                    .collect();
                 assert_eq!(
                     (&copied[..], more),
                     (&expected[..expected.len().min(most)], expected.len() > most)

@@ -17,8 +17,39 @@ pub(crate) struct Node {
     heads: Box<[u128]>,
     /// Where the child, or a block's only extent, was found last.
     links: Box<[Link]>,
+    cells: Box<[Cell]>,
     /// Whether each record is a block's first.
     whole: bool,
+}
+
+/// Where parts of a cell lie in the page, which has 65,536 bytes at most.
+#[derive(Debug)]
+struct Cell {
+    name: (u16, u16),
+    /// Of an inline block.
+    inline: Option<(u16, u16)>,
+}
+
+/// A part of a page: from where, and how long.
+fn part_of(page: &[u8], part: &[u8]) -> Option<(u16, u16)> {
+    let start = part.as_ptr() as usize - page.as_ptr() as usize;
+    // A part without bytes may lie at the very end.
+    let start = if part.is_empty() { 0 } else { start };
+    Some((u16::try_from(start).ok()?, u16::try_from(part.len()).ok()?))
+}
+
+fn part(page: &[u8], (start, length): (u16, u16)) -> Option<&[u8]> {
+    page.get(usize::from(start)..)?.get(..usize::from(length))
+}
+
+impl Cell {
+    fn of(page: &[u8], view: &NodeView<'_>, index: usize) -> Option<Self> {
+        let inline = match view.record(index).map(|record| record.place) {
+            Some(Place::Inline(bytes)) => Some(part_of(page, bytes)?),
+            _ => None,
+        };
+        Some(Self { name: part_of(page, view.key(index)?.name)?, inline })
+    }
 }
 
 /// Whether a leaf has a record that says where a block is, or a further chunk of one.
@@ -56,12 +87,13 @@ impl Node {
         let heads: Box<[u128]> = (0..view.len()).map(head).collect::<Option<_>>()?;
         let links = std::iter::repeat_with(Link::default).take(view.len()).collect();
         let whole = (0..view.len()).all(|index| view.key(index).is_some_and(|key| key.chunk == 0));
-        Some(Self { level: view.level(), shared, shared_at, heads, links, whole })
+        let cells = (0..view.len()).map(|index| Cell::of(page, &view, index)).collect::<Option<_>>()?;
+        Some(Self { level: view.level(), shared, shared_at, heads, links, cells, whole })
     }
 
     /// Bytes of memory, besides the page.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.heads) + size_of_val(&*self.links)
+        size_of::<Self>() + size_of_val(&*self.heads) + size_of_val(&*self.links) + size_of_val(&*self.cells)
     }
 
     pub(crate) const fn level(&self) -> u32 {
@@ -76,6 +108,16 @@ impl Node {
     /// Whether each record of a leaf is a block's first.
     pub(crate) const fn is_whole(&self) -> bool {
         self.whole
+    }
+
+    /// The name of a cell of the page that this was decoded from.
+    pub(crate) fn name<'p>(&self, page: &'p [u8], index: usize) -> Option<&'p [u8]> {
+        part(page, self.cells.get(index)?.name)
+    }
+
+    /// The bytes of a block that lies in its cell.
+    pub(crate) fn inline<'p>(&self, page: &'p [u8], index: usize) -> Option<&'p [u8]> {
+        part(page, self.cells.get(index)?.inline?)
     }
 
     pub(crate) fn link(&self, index: usize) -> Option<&Link> {
@@ -184,6 +226,10 @@ mod tests {
                 let key = Key { name, chunk: *chunk };
                 assert_eq!(node.search(&page, key), view.search(key), "{key:?} in {keys:?}");
                 assert_eq!(node.child_for(&page, key), view.child_for(key));
+            }
+            for (index, (name, _)) in keys.iter().enumerate() {
+                assert_eq!(node.name(&page, index), Some(&name[..]));
+                assert_eq!(node.inline(&page, index), Some(&[][..]));
             }
         }
     }

@@ -10,7 +10,7 @@
 //!    either: no read goes back behind an earlier one.
 
 use crate::cache::Link;
-use crate::memtable::{Memtable, Portion, Slot, Spare};
+use crate::memtable::{Change, Memtable, Portion, Slot, Spare};
 use crate::names::Names;
 use arc_swap::ArcSwap;
 use blockyard_core::overlay::{Entry, Overlay, OverlayFull, Pins, TreeRoot};
@@ -132,8 +132,8 @@ impl View {
         forward: bool,
         from: Option<(&[u8], bool)>,
         portion: Portion<'_>,
-    ) -> (Vec<Slot>, bool) {
-        let copy = |table: &Memtable, into: &mut Vec<Slot>| match (forward, from) {
+    ) -> (Vec<Change>, bool) {
+        let copy = |table: &Memtable, into: &mut Vec<Change>| match (forward, from) {
             (true, from) => {
                 let (after, inclusive) =
                     from.map_or((None, false), |(name, inclusive)| (Some(name), inclusive));
@@ -168,9 +168,9 @@ impl View {
 /// both are known; whether there may be more.
 fn merge(
     forward: bool,
-    (first, more_first): (Vec<Slot>, bool),
-    (second, more_second): (Vec<Slot>, bool),
-) -> (Vec<Slot>, bool) {
+    (first, more_first): (Vec<Change>, bool),
+    (second, more_second): (Vec<Change>, bool),
+) -> (Vec<Change>, bool) {
     let more = more_first || more_second;
     let mut merged = Vec::with_capacity(first.len() + second.len());
     let (mut first, mut second) = (first.into_iter().peekable(), second.into_iter().peekable());

@@ -3,13 +3,11 @@
 use crate::cache::{Handle, Piece};
 use crate::error::{Error, Result};
 use crate::inner::Inner;
-use crate::memtable::Slot;
+use crate::memtable::{Change, ChangeKind};
 use crate::names::Known;
 use crate::read::{self, BlockRef, Located, Metadata};
 use crate::source::{Found, NodePage};
 use crate::view::View;
-use blockyard_core::overlay::Value;
-use blockyard_core::tree::{NodeView, Place};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,7 +30,7 @@ pub(super) struct Run {
 #[derive(Debug)]
 pub(super) enum Blocks {
     Leaf(NodePage),
-    Pending(Vec<Slot>),
+    Pending(Vec<Change>),
 }
 
 impl Run {
@@ -47,8 +45,8 @@ impl Run {
 
     pub(super) fn name(&self, index: usize) -> &[u8] {
         match &self.blocks {
-            Blocks::Leaf(page) => leaf_name(page, index),
-            Blocks::Pending(slots) => slots.get(index).map(Slot::name).unwrap_or_default(),
+            Blocks::Leaf(page) => page.node.name(page, index).unwrap_or_default(),
+            Blocks::Pending(changes) => changes.get(index).map(Change::name).unwrap_or_default(),
         }
     }
 
@@ -56,14 +54,18 @@ impl Run {
     pub(super) fn is_deleted(&self, index: usize) -> bool {
         match &self.blocks {
             Blocks::Leaf(_) => false,
-            Blocks::Pending(slots) => slots.get(index).is_none_or(|slot| slot.entry.value == Value::Deleted),
+            Blocks::Pending(changes) => {
+                changes.get(index).is_none_or(|change| change.kind == ChangeKind::Deleted)
+            }
         }
     }
 
     fn locate(&self, index: usize) -> Option<Located> {
         match &self.blocks {
             Blocks::Leaf(page) => Found::of(page, index).locate(),
-            Blocks::Pending(slots) => read::locate_slot(slots.get(index)?.clone()),
+            Blocks::Pending(changes) => {
+                read::locate_slot(self.moment.view.pending(changes.get(index)?.name())?)
+            }
         }
     }
 
@@ -78,10 +80,12 @@ impl Run {
         let cache = &inner.source.cache;
         match &self.blocks {
             Blocks::Leaf(page) => cache.pin_whole(page.node.link(index)?.get()),
-            Blocks::Pending(slots) => {
-                let slot = slots.get(index)?;
-                let Value::Extent { .. } = slot.entry.value else { return None };
-                match inner.shared.names.find(slot.name(), view.sequence)? {
+            Blocks::Pending(changes) => {
+                let change = changes.get(index)?;
+                if change.kind != ChangeKind::Elsewhere {
+                    return None;
+                }
+                match inner.shared.names.find(change.name(), view.sequence)? {
                     Known::Absent => None,
                     Known::Here(handle, range) => cache.pin_piece(handle, range),
                 }
@@ -93,15 +97,8 @@ impl Run {
     /// they lie in.
     fn inline(&self, index: usize) -> Option<(&Arc<[u8]>, &[u8])> {
         match &self.blocks {
-            Blocks::Leaf(page) => match Found::of(page, index).record()?.place {
-                Place::Inline(bytes) => Some((&page.bytes, bytes)),
-                _ => None,
-            },
-            Blocks::Pending(slots) => {
-                let slot = slots.get(index)?;
-                let here = matches!(slot.entry.value, Value::Inline { .. } | Value::Carried { .. });
-                here.then(|| (&slot.bytes, slot.body()))
-            }
+            Blocks::Leaf(page) => Some((&page.bytes, page.node.inline(page, index)?)),
+            Blocks::Pending(changes) => changes.get(index)?.here(),
         }
     }
 
@@ -119,11 +116,6 @@ impl Run {
         }
         Ok(bytes)
     }
-}
-
-/// The name of a leaf's record; the cells of a page that was decoded parse.
-fn leaf_name(page: &NodePage, index: usize) -> &[u8] {
-    NodeView::parse(page).and_then(|node| node.key(index)).map(|key| key.name).unwrap_or_default()
 }
 
 /// A block met on the way. It keeps alive what it refers to: the page of the registry that names it, or a few
@@ -156,15 +148,10 @@ impl Item {
     /// Length of the block in bytes.
     #[must_use]
     pub fn length(&self) -> u64 {
-        match &self.run.blocks {
-            Blocks::Leaf(page) => {
-                Found::of(page, self.index).record().map_or(0, |record| match record.place {
-                    Place::Inline(bytes) => bytes.len() as u64,
-                    _ => record.length,
-                })
-            }
-            Blocks::Pending(slots) => slots.get(self.index).map_or(0, |slot| slot.entry.length),
+        if let Some((_, bytes)) = self.run.inline(self.index) {
+            return bytes.len() as u64;
         }
+        self.run.locate(self.index).map_or(0, |located| located.length())
     }
 
     /// The block's bytes, shared with the cache.
@@ -172,11 +159,11 @@ impl Item {
     /// # Errors
     /// [`Error::Corrupted`] if they are damaged, [`Error::Io`] if they cannot be read.
     pub fn value(&self) -> Result<BlockRef> {
-        if let Some(piece) = self.run.known(self.index) {
-            return Ok(BlockRef::of(&piece));
+        if let Some((all, bytes)) = self.run.inline(self.index) {
+            return Ok(BlockRef::within(all, bytes));
         }
-        match self.run.inline(self.index) {
-            Some((all, bytes)) => Ok(BlockRef::within(all, bytes)),
+        match self.run.known(self.index) {
+            Some(piece) => Ok(BlockRef::of(&piece)),
             None => self.run.read(self.index),
         }
     }
@@ -187,11 +174,11 @@ impl Item {
     /// # Errors
     /// As [`value`](Self::value).
     pub fn with_value<R>(&self, look: impl FnOnce(&[u8]) -> R) -> Result<R> {
-        if let Some(piece) = self.run.known(self.index) {
-            return Ok(look(&piece));
+        if let Some((_, bytes)) = self.run.inline(self.index) {
+            return Ok(look(bytes));
         }
-        match self.run.inline(self.index) {
-            Some((_, bytes)) => Ok(look(bytes)),
+        match self.run.known(self.index) {
+            Some(piece) => Ok(look(&piece)),
             None => Ok(look(&self.run.read(self.index)?)),
         }
     }
