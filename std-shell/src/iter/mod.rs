@@ -70,6 +70,22 @@ impl End {
     }
 }
 
+impl End {
+    /// Goes on within the run that it stands in, where nothing has to be compared; false if that is not the case.
+    fn quick(&mut self, forward: bool) -> bool {
+        let Some(last) = &mut self.last else { return false };
+        let next = if self.changes.is_done() {
+            self.stored.next_in(&last.run, forward)
+        } else if self.stored.is_done() {
+            self.changes.next_in(&last.run)
+        } else {
+            None
+        };
+        last.index = next.unwrap_or(last.index);
+        next.is_some()
+    }
+}
+
 /// An order as it is seen on the way.
 const fn directed(order: Ordering, forward: bool) -> Ordering {
     if forward { order } else { order.reverse() }
@@ -114,7 +130,8 @@ impl Iter {
         let (end, other) =
             if forward { (&mut self.front, &self.back) } else { (&mut self.back, &self.front) };
         loop {
-            if !end.step(&self.moment, &self.span, forward, other.last.as_ref())? {
+            let quick = other.last.is_none() && end.quick(forward);
+            if !quick && !end.step(&self.moment, &self.span, forward, other.last.as_ref())? {
                 return Ok(false);
             }
             if end.last.as_ref().is_some_and(|item| !item.run.is_deleted(item.index)) {
@@ -127,14 +144,11 @@ impl Iter {
         if self.ended {
             return None;
         }
-        let stepped = match self.refused.take() {
-            Some(error) => Err(error),
-            None => self.step(forward),
-        };
+        let stepped = if self.refused.is_none() { self.step(forward) } else { Ok(false) };
         self.ended = !matches!(stepped, Ok(true));
         match stepped {
             Ok(true) => if forward { &self.front } else { &self.back }.last.as_ref().map(Ok),
-            Ok(false) => None,
+            Ok(false) => self.refused.take().map(Err),
             Err(error) => Some(Err(error)),
         }
     }

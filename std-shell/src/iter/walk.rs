@@ -47,7 +47,8 @@ impl Stored {
                 }
                 self.pass(forward);
             }
-            if self.exhausted || moment.view.layers.root.height == 0 {
+            self.exhausted |= moment.view.layers.root.height == 0;
+            if self.exhausted {
                 return Ok(None);
             }
             self.turn(moment, span, forward)?;
@@ -61,6 +62,23 @@ impl Stored {
         } else {
             self.rest.end -= 1;
         }
+    }
+
+    /// Whether there is nothing left.
+    pub(super) fn is_done(&self) -> bool {
+        self.exhausted && self.rest.is_empty()
+    }
+
+    /// The next block, if it is in `run` and nothing stands in the way.
+    pub(super) fn next_in(&mut self, run: &Arc<Run>, forward: bool) -> Option<usize> {
+        let leaf = self.leaf.as_ref().filter(|leaf| Arc::ptr_eq(leaf, run))?;
+        let Blocks::Leaf(page) = &leaf.blocks else { return None };
+        if self.rest.is_empty() || !page.node.is_whole() {
+            return None;
+        }
+        let index = if forward { self.rest.start } else { self.rest.end - 1 };
+        self.pass(forward);
+        Some(index)
     }
 
     /// Goes to the next leaf.
@@ -178,6 +196,18 @@ impl Changes {
             return None;
         }
         self.run.as_ref().map(|run| (run, self.at))
+    }
+
+    /// Whether there is nothing left.
+    pub(super) const fn is_done(&self) -> bool {
+        self.at == self.count && !self.more
+    }
+
+    /// The next change, if it is in `run`.
+    pub(super) fn next_in(&mut self, run: &Arc<Run>) -> Option<usize> {
+        self.run.as_ref().filter(|own| Arc::ptr_eq(own, run) && self.at < self.count)?;
+        self.at += 1;
+        Some(self.at - 1)
     }
 
     /// Passes over the change that [`peek`](Self::peek) showed.

@@ -135,7 +135,7 @@ impl Reader for Store {
             Span::From(key) => self.range(key..),
         };
         let backward = matches!(span, Span::Backward);
-        while let Some(item) = if backward { walk.next_back() } else { walk.next() } {
+        while let Some(item) = if backward { walk.advance_back() } else { walk.advance() } {
             let item = item?;
             if !item.with_value(|value| visit(item.name(), value))? {
                 break;

@@ -197,6 +197,7 @@ impl World {
             assert_eq!(self.key_at(&cursor).as_ref(), Some(key), "backwards");
         }
         assert_eq!(cursor.retreat(self), Ok(false), "the start");
+        self.assert_leaf_walks();
         for at in (0..all.len()).step_by(all.len() / 16 + 1) {
             TALLY.hit("sought between records");
             let (name, chunk) = &all[at];
@@ -213,5 +214,31 @@ impl World {
             cursor.settle(self).expect("no damage");
             assert_eq!(self.key_at(&cursor).as_ref(), all.get(at + 1), "behind a record comes the next");
         }
+    }
+
+    /// A walk that passes over whole leaves meets each of them once, at its first or its last record.
+    fn assert_leaf_walks(&mut self) {
+        let (root, leaves) = (self.root, self.leaves());
+        let mut cursor = Cursor::seek(self, &root, Key::first(&[])).expect("no damage");
+        let mut met = Vec::new();
+        loop {
+            cursor.settle(self).expect("no damage");
+            let Some((leaf, index)) = cursor.record() else { break };
+            assert_eq!(index, 0, "forwards, leaf by leaf");
+            met.push(leaf.page);
+            cursor.pass_leaf();
+        }
+        assert_eq!(met.len(), leaves);
+        let mut cursor = Cursor::seek_end(self, &root).expect("no damage");
+        let mut back = Vec::new();
+        while cursor.retreat(self) == Ok(true) {
+            let (leaf, index) = cursor.record().expect("just moved before it");
+            let count = self.nodes.get(&leaf.page.0).and_then(|page| Some(NodeView::parse(page)?.len()));
+            assert_eq!(Some(index + 1), count, "backwards, leaf by leaf");
+            back.push(leaf.page);
+            cursor.pass_leaf_back();
+        }
+        back.reverse();
+        assert_eq!(met, back);
     }
 }
