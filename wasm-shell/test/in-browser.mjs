@@ -53,7 +53,7 @@ export async function inBrowser(tally, context) {
     });
     await sharing(check, { ...context, openPage, acknowledged });
     await check("files travel to the command line and back, byte for byte", () => travel(page, server.url, uploads, join(work, name)));
-    await check("the demo: two tabs, keyboard, both sizes, light and dark", () => demo({ name, openPage, work }));
+    await check("the demo: two tabs, keyboard, a phone", () => demo({ name, openPage, work }));
     await check("storage removed while open", () => removed(page, browser, name, server.url));
     await page.close();
     await check("the crate's tests in a dedicated worker", () => crate(browser, context.spawn));
