@@ -46,6 +46,10 @@ export async function inBrowser(tally, context) {
       console.log(`${name}: ${cuts} cuts`);
       ok(cuts >= (quick ? 5 : 50), `only ${cuts} cuts`);
     }, 300_000);
+    await check("a worker that answers before it commits is noticed", async () => {
+      const said = await page.evaluate(() => window.cutter("early", 5, true).then(() => "nothing", (error) => error.message));
+      ok(/was answered durable/.test(said), `noticed: ${said}`);
+    });
     await check("esbuild", async () => {
       const page = await openPage("/esbuild/", "window.run");
       equal(await page.evaluate(() => window.run()), "through esbuild");

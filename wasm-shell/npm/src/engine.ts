@@ -20,6 +20,8 @@ export interface Files {
   open(): Promise<Handle>;
   /** A new empty file beside it. */
   spare(): Promise<Handle>;
+  /** Removes the spare file, which is closed. */
+  discard(): Promise<void>;
   /** Puts the spare file, which is closed and durable, in place of the file, which is closed. */
   replace(): Promise<void>;
   remove(): Promise<void>;

@@ -476,11 +476,15 @@ export class Host {
   async #swap(files: Files, fill: (spare: Handle) => Promise<void>): Promise<void> {
     this.#live.sync();
     const spare = await files.spare();
+    let filled = false;
     try {
       await fill(spare);
       spare.flush();
+      filled = true;
     } finally {
       spare.close();
+      // What failed must not use up the quota.
+      if (!filled) await files.discard().catch(() => {});
     }
     this.#letGo();
     try {

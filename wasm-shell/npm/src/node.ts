@@ -93,6 +93,9 @@ function files(fs: Fs, path: string): Files {
     async spare() {
       return named(handle(fs, spare, "w+", () => {}));
     },
+    async discard() {
+      fs.rmSync(spare, { force: true });
+    },
     async replace() {
       fs.renameSync(spare, path);
       // A rename is durable with its folder.

@@ -68,6 +68,9 @@ export function opfs(name: string): Files {
       await drop(folder, spare);
       return (await found(folder, spare, true)).createSyncAccessHandle();
     },
+    async discard() {
+      await drop(await directory(), spare);
+    },
     async replace() {
       const folder = await directory();
       await (await found(folder, spare)).move(ready);

@@ -278,6 +278,9 @@ export async function files(name) {
   damaged[place + 50_000] ^= 1;
   equal(await thrown(() => yard.importBlob(new Blob([damaged]))), "Corrupt");
   equal(await names(yard.list()), ["k/28", "k/29"], "a file that was refused changes nothing");
+  const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("blockyard");
+  const left = (await Array.fromAsync(folder.keys())).filter((it) => it.startsWith(encodeURIComponent(name)));
+  equal(left, [`${encodeURIComponent(name)}.by`], "and leaves no file behind");
   const { quota } = await yard.estimate();
   ok(quota > 0, "estimate");
   equal(typeof (await yard.persist()), "boolean");

@@ -40,11 +40,12 @@ const SCRIPT = (sync) => `
   prototype.truncate = function (length) { if (--left <= 0) stop(); return truncate.call(this, length); };
   const { openSync } = await import(${JSON.stringify(sync)});
   const bytes = ${bytes};
-  onmessage = async ({ data: { name, at, torn, hot, commits, options, wasmUrl } }) => {
+  onmessage = async ({ data: { name, at, torn, hot, early, commits, options, wasmUrl } }) => {
     left = at; half = torn; busy = hot;
     try {
       const yard = await openSync(name, { ...options, wasmUrl });
       commits.forEach(({ puts, deletes, durability }, index) => {
+        if (early) postMessage({ done: index + 1, durable: durability === "durable" });
         yard.batch([...puts.map(([key, seed, length]) => [key, bytes(seed, length)]), ...deletes.map((key) => [key, undefined])], { durability });
         postMessage({ done: index + 1, durable: durability === "durable" });
       });
@@ -68,7 +69,7 @@ function states(commits) {
 }
 
 /** Cuts the workload at its `at`-th call; returns whether it got there. */
-async function cut(base, at, torn) {
+async function cut(base, at, torn, early) {
   const name = `${base} ${at} ${torn}`;
   const commits = workload();
   const url = (file) => new URL(`/package/${file}`, location.href).href;
@@ -78,7 +79,7 @@ async function cut(base, at, torn) {
   const stopped = await new Promise((resolve, reject) => {
     worker.onerror = (event) => reject(new Error(event.message));
     worker.onmessage = ({ data }) => {
-      if (data.ready) worker.postMessage({ name, at, torn, hot: at % 25 === 1, commits, options: OPTIONS, wasmUrl: url("blockyard.wasm") });
+      if (data.ready) worker.postMessage({ name, at, torn, hot: at % 25 === 1, early, commits, options: OPTIONS, wasmUrl: url("blockyard.wasm") });
       if (data.done && data.durable) durable = data.done;
       if (data.stopped) resolve(true);
       if (data.finished) resolve(false);
@@ -102,11 +103,14 @@ async function cut(base, at, torn) {
   return stopped;
 }
 
-/** Cuts at each call up to the last, every `step`-th; returns how many cuts there were. */
-export async function cutter(name, step) {
+/**
+ * Cuts at each call up to the last, every `step`-th; returns how many cuts there were. With `early` the worker
+ * answers before it commits, which must be noticed.
+ */
+export async function cutter(name, step, early = false) {
   let cuts = 0;
   for (let at = 1; ; at += step) {
-    if (!(await cut(name, at, at % 2 === 0))) return cuts;
+    if (!(await cut(name, at, at % 2 === 0, early))) return cuts;
     cuts++;
   }
 }
