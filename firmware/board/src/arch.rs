@@ -10,7 +10,7 @@ mod processor {
     const INSTRUCTIONS_A_TICK: u32 = 40;
     const LONGEST: u32 = 0x00ff_ffff;
 
-    /// Starts the counter behind [`instructions`].
+    /// Starts the counter behind [`now`].
     pub fn start_counting() {
         if let Some(peripherals) = Peripherals::take() {
             let mut timer = peripherals.SYST;
@@ -21,9 +21,15 @@ mod processor {
         }
     }
 
-    /// Instructions since some moment, in steps of 40; wraps.
-    pub fn instructions() -> u32 {
-        (LONGEST - SYST::get_current()) * INSTRUCTIONS_A_TICK
+    /// A moment, for [`instructions_since`].
+    pub fn now() -> u32 {
+        SYST::get_current()
+    }
+
+    /// Instructions since a moment, in steps of 40; up to 671 million.
+    pub fn instructions_since(moment: u32) -> u32 {
+        // The timer counts down.
+        (moment.wrapping_sub(SYST::get_current()) & LONGEST).wrapping_mul(INSTRUCTIONS_A_TICK)
     }
 
     /// Starts the processor anew; what RAM holds stays.
@@ -36,12 +42,17 @@ mod processor {
 mod processor {
     use riscv_rt as _;
 
-    /// Starts the counter behind [`instructions`]; it always runs.
+    /// Starts the counter behind [`now`]; it always runs.
     pub fn start_counting() {}
 
-    /// Instructions since some moment; wraps.
-    pub fn instructions() -> u32 {
+    /// A moment, for [`instructions_since`].
+    pub fn now() -> u32 {
         riscv::register::minstret::read() as u32
+    }
+
+    /// Instructions since a moment; up to four billion.
+    pub fn instructions_since(moment: u32) -> u32 {
+        now().wrapping_sub(moment)
     }
 
     /// Starts the processor anew; what RAM holds stays.
@@ -57,4 +68,4 @@ mod processor {
     }
 }
 
-pub use processor::{instructions, reset, start_counting};
+pub use processor::{instructions_since, now, reset, start_counting};

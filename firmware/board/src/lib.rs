@@ -11,7 +11,7 @@ pub mod host;
 pub mod retained;
 pub mod stack;
 
-pub use arch::{instructions, reset, start_counting};
+pub use arch::{instructions_since, now, reset, start_counting};
 
 /// Names the function with which the program begins.
 #[macro_export]

@@ -38,3 +38,8 @@ pub type Pending = FixedOverlay<12, 16>;
 pub type SmallStore<'b, D> = Store<D, &'b mut Pending, &'b mut [u8]>;
 /// Changes that are committed together: four or so, the values of one page.
 pub type SmallBatch = Batch<heapless::Vec<u8, 512>, heapless::Vec<u8, PAGE>>;
+
+/// The example of docs/EMBEDDED.md compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/EMBEDDED.md")]
+pub struct Embedded;

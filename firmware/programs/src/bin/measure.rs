@@ -64,9 +64,9 @@ impl Taken {
 #[inline(never)]
 fn timed<R>(work: impl FnOnce() -> R) -> (R, u32, usize) {
     let painted = stack::paint();
-    let begin = board::instructions();
+    let begin = board::now();
     let result = work();
-    let instructions = board::instructions().wrapping_sub(begin);
+    let instructions = board::instructions_since(begin);
     (result, instructions, painted.depth())
 }
 
