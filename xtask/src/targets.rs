@@ -7,8 +7,11 @@ use crate::checks::run_each;
 use crate::toolchain::{TARGETS, Target, Toolchain};
 
 /// Feature sets of the engine on small devices; `std` is for hosts.
-const FEATURES: [&[&str]; 2] =
-    [&["--no-default-features"], &["--no-default-features", "--features", "alloc"]];
+const FEATURES: [&[&str]; 3] = [
+    &["--no-default-features"],
+    &["--no-default-features", "--features", "alloc"],
+    &["--no-default-features", "--features", "defmt,log"],
+];
 
 /// Checks the engine for every target in every feature set.
 pub(crate) fn run(shell: &Shell) -> Result<()> {
