@@ -26,6 +26,7 @@ export async function inBrowser(tally, context) {
   const check = (what, body, limit) => (what.includes(only) ? tally.check(what, body, limit) : undefined);
   const openPage = async (path = "/vite/", waitFor = "window.ready", of = browser) => {
     const page = await of.newPage();
+    page.setDefaultTimeout(120_000);
     page.on("pageerror", (error) => console.log(`${name}: page: ${error}`));
     await page.goto(server.url + path);
     await page.waitForFunction(waitFor, { polling: 50 });

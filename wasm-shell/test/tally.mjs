@@ -1,6 +1,6 @@
 // Counts checks; each set of them closes with `N passed, N failed`.
 /** After so long a check has failed, in milliseconds. */
-const LIMIT = Number(process.env.LIMIT ?? 60) * 1000;
+const LIMIT = Number(process.env.LIMIT ?? 180) * 1000;
 
 export class Tally {
   passed = 0;
