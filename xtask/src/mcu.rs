@@ -30,7 +30,7 @@ pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
     let mut tally = Tally::default();
     require_machines(shell)?;
     tally.record("firmware: formatted", formatted(shell));
-    tally.record("firmware: its work passes on a host", tested_here(shell));
+    tally.record("firmware: its work and its adapters pass on a host", tested_here(shell));
     let mut figures = Figures::default();
     for board in &BOARDS {
         let built = board.build(shell);
@@ -72,14 +72,14 @@ fn formatted(shell: &Shell) -> Result<()> {
     Ok(cmd!(shell, "cargo fmt --manifest-path {manifest} --all --check").run()?)
 }
 
-/// The campaign and its broken twin on the host, and its lints.
+/// The campaign and its broken twin, the bounds, and the adapters of cards and chips, on the host.
 fn tested_here(shell: &Shell) -> Result<()> {
     let folder = board::folder(shell);
     let _inside = shell.push_dir(FIRMWARE);
-    let package = "blockyard-firmware-work";
-    let clippy = cmd!(shell, "cargo clippy --quiet --package {package} --all-targets -- -D warnings");
+    let packages = ["--package", "blockyard-firmware-work", "--package", "blockyard-cards"];
+    let clippy = cmd!(shell, "cargo clippy --quiet {packages...} --all-targets -- -D warnings");
     clippy.env("CARGO_TARGET_DIR", &folder).run()?;
-    let test = cmd!(shell, "cargo test --quiet --release --package {package}");
+    let test = cmd!(shell, "cargo test --quiet --release {packages...}");
     Ok(test.env("CARGO_TARGET_DIR", &folder).run()?)
 }
 

@@ -85,23 +85,21 @@ impl<D: Blocks> BlockDevice for SdDevice<D> {
     type Error = SdError<D::Error>;
 
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), Self::Error> {
-        let mut at = self.sector(offset, buf.len())?;
+        let first = self.sector(offset, buf.len())?;
         let mut block = [Block::new()];
-        for sector in buf.chunks_exact_mut(SECTOR) {
+        for (at, sector) in (first..).zip(buf.chunks_exact_mut(SECTOR)) {
             self.card.read(&mut block, BlockIdx(at)).map_err(SdError::Card)?;
             sector.copy_from_slice(&block[0].contents);
-            at += 1;
         }
         Ok(())
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Self::Error> {
-        let mut at = self.sector(offset, data.len())?;
+        let first = self.sector(offset, data.len())?;
         let mut block = [Block::new()];
-        for sector in data.chunks_exact(SECTOR) {
+        for (at, sector) in (first..).zip(data.chunks_exact(SECTOR)) {
             block[0].contents.copy_from_slice(sector);
             self.card.write(&block, BlockIdx(at)).map_err(SdError::Card)?;
-            at += 1;
         }
         Ok(())
     }
