@@ -31,7 +31,7 @@ impl RamDisk {
         let out_of_range = MemoryError::OutOfRange { offset, length: length as u64 };
         let start = usize::try_from(offset).map_err(|_| out_of_range)?;
         let inside = start.checked_add(length).is_some_and(|end| end <= self.length);
-        if inside && start % 4 == 0 && length % 4 == 0 {
+        if inside && start.is_multiple_of(4) && length.is_multiple_of(4) {
             Ok(START.wrapping_byte_add(start))
         } else {
             Err(out_of_range)

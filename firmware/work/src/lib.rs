@@ -17,6 +17,8 @@ extern crate std;
 mod bounds_test;
 pub mod counted;
 pub mod cut;
+#[cfg(test)]
+mod full_test;
 pub mod job;
 pub mod lives;
 pub mod look;
