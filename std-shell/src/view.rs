@@ -146,11 +146,11 @@ impl View {
             }
             (false, from) => table.copy_previous(from.map(|(name, _)| name), self.sequence, portion, into),
         };
-        let mut active = Vec::new();
+        let mut active = Vec::with_capacity(portion.most);
         let more = copy(&self.layers.active, &mut active);
         match &self.layers.frozen {
             Some(table) if !table.is_empty() => {
-                let mut frozen = Vec::new();
+                let mut frozen = Vec::with_capacity(portion.most);
                 let older = copy(table, &mut frozen);
                 merge(forward, (active, more), (frozen, older))
             }
