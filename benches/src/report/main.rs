@@ -60,7 +60,8 @@ fn report(measured: &[Measured], table: &[Row], ladder: &Ladder) -> Result<Strin
         text,
         "Times are medians with the 95 % interval of the median, as criterion finds them (the five fixes: \
          with the least and the greatest round). A ratio to the disk and to other engines is what \
-         `cargo xtask compare` measures; these tables are for seeing where a change costs.\n"
+         `cargo xtask compare` measures; these tables are for seeing where a change costs. A disk whose budget is \
+         spent answers each sync in steps of milliseconds: then look at the least times and at the counts.\n"
     )?;
     layers(&mut text, measured)?;
     predecessors_table(&mut text, measured, table)?;

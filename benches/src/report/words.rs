@@ -47,7 +47,13 @@ pub(crate) fn machine() -> String {
     let processor = information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let processor = processor.map_or("an unknown processor", |(_, name)| name.trim());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{processor}, {threads} threads, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+    let load = read("/proc/loadavg").split(' ').nth(1).unwrap_or("unknown").to_owned();
+    let system = read("/proc/sys/kernel/osrelease");
+    format!(
+        "{processor}, {threads} threads, Linux {}; the load average over the last five minutes was {load} (1 is the \
+         benches' own)",
+        system.trim()
+    )
 }
 
 #[cfg(test)]
