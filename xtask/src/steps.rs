@@ -70,7 +70,6 @@ impl Step {
             Self::Bugs(bugs::Arguments::all()),
             Self::Kill(kill::Arguments::budgeted()),
             Self::Inject(inject::Arguments::budgeted()),
-            Self::Mcu(mcu::Arguments::default()),
         ]
     }
 
