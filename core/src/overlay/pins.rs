@@ -8,6 +8,11 @@
 //! 4. Once an extent is no longer found here, whatever its readers did happened before.
 
 use crate::ids::Extent;
+// Where there is no compare-and-swap, there is no module of locks either.
+#[cfg(not(any(target_has_atomic = "ptr", feature = "portable-atomic")))]
+use core::sync::atomic::{Ordering, fence};
+
+#[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
 use crate::sync::atomic::{Ordering, fence};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
