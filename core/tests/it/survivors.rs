@@ -8,8 +8,8 @@ use blockyard_core::device::{MemoryError, VecDevice};
 use blockyard_core::error::{Damage, OpenError, Structure, WriteError};
 use blockyard_core::format::{RecordHeader, SLOT_STRIDE, SLOTS, Superblock};
 use blockyard_core::overlay::Overlay;
-use blockyard_core::store::OpenOptions;
 use blockyard_core::store::Recovery;
+use blockyard_core::store::{OpenOptions, Progress};
 use blockyard_sim::device::SimDevice;
 use blockyard_sim::fault::{Fault, Operation, SimError};
 
@@ -285,4 +285,35 @@ fn a_begun_record_is_known_by_three_of_five_signs() {
     assert!(tail.open_with(&other.sealed(), tail.behind).unwrap().torn_tail);
     // And an end is an end.
     assert!(!open(tail.image.clone()).unwrap().1.torn_tail);
+}
+
+/// An allocator that went on, after a checkpoint, where it stood when that began gave the pages of the commits in
+/// between to others; the test that noticed did so by chance.
+#[test]
+fn pages_of_commits_behind_a_checkpoint_are_not_handed_out_again() {
+    let shape = Shape { carry_max: 0, growth: 600, journal_pages: 400, ..Shape::SMALL };
+    let mut store: TestStore<Heap> = shape.new_store(shape.device(shape.front_pages() + 700));
+    let mut model = Model::new();
+    let mut number = 0;
+    let mut write = |store: &mut TestStore<Heap>, model: &mut Model, count: u64| {
+        for _ in 0..count {
+            number += 1;
+            let (name, value) = (vec![b'a' + (number % 20) as u8; 2], bytes(number, 900));
+            put(store, &name, &value, Buffered).unwrap();
+            model.insert(name, (2, value));
+        }
+    };
+    for round in 0..12 {
+        write(&mut store, &mut model, 10);
+        let mut progress = store.checkpoint_step().unwrap();
+        // Their pages are free in the map that this checkpoint makes durable.
+        write(&mut store, &mut model, 12);
+        while progress == Progress::Working {
+            progress = store.checkpoint_step().unwrap();
+        }
+        write(&mut store, &mut model, 5);
+        assert_same(&contents(&mut store), &model, &format!("round {round}"));
+    }
+    store.checkpoint().unwrap();
+    assert_sound(&mut store, &model, "folded in");
 }
