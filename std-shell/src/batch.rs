@@ -7,8 +7,8 @@ use blockyard_core::Batch;
 pub(crate) type RawBatch = Batch<Vec<u8>, Vec<u8>>;
 
 /// Changes that become visible and durable together, or not at all. Made by
-/// [`Store::batch`](crate::Store::batch); values are digested as they are added, in the caller's
-/// thread.
+/// [`Store::batch`](crate::Store::batch). Values are digested as they are added, in the caller's thread; those
+/// behind the first 256 KiB by the commit, while the device writes.
 #[derive(Debug)]
 pub struct WriteBatch {
     pub(crate) raw: RawBatch,

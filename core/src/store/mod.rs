@@ -13,7 +13,7 @@
 //!
 //! | step | memory | file |
 //! |---|---|---|
-//! | batch filled | names, values, digests | – |
+//! | batch filled | names, values, digests (of a long batch the rest after it is placed) | – |
 //! | placed | all larger values have pages | those of a big batch, free in every durable map |
 //! | recorded | sequence assigned, chain moved on | one record in the journal |
 //! | **synced** | durable sequence moved on | **the commit is durable** (`Store::barrier`) |

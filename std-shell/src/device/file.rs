@@ -85,6 +85,8 @@ impl Device for FileDevice {
     /// Starts the writing of what the operating system holds; without that its own sync is late by all of it.
     #[cfg(target_os = "linux")]
     fn start_sync(&self) {
+        // What fails here stays unwritten, or is noted with the file, and the sync that follows tells it: only
+        // waiting would take the note away.
         // SAFETY: the call takes a descriptor, which the file keeps open, and touches no memory of ours.
         let _ = unsafe { libc::sync_file_range(self.file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
     }
