@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{Arguments, Part};
 use crate::account::Account;
@@ -20,6 +20,10 @@ use crate::workload::Workload;
 
 /// The number of SIGXFSZ, which says that a file would be longer than it may be.
 const SIGXFSZ: i32 = 25;
+
+/// Bytes that are left to a child, one child after the other. The live blocks of a workload come to about
+/// 300 KiB, the file of an empty store to 200.
+const ROOMS: [u64; 4] = [700 << 10, 500 << 10, 400 << 10, 300 << 10];
 
 const CARE: Care = Care { power_cut: false, read_only_first: true };
 
@@ -161,7 +165,7 @@ fn leave(mounted: &Mounted, bytes: u64) -> Result<PathBuf> {
     let output = Command::new("stat").args(["-f", "-c", "%a %S", target]).output()?;
     let text = String::from_utf8(output.stdout)?;
     let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let [free, size] = numbers[..] else { anyhow::bail!("stat said {text:?}") };
+    let [free, size] = numbers[..] else { bail!("stat said {text:?}") };
     let length = (free * size).saturating_sub(bytes).to_string();
     let path = filler.to_str().context("a path that is not UTF-8")?;
     call("fallocate", &["-l", &length, path])?;
@@ -169,9 +173,9 @@ fn leave(mounted: &Mounted, bytes: u64) -> Result<PathBuf> {
 }
 
 /// Runs a workload for which there is not enough room, then makes room and examines the file.
-fn short_of_room(mounted: &Mounted, seed: u64, strace: &[&str]) -> Result<Account> {
+fn short_of_room(mounted: &Mounted, seed: u64, room: u64, strace: &[&str]) -> Result<Account> {
     let file = mounted.folder.join("store.by");
-    let filler = leave(mounted, 700 << 10)?;
+    let filler = leave(mounted, room)?;
     let mut standing = Standing::new(&workload(seed));
     let mut account = Account::new(&standing.commits());
     let mut words: Vec<String> = strace.iter().map(|word| (*word).to_owned()).collect();
@@ -184,25 +188,44 @@ fn short_of_room(mounted: &Mounted, seed: u64, strace: &[&str]) -> Result<Accoun
     Ok(account)
 }
 
+/// Runs children, each with less room than the one before, until one had too little; says how many commits
+/// were acknowledged.
+///
+/// How much room a workload needs depends on when the background thread checkpoints.
+fn until_too_little(what: &str, mut short: impl FnMut(u64) -> Result<Option<u64>>) -> Result<()> {
+    for room in ROOMS {
+        if let Some(acks) = short(room)? {
+            println!("{what}: {acks} commits acknowledged in {} KiB", room >> 10);
+            return Ok(());
+        }
+    }
+    bail!("every child had room enough")
+}
+
 /// Without `fallocate` the file system finds out that it is full in the middle of a write, which may be
 /// half done: the store is poisoned, and what was answered is there.
 fn sparse(mounted: &Mounted, seed: u64) -> Result<()> {
     let strace =
         ["strace", "--seccomp-bpf", "-f", "-qq", "-o", "/dev/null", "--inject=fallocate:error=EOPNOTSUPP"];
-    let account = short_of_room(mounted, seed, &strace)?;
-    ensure!(account.closed == Some(Kind::Poisoned), "closing was answered {:?}", account.closed);
-    println!("a full {} without reserving: {} commits acknowledged", mounted.what, account.acks);
-    Ok(())
+    until_too_little(&format!("a full {} without reserving", mounted.what), |room| {
+        let account = short_of_room(mounted, seed, room, &strace)?;
+        if account.refusals.is_empty() && account.closed == Some(Kind::Fine) {
+            return Ok(None);
+        }
+        ensure!(account.closed == Some(Kind::Poisoned), "closing was answered {:?}", account.closed);
+        Ok(Some(account.acks))
+    })
 }
 
 /// With it the commit is refused as full, and nothing else happens.
 fn refused(mounted: &Mounted, seed: u64) -> Result<()> {
-    let account = short_of_room(mounted, seed, &[])?;
-    let full = account.refusals.iter().all(|kind| *kind == Kind::Full) && !account.refusals.is_empty();
-    ensure!(full, "the child was refused {:?}", account.refusals);
-    ensure!(matches!(account.closed, Some(Kind::Fine | Kind::Full)), "closed as {:?}", account.closed);
-    println!("a full {}, a child: {} commits acknowledged", mounted.what, account.acks);
-    Ok(())
+    until_too_little(&format!("a full {}, a child", mounted.what), |room| {
+        let account = short_of_room(mounted, seed, room, &[])?;
+        let full = account.refusals.iter().all(|kind| *kind == Kind::Full);
+        ensure!(full, "the child was refused {:?}", account.refusals);
+        ensure!(matches!(account.closed, Some(Kind::Fine | Kind::Full)), "closed as {:?}", account.closed);
+        Ok((!account.refusals.is_empty()).then_some(account.acks))
+    })
 }
 
 /// As a full disk, but it is this process that may not write further.
@@ -223,15 +246,19 @@ fn limit(bytes: u64) -> Vec<String> {
 
 /// Who does not ignore the signal dies of it: a crash like any other.
 fn killed_by_limit(seed: u64) -> Result<()> {
-    let scratch = tempfile::tempdir().context("no temporary folder")?;
-    let file: &Path = &scratch.path().join("store.by");
-    let mut standing = Standing::new(&workload(seed));
-    let mut account = Account::new(&standing.commits());
-    let mut words = limit(700 << 10);
-    words.extend(child_words(&standing, file, 400)?);
-    let ended = Running::start(&words)?.finish(&mut account)?;
-    ensure!(ended.status.signal() == Some(SIGXFSZ), "the child ended otherwise: {}", ended.status);
-    keeping(standing.examine(file, &account, CARE), scratch.path())?;
-    println!("killed for the length of a file: {} commits acknowledged", account.acks);
-    Ok(())
+    until_too_little("killed for the length of a file", |room| {
+        let scratch = tempfile::tempdir().context("no temporary folder")?;
+        let file: &Path = &scratch.path().join("store.by");
+        let mut standing = Standing::new(&workload(seed));
+        let mut account = Account::new(&standing.commits());
+        let mut words = limit(room);
+        words.extend(child_words(&standing, file, 400)?);
+        let ended = Running::start(&words)?.finish(&mut account)?;
+        keeping(standing.examine(file, &account, CARE), scratch.path())?;
+        if ended.status.success() {
+            return Ok(None);
+        }
+        ensure!(ended.status.signal() == Some(SIGXFSZ), "the child ended otherwise: {}", ended.status);
+        Ok(Some(account.acks))
+    })
 }
