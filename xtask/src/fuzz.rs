@@ -203,7 +203,8 @@ impl Fuzzer {
             .arg(format!("-artifact_prefix={}/", crashes.display()))
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-max_len={LONGEST}"))
-            .args(["-len_control=0", "-print_final_stats=1"])
+            // Reading the corpus again every second would make the inputs depend on the machine's speed.
+            .args(["-len_control=0", "-print_final_stats=1", "-reload=0"])
             // Nought draws one by the clock.
             .arg(format!("-seed={}", seed.unwrap_or(0)))
             .arg(corpus.path());

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use xshell::Shell;
 
+use crate::child;
 use crate::steps::Step;
 
 /// What became of a step.
@@ -18,7 +19,7 @@ struct Outcome {
 /// Runs every step, prints the summary and returns failure when any step failed or could not run.
 pub(crate) fn run_all(shell: &Shell) -> ExitCode {
     let outcomes: Vec<_> = Step::all().iter().map(|step| run_one(shell, step)).collect();
-    print!("\n{}", table(&outcomes));
+    print!("\n{}{}", reasons(&outcomes), table(&outcomes));
     let all_passed = outcomes.iter().all(|outcome| outcome.failure.is_none());
     if all_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -34,6 +35,17 @@ fn run_one(shell: &Shell, step: &Step) -> Outcome {
         Some(reason) => println!("{reason}\n==== {name}: FAILED in {:.1} s ====", time.as_secs_f64()),
     }
     Outcome { name, failure, time }
+}
+
+/// Why steps failed, again: whoever sees only the end of the log sees it too.
+fn reasons(outcomes: &[Outcome]) -> String {
+    let mut text = String::new();
+    for Outcome { name, failure, .. } in outcomes {
+        if let Some(failure) = failure {
+            text.push_str(&format!("{name} failed:\n{}\n\n", child::tail(failure, 60)));
+        }
+    }
+    text
 }
 
 /// The table of steps; its last line is `N passed, N failed`.
@@ -67,5 +79,6 @@ mod tests {
                         unit      FAILED        1.5  first line\n\
                         1 passed, 1 failed\n";
         assert_eq!(table(&outcomes), expected);
+        assert_eq!(reasons(&outcomes), "unit failed:\nfirst line\nmore\n\n");
     }
 }

@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     passed: usize,
-    failures: Vec<String>,
+    /// The check and what it said.
+    failures: Vec<(String, String)>,
 }
 
 impl Tally {
@@ -18,17 +19,21 @@ impl Tally {
                 self.passed += 1;
             }
             Err(error) => {
-                println!("{check}: FAILED: {error:#}");
-                self.failures.push(check.to_owned());
+                let reason = format!("{error:#}");
+                println!("{check}: FAILED: {reason}");
+                self.failures.push((check.to_owned(), reason));
             }
         }
     }
 
-    /// Prints the closing line; an error if any check failed or there was none.
+    /// Prints the closing line; an error if any check failed or there was none. The error's first line names
+    /// what failed, the others say why once more: of a long log the end is what one sees.
     pub(crate) fn finish(self) -> Result<()> {
         println!("{} passed, {} failed", self.passed, self.failures.len());
         if !self.failures.is_empty() {
-            bail!("failed: {}", self.failures.join(", "));
+            let names: Vec<&str> = self.failures.iter().map(|(check, _)| check.as_str()).collect();
+            let reasons = self.failures.iter().map(|(check, reason)| format!("\n{check}: {reason}"));
+            bail!("failed: {}{}", names.join(", "), reasons.collect::<String>());
         }
         if self.passed == 0 {
             bail!("nothing was checked");
@@ -47,7 +52,7 @@ mod tests {
         let mut tally = Tally::default();
         tally.record("good", Ok(()));
         tally.record("bad", Err(anyhow::anyhow!("reason")));
-        assert_eq!(tally.finish().expect_err("one failed").to_string(), "failed: bad");
+        assert_eq!(tally.finish().expect_err("one failed").to_string(), "failed: bad\nbad: reason");
         let mut tally = Tally::default();
         tally.record("good", Ok(()));
         assert!(tally.finish().is_ok());
