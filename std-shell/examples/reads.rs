@@ -5,57 +5,13 @@
 //! the measurements whose names contain it. Each runs 15 times, or as often as the variable `ROUNDS` says: what
 //! `callgrind` counts more with ten rounds more is what ten rounds take.
 
+mod measure;
+
 use blockyard::{Durability, Iter, OpenOptions, Store};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::hint::black_box;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-struct Counting;
-
-static CALLS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is handed to the system's allocator as it came; counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` above, which is the system's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the pointer came from `alloc` above, which is the system's.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-type Name = [u8; 16];
-
-fn name(index: u64) -> Name {
-    let text = format!("{:06}/{index:09}", index / 100);
-    text.as_bytes().try_into().expect("sixteen bytes")
-}
-
-fn mix(number: u64) -> u64 {
-    let z = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// Bytes that do not compress, others for each record.
-fn value(index: u64, length: usize) -> Vec<u8> {
-    let words = (0..length.div_ceil(8) as u64).flat_map(|at| mix(index << 20 | at).to_le_bytes());
-    words.take(length).collect()
-}
+use measure::{Bench, Name, mix, name, value};
 
 /// Reads a little at the start, in the middle and at the end.
 fn glance(bytes: &[u8]) -> u64 {
@@ -70,35 +26,6 @@ fn sum(bytes: &[u8]) -> u64 {
     bytes
         .chunks_exact(8)
         .fold(0, |sum, piece| sum.wrapping_add(u64::from_le_bytes(piece.try_into().expect("eight bytes"))))
-}
-
-struct Bench {
-    wanted: Option<String>,
-    rounds: u32,
-}
-
-impl Bench {
-    /// The median of so many rounds of `operations` operations each, after one that is not timed.
-    fn time(&self, what: &str, operations: u64, mut work: impl FnMut() -> u64) {
-        if self.wanted.as_ref().is_some_and(|wanted| !what.contains(wanted.as_str())) {
-            return;
-        }
-        black_box(work());
-        let before = CALLS.load(Ordering::Relaxed);
-        let mut times: Vec<Duration> = (0..self.rounds)
-            .map(|_| {
-                let start = Instant::now();
-                black_box(work());
-                start.elapsed()
-            })
-            .collect();
-        let calls = CALLS.load(Ordering::Relaxed) - before;
-        times.sort();
-        let each = |time: Duration| time.as_secs_f64() * 1e6 / operations as f64;
-        let (median, least) = (each(times[times.len() / 2]), each(times[0]));
-        let calls = calls as f64 / (u64::from(self.rounds) * operations) as f64;
-        println!("{what:<28} {median:>9.3} µs {least:>9.3} µs {calls:>6.2} heap calls");
-    }
 }
 
 fn scan(iter: impl Iterator<Item = blockyard::Result<blockyard::Item>>) -> u64 {
