@@ -411,6 +411,11 @@ impl Inner {
         let fault = self.begin(Operation::Write)?;
         let range = self.range(offset, data.len())?;
         self.keep_before(offset, data.len());
+        let old = matches!(fault, Some(Fault::Fails(..) | Fault::FailsFrom(..))).then(|| {
+            let mut old = vec![0; data.len()];
+            self.cache.read(range.start, &mut old);
+            old
+        });
         let (mut to, mut lost) = (offset, false);
         match fault {
             Some(Fault::LosesWrite(_)) => lost = true,
@@ -440,19 +445,24 @@ impl Inner {
                 Err(SimError::Cut)
             }
             Some(Fault::Fails(..) | Fault::FailsFrom(..)) => {
-                self.mix(range);
+                self.mix(range, old.as_deref().unwrap_or_default(), data);
                 Err(SimError::Eio)
             }
             _ => Ok(()),
         }
     }
 
-    /// After a failed write the range holds any mix of old and new, and reads show it.
-    fn mix(&mut self, range: std::ops::Range<usize>) {
+    /// After a failed write the range holds any mix of old and new, and reads show it. Worse than that, a unit
+    /// that was to change holds what nobody wrote; one that was to be what it was is that.
+    fn mix(&mut self, range: std::ops::Range<usize>, old: &[u8], new: &[u8]) {
         if range.is_empty() || self.rng.bool() {
             return;
         }
-        let unit = range.start + self.rng.usize(..range.len() / UNIT) * UNIT;
+        let within = self.rng.usize(..range.len() / UNIT) * UNIT;
+        let unit = range.start + within;
+        if old[within..within + UNIT] == new[within..within + UNIT] {
+            return;
+        }
         let garbage = self.rng.u8(..);
         self.cache.write(unit, &[garbage; UNIT]);
         let mut data = vec![0; range.len()];

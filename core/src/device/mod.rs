@@ -53,7 +53,8 @@ pub trait BlockDevice {
     /// range keep their bytes.
     ///
     /// # Errors
-    /// After an error the range holds any mix of old and new bytes; the store is poisoned.
+    /// After an error the range holds any mix of old and new bytes, and so what it held where both are the
+    /// same; the store is poisoned.
     fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Self::Error>;
 
     /// Makes everything durable that was written, and the length that was grown to, before this

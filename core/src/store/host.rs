@@ -32,7 +32,7 @@ pub(crate) struct Host<'a, D, O> {
     pub(crate) relocate_above: Option<Sequence>,
     /// The most pages that the map's memory can describe.
     pub(crate) max_pages: u64,
-    /// Free pages that runs of several pages must leave ahead.
+    /// Free pages that runs of several pages, and copies, must leave ahead.
     pub(crate) floor: u64,
 }
 
@@ -44,7 +44,13 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
 
     /// Hands out at least `min` and at most `want` consecutive pages, growing the device if need be.
     pub(crate) fn allocate(&mut self, min: u64, want: u64) -> Result<Extent, WriteError<D::Error>> {
+        // Who takes single pages has seen to it that they are there.
         let floor = if min > 1 { self.floor } else { 0 };
+        self.allocate_above(floor, min, want)
+    }
+
+    /// As [`allocate`](Self::allocate), such that `floor` free pages are left ahead.
+    fn allocate_above(&mut self, floor: u64, min: u64, want: u64) -> Result<Extent, WriteError<D::Error>> {
         for _ in 0..3 {
             let overlay = &*self.overlay;
             let space = &mut MapSpace { device: self.io, geometry: self.geometry, windows: self.windows };
@@ -150,7 +156,8 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             self.mark(page, length, true)?;
             return Ok(page);
         }
-        let home = match self.allocate(pages, pages) {
+        // The fold's own pages go first: nobody has made room for copies.
+        let home = match self.allocate_above(self.floor, pages, pages) {
             Ok(extent) => {
                 self.map.count_folded(pages);
                 extent.start

@@ -4,6 +4,7 @@
 
 use crate::support::*;
 use blockyard_core::Durability::{Buffered, Durable};
+use blockyard_core::error::WriteError;
 use blockyard_core::overlay::Overlay;
 use blockyard_sim::campaign::{CAMPAIGNS, Counts};
 use blockyard_sim::device::SimDevice;
@@ -92,6 +93,38 @@ fn what_recovery_discarded_does_not_come_back() {
         assert_eq!(recovery.to, last, "journal: {journal}");
         assert!(!store.exists(b"behind").unwrap());
     }
+}
+
+/// Copies of values of one page, which recovery makes of what no sync is known to cover, took the last free
+/// pages, and none was left for the registry: a file that a crash left on a full device could not be opened
+/// for writing any more. (Found by the simulator, cuts, seed 101197.) Such values are written again in place.
+#[test]
+fn a_full_file_opens_after_a_crash() {
+    let shape = Shape { carry_max: 0, growth: 0, journal_pages: 400, ..Shape::SMALL };
+    let mut had_no_room = 0_u64;
+    for pages in [150, 171, 200] {
+        let length = (shape.front_pages() + pages) * u64::from(shape.page_size);
+        let device = SimDevice::new(vec![0; length as usize], length, 0);
+        let mut store: TestStore<Heap, _> = shape.new_store(device.clone());
+        for number in 0_u64.. {
+            let name = format!("name {number}");
+            match put(&mut store, name.as_bytes(), &bytes(number, 500), Buffered) {
+                Ok(_) => {}
+                Err(WriteError::Full) => break,
+                Err(error) => panic!("{error}"),
+            }
+            // The process ends here. Pages of what is not folded in are free in the map: as many again are not.
+            let (model, free) = (contents(&mut store), store.free_space().unwrap());
+            if free.pages >= 2 * store.pending() {
+                continue;
+            }
+            had_no_room += 1;
+            let opened = shape.open::<Heap, _>(SimDevice::new(device.image(), length, 0));
+            let (mut again, _) = opened.unwrap_or_else(|error| panic!("{pages} pages, {number}: {error}"));
+            assert_sound(&mut again, &model, "opened on a full device");
+        }
+    }
+    assert!(had_no_room > 10, "there was room for copies: {had_no_room}");
 }
 
 /// A test that never fails proves nothing: on a device whose syncs do nothing, it must find loss.
