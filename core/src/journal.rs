@@ -7,6 +7,8 @@
 //! 3. The device sees whole units only. The last, unfinished unit is kept in `staging` and written
 //!    again with what follows, which is allowed because nothing in it is durable yet.
 //! 4. The ring never overtakes the position at which recovery would begin.
+//! 5. Values may be written before the header and the operations of their record, with no sync between: a record is
+//!    there when its header is, and until a sync its parts reach the medium in any order anyway.
 
 #[cfg(all(test, not(loom)))]
 mod property;
@@ -57,39 +59,132 @@ impl Journal {
         self.staged_at = self.head;
     }
 
-    /// Writes one record, given in parts, through `staging`; returns without a sync.
+    /// Writes one record, given in parts, through `staging`; returns without a sync. What was written
+    /// [`ahead`](Self::append_ahead) of it is not written again.
     pub(crate) fn append<'p, D: BlockDevice>(
         &mut self,
         device: &mut D,
         geometry: &Geometry,
         staging: &mut [u8],
         parts: impl Iterator<Item = &'p [u8]>,
+        ahead: Option<Ahead>,
     ) -> Result<(), D::Error> {
         let unit = geometry.unit();
-        let space = staging.len() - staging.len() % unit;
-        let mut filled = (self.head - self.staged_at) as usize;
-        for mut part in parts {
-            while !part.is_empty() {
-                let now = part.len().min(space - filled);
-                staging[filled..filled + now].copy_from_slice(&part[..now]);
-                filled += now;
-                part = &part[now..];
-                if filled == space {
-                    write_ring(device, geometry, self.staged_at, &staging[..space])?;
-                    self.staged_at += space as u64;
-                    filled = 0;
-                }
+        let whole = staging.len() - staging.len() % unit;
+        let space = if ahead.is_some() { whole - unit } else { whole };
+        let mut stream = Stream::new(geometry, &mut staging[..space], self.staged_at);
+        stream.filled = (self.head - self.staged_at) as usize;
+        let mut left = ahead.map_or(u64::MAX, |ahead| ahead.from - self.head);
+        for part in parts {
+            let part = &part[..part.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            stream.put(device, part)?;
+            left -= part.len() as u64;
+        }
+        let end = stream.finish(device)?;
+        (self.head, self.staged_at) = (end.head, end.staged_at);
+        if let Some(ahead) = ahead {
+            debug_assert_eq!(end.head, ahead.from, "the parts meet");
+            staging.copy_within(whole - unit..whole, 0);
+            (self.head, self.staged_at) = (ahead.end.head, ahead.end.staged_at);
+        }
+        Ok(())
+    }
+
+    /// Writes the values of the next record, before whose header and operations, `listed` bytes, are known; None,
+    /// and nothing is written, if they do not reach beyond the unit in which those end. Nothing else may use
+    /// `staging` before the record is appended.
+    pub(crate) fn append_ahead<'p, D: BlockDevice>(
+        &self,
+        device: &mut D,
+        geometry: &Geometry,
+        staging: &mut [u8],
+        listed: u64,
+        values: impl Iterator<Item = &'p [u8]>,
+    ) -> Result<Option<Ahead>, D::Error> {
+        let unit = geometry.unit();
+        let whole = staging.len() - staging.len() % unit;
+        let start = self.head + listed;
+        let from = start.next_multiple_of(unit as u64);
+        let mut before = (from - start) as usize;
+        // In the first unit lies the unfinished one that the record begins in.
+        let mut stream = Stream::new(geometry, &mut staging[unit..whole], from);
+        for value in values {
+            let skipped = value.len().min(before);
+            before -= skipped;
+            stream.put(device, &value[skipped..])?;
+        }
+        if stream.is_empty() {
+            return Ok(None);
+        }
+        let end = stream.finish(device)?;
+        // The unfinished unit that it ends in makes way for what is written next.
+        staging.copy_within(unit..2 * unit, whole - unit);
+        Ok(Some(Ahead { from, end }))
+    }
+}
+
+/// Values of a record that were written before its header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead {
+    /// The position from which on everything is written, a multiple of the unit.
+    from: u64,
+    end: End,
+}
+
+/// Where a record ends.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    /// Behind its last byte, at a multiple of 8.
+    head: u64,
+    /// Where the unit begins that it ends in.
+    staged_at: u64,
+}
+
+/// Bytes on their way into the ring, through a buffer of whole units.
+struct Stream<'a> {
+    geometry: &'a Geometry,
+    buffer: &'a mut [u8],
+    /// Position of the buffer's first byte, a multiple of the unit.
+    at: u64,
+    filled: usize,
+    begun: bool,
+}
+
+impl<'a> Stream<'a> {
+    const fn new(geometry: &'a Geometry, buffer: &'a mut [u8], at: u64) -> Self {
+        Self { geometry, buffer, at, filled: 0, begun: false }
+    }
+
+    const fn is_empty(&self) -> bool {
+        !self.begun
+    }
+
+    fn put<D: BlockDevice>(&mut self, device: &mut D, mut part: &[u8]) -> Result<(), D::Error> {
+        while !part.is_empty() {
+            self.begun = true;
+            let now = part.len().min(self.buffer.len() - self.filled);
+            self.buffer[self.filled..self.filled + now].copy_from_slice(&part[..now]);
+            self.filled += now;
+            part = &part[now..];
+            if self.filled == self.buffer.len() {
+                write_ring(device, self.geometry, self.at, self.buffer)?;
+                self.at += self.filled as u64;
+                self.filled = 0;
             }
         }
-        let aligned = filled.next_multiple_of(8);
-        let whole = filled.next_multiple_of(unit);
-        staging[filled..whole].fill(0);
-        write_ring(device, geometry, self.staged_at, &staging[..whole])?;
-        self.head = self.staged_at + aligned as u64;
-        let kept = aligned - aligned % unit;
-        staging.copy_within(kept..whole, 0);
-        self.staged_at += kept as u64;
         Ok(())
+    }
+
+    /// Writes the rest, and leaves the unit in which it ends at the start of the buffer.
+    fn finish<D: BlockDevice>(self, device: &mut D) -> Result<End, D::Error> {
+        let unit = self.geometry.unit();
+        let aligned = self.filled.next_multiple_of(8);
+        let whole = self.filled.next_multiple_of(unit);
+        self.buffer[self.filled..whole].fill(0);
+        write_ring(device, self.geometry, self.at, &self.buffer[..whole])?;
+        let kept = aligned - aligned % unit;
+        self.buffer.copy_within(kept..whole, 0);
+        Ok(End { head: self.at + aligned as u64, staged_at: self.at + kept as u64 })
     }
 }
 

@@ -18,12 +18,14 @@ static TALLY: Tally = Tally::new();
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// Bytes of operations and values, in so many parts, or as many as there is room for.
+    /// Bytes of operations and values, in so many parts, or as many as there is room for; perhaps the values
+    /// first.
     Append {
         meta: u16,
         data: u16,
         parts: u8,
         fill: bool,
+        ahead: bool,
     },
     /// A sync has covered everything.
     Sync,
@@ -129,7 +131,7 @@ impl World {
         }
     }
 
-    fn append(&mut self, meta: usize, data: usize, parts: usize, fill: bool) {
+    fn append(&mut self, meta: usize, data: usize, parts: usize, fill: bool, ahead: bool) {
         let room = self.journal.room(&self.geometry) as usize;
         let most = room.saturating_sub(RecordHeader::SIZE);
         let (meta, data) = if fill { (most / 2, most - most / 2) } else { (meta, data) };
@@ -144,11 +146,19 @@ impl World {
         }
         self.written += 1;
         let body = pattern(self.written, meta + data);
-        let pieces = body.chunks(body.len() / parts + 1);
+        let (listed, values) = body.split_at(meta);
+        let values = values.chunks(data / parts + 1);
+        let pieces = listed.chunks(meta / parts + 1).chain(values.clone());
         let all = core::iter::once(header.as_bytes()).chain(pieces);
         let head = self.journal.head;
         let before = self.ring.written;
-        self.journal.append(&mut self.ring, &self.geometry, &mut self.staging, all).expect("nothing fails");
+        let (ring, geometry, staging) = (&mut self.ring, &self.geometry, &mut self.staging);
+        let before_values = (RecordHeader::SIZE + meta) as u64;
+        let written = ahead
+            .then(|| self.journal.append_ahead(ring, geometry, staging, before_values, values))
+            .and_then(|written| written.expect("nothing fails"));
+        TALLY.hit(if written.is_some() { "values first" } else { "in order" });
+        self.journal.append(ring, geometry, staging, all, written).expect("nothing fails");
         assert_eq!(self.journal.head, head + header.record_length(), "a record ends at a multiple of 8");
         let unit = self.geometry.unit() as u64;
         let bytes = self.journal.head.next_multiple_of(unit) - (head - head % unit);
@@ -203,8 +213,8 @@ impl World {
 
     fn apply(&mut self, event: &Event) {
         match *event {
-            Event::Append { meta, data, parts, fill } => {
-                self.append(usize::from(meta), usize::from(data), usize::from(parts), fill);
+            Event::Append { meta, data, parts, fill, ahead } => {
+                self.append(usize::from(meta), usize::from(data), usize::from(parts), fill, ahead);
             }
             Event::Sync => self.sync(),
             Event::MoveTail => {
@@ -238,8 +248,9 @@ impl World {
 fn event() -> impl Strategy<Value = Event> {
     let size = || prop_oneof![4 => 0..200_u16, 2 => 0..3000_u16, 1 => 500..520_u16];
     prop_oneof![
-        8 => (size(), size(), 1..5_u8, prop::bool::weighted(0.1))
-            .prop_map(|(meta, data, parts, fill)| Event::Append { meta, data, parts, fill }),
+        8 => (size(), size(), 1..5_u8, prop::bool::weighted(0.1), any::<bool>()).prop_map(
+            |(meta, data, parts, fill, ahead)| Event::Append { meta, data, parts, fill, ahead }
+        ),
         3 => Just(Event::Sync),
         2 => Just(Event::MoveTail),
         1 => Just(Event::Reopen),
@@ -259,7 +270,16 @@ fn a_ring_gives_back_what_was_appended() {
         },
     );
     let strategy = (sizes, prop::collection::vec(event(), 1..80));
-    let kinds = ["record", "record across the end", "record read", "no room", "tail moved", "opened"];
+    let kinds = [
+        "record",
+        "record across the end",
+        "record read",
+        "values first",
+        "in order",
+        "no room",
+        "tail moved",
+        "opened",
+    ];
     let regressions = "tests/property/regressions/journal.txt";
     check(("the journal alone", regressions), 300, &strategy, (&TALLY, &kinds), |(sizes, events)| {
         let mut world = World::new(&sizes);

@@ -10,6 +10,7 @@ use crate::digest::{Digest, Hasher};
 use crate::error::WriteError;
 use crate::format::{ChunkRef, Geometry, OpHeader, RecordHeader, U32, U64, op_kind, record_kind};
 use crate::ids::{Extent, PageIndex, Sequence};
+use crate::journal::Ahead;
 use crate::overlay::{Entry, Overlay, Value};
 use zerocopy::IntoBytes as _;
 
@@ -65,7 +66,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
         let path = self.admit(&demand, batches, durability)?;
         let path = self.place_all(batches, &demand, path)?;
+        let mut ahead = None;
         if batches.iter().any(Batch::is_late) {
+            if path == Path::Carry {
+                ahead = self.record_ahead(batches)?;
+            }
             // The device writes while the processor digests.
             self.io.start_sync_of_much();
             batches.iter_mut().for_each(Batch::digest_late);
@@ -74,7 +79,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if path == Path::Checkpoint {
             return self.commit_by_checkpoint(batches, last);
         }
-        let meta_at = self.record(batches, last)?;
+        let meta_at = self.record(batches, last, ahead)?;
         self.map.keep(self.pages);
         self.sequence = last;
         if sync {
@@ -110,7 +115,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             return Ok(());
         }
         let header = self.header(record_kind::SEAL, self.sequence, self.sequence, [0; 3], Digest::of(&[]));
-        self.append(&header, core::iter::empty())
+        self.append(&header, core::iter::empty(), None)
     }
 
     fn header(
@@ -145,11 +150,29 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         .sealed()
     }
 
-    /// Writes the group's record and returns the journal position of its operations.
+    /// Writes the values that the group's record will carry, before their digests are known.
+    fn record_ahead<M: GrowBytes, V: GrowBytes>(
+        &mut self,
+        batches: &[Batch<M, V>],
+    ) -> Result<Option<Ahead>, WriteError<D::Error>> {
+        let meta: u64 = batches.iter().map(|batch| batch.meta.as_ref().len() as u64).sum();
+        let page = self.geometry.page_size();
+        let values = batches.iter().flat_map(|batch| carried_values(batch, page));
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let staging = space.ok_or(WriteError::WorkspaceTooSmall)?.staging;
+        let listed = RecordHeader::SIZE as u64 + meta;
+        self.journal
+            .append_ahead(&mut self.io, &self.geometry, staging, listed, values)
+            .map_err(WriteError::Device)
+    }
+
+    /// Writes the group's record, but for what is written `ahead` of it, and returns the journal position of its
+    /// operations.
     fn record<M: GrowBytes, V: GrowBytes>(
         &mut self,
         batches: &[Batch<M, V>],
         last: Sequence,
+        ahead: Option<Ahead>,
     ) -> Result<u64, WriteError<D::Error>> {
         let mut hasher = Hasher::new();
         batches.iter().for_each(|batch| hasher.update(batch.meta.as_ref()));
@@ -163,7 +186,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let metas = batches.iter().map(|batch| batch.meta.as_ref());
         let page = self.geometry.page_size();
         let values = batches.iter().flat_map(|batch| carried_values(batch, page));
-        self.append(&header, metas.chain(values))?;
+        self.append(&header, metas.chain(values), ahead)?;
         Ok(at)
     }
 
@@ -171,11 +194,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         &mut self,
         header: &'p RecordHeader,
         parts: impl Iterator<Item = &'p [u8]>,
+        ahead: Option<Ahead>,
     ) -> Result<(), WriteError<D::Error>> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let staging = space.ok_or(WriteError::WorkspaceTooSmall)?.staging;
         let parts = core::iter::once(header.as_bytes()).chain(parts);
-        self.journal.append(&mut self.io, &self.geometry, staging, parts).map_err(WriteError::Device)?;
+        self.journal
+            .append(&mut self.io, &self.geometry, staging, parts, ahead)
+            .map_err(WriteError::Device)?;
         self.journal.chain = Digest(header.digest);
         self.unsealed = false;
         Ok(())

@@ -5,6 +5,8 @@ use blockyard_core::Digest;
 use blockyard_core::Durability::{Buffered, Durable};
 use blockyard_core::error::WriteError;
 use blockyard_core::overlay::Overlay;
+use blockyard_sim::device::SimDevice;
+use blockyard_sim::fault::Fired;
 
 /// Values of a batch that is longer than what a batch digests as it is filled: the last of them has an odd
 /// length, and one small enough for the registry lies between.
@@ -49,6 +51,38 @@ fn long_batches_are_digested<O: Overlay + Default>(carry_max: u64) {
 fn what_a_batch_did_not_digest_the_commit_does() {
     long_batches_are_digested::<Heap>(32 << 10);
     long_batches_are_digested::<Heap>(1 << 20);
+}
+
+/// The values of a long batch go into the journal before what says that they are there: whatever a power cut
+/// leaves of that, the batch is whole or absent, and the commit before it is there.
+#[test]
+fn a_long_batch_in_the_journal_is_whole_or_absent() {
+    let shape = Shape { carry_max: 1 << 20, journal_pages: 512, ..Shape::LARGE };
+    let limit = 4096 * 4096;
+    let (mut whole, mut absent) = (0, 0);
+    let device = SimDevice::new(Vec::new(), limit, 0);
+    let mut store: TestStore<Heap, _> = shape.new_store(device.clone());
+    put(&mut store, b"before", b"it", Durable).unwrap();
+    let (before, mut after) = (contents(&mut store), contents(&mut store));
+    let batch = long_batch(store.geometry(), &mut after);
+    let counted = store.counters();
+    device.record();
+    store.commit(&mut [batch], Durable).unwrap();
+    let counters = store.counters();
+    let bytes = counters.bytes_written - counted.bytes_written;
+    assert!((300_000..500_000).contains(&bytes), "carried, and written once: {bytes} bytes");
+    let mut rng = fastrand::Rng::with_seed(3);
+    for moment in device.moments() {
+        for _ in 0..12 {
+            let state = moment.state(&mut rng, &Fired::default());
+            let (mut store, recovery) = shape.open::<Heap, _>(SimDevice::new(state, limit, 0)).unwrap();
+            let there = recovery.to.0 > 1;
+            assert_sound(&mut store, if there { &after } else { &before }, "after a power cut");
+            *if there { &mut whole } else { &mut absent } += 1;
+        }
+    }
+    assert_same(&contents(&mut store), &after, "no power cut");
+    assert!(whole > 5 && absent > 50, "{whole} whole, {absent} absent");
 }
 
 /// A commit that was refused leaves the batch as it was, and a later one still digests what is left.
