@@ -57,6 +57,17 @@ enum Target {
 impl Target {
     const ALL: [Self; 5] = [Self::Operations, Self::Image, Self::Crash, Self::Record, Self::Page];
 
+    /// Inputs that it comes to in a minute.
+    const fn a_minute(self) -> u64 {
+        match self {
+            Self::Operations => 9000,
+            Self::Image => 13_000,
+            Self::Crash => 11_000,
+            Self::Record => 38_000,
+            Self::Page => 59000,
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Operations => "operations",
@@ -68,12 +79,23 @@ impl Target {
     }
 }
 
+/// When a run ends.
+#[derive(Clone, Copy, Debug)]
+enum Length {
+    Seconds(u64),
+    Inputs(u64),
+}
+
 /// How long, and what.
 #[derive(clap::Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     /// How long each target runs, in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Run each target for as many inputs as it comes to in a minute on two quiet cores, however long it takes:
+    /// with a seed the same ones each time
+    #[arg(long, conflicts_with = "seconds")]
+    minute: bool,
     /// One target alone
     #[arg(long)]
     target: Option<Target>,
@@ -91,7 +113,11 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// A minute of each target, the same inputs each time: a find belongs to the change under test.
     pub(crate) const fn budgeted() -> Self {
-        Self { seconds: 60, target: None, jobs: 2, seed: Some(1), repeat: None }
+        Self { seconds: 60, minute: true, target: None, jobs: 2, seed: Some(1), repeat: None }
+    }
+
+    const fn length(&self, target: Target) -> Length {
+        if self.minute { Length::Inputs(target.a_minute()) } else { Length::Seconds(self.seconds) }
     }
 }
 
@@ -117,7 +143,7 @@ pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
         loop {
             let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
             let Some(target) = next else { return };
-            let result = fuzzer.run(target, arguments.seconds, arguments.seed);
+            let result = fuzzer.run(target, arguments.length(target), arguments.seed);
             if let Ok(mut done) = done.lock() {
                 done.push((target, result));
             }
@@ -189,8 +215,8 @@ impl Fuzzer {
         Ok(())
     }
 
-    /// Fuzzes for `seconds`, from a copy of the corpus, and prints what came of it.
-    fn run(&self, target: Target, seconds: u64, seed: Option<u32>) -> Result<()> {
+    /// Fuzzes from a copy of the corpus, and prints what came of it.
+    fn run(&self, target: Target, length: Length, seed: Option<u32>) -> Result<()> {
         let name = target.name();
         let corpus = tempfile::tempdir().context("cannot make a temporary folder")?;
         for kind in ["corpus", "regressions"] {
@@ -201,14 +227,22 @@ impl Fuzzer {
         let mut command = self.command(target);
         command
             .arg(format!("-artifact_prefix={}/", crashes.display()))
-            .arg(format!("-max_total_time={seconds}"))
+            .arg(match length {
+                Length::Seconds(seconds) => format!("-max_total_time={seconds}"),
+                Length::Inputs(inputs) => format!("-runs={inputs}"),
+            })
             .arg(format!("-max_len={LONGEST}"))
             // Reading the corpus again every second would make the inputs depend on the machine's speed.
             .args(["-len_control=0", "-print_final_stats=1", "-reload=0"])
             // Nought draws one by the clock.
             .arg(format!("-seed={}", seed.unwrap_or(0)))
             .arg(corpus.path());
-        let ended = child::run(command, Duration::from_secs(seconds + 120), Echo::Silent)?;
+        let most = match length {
+            Length::Seconds(seconds) => seconds + 120,
+            // A machine may be slow, or busy.
+            Length::Inputs(_) => 900,
+        };
+        let ended = child::run(command, Duration::from_secs(most), Echo::Silent)?;
         let Some(found) = Found::parse(&ended.output) else {
             bail!("it did not say what it did:\n{}", tail(&ended.output));
         };
@@ -221,7 +255,7 @@ impl Fuzzer {
             );
         }
         if found.executions < FLOOR {
-            bail!("only {} executions in {seconds} s, at least {FLOOR} are expected", found.executions);
+            bail!("only {} executions ({length:?}), at least {FLOOR} are expected", found.executions);
         }
         Ok(())
     }
