@@ -11,9 +11,11 @@
 #[cfg(all(test, not(loom)))]
 mod property;
 
+use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
 use crate::format::{Geometry, RecordHeader};
+use zerocopy::{FromZeros as _, IntoBytes as _};
 
 /// The writing end.
 #[derive(Clone, Copy, Debug)]
@@ -28,22 +30,17 @@ pub(crate) struct Journal {
     staged_at: u64,
 }
 
-const fn floor(position: u64, unit: usize) -> u64 {
-    position - position % unit as u64
-}
-
 impl Journal {
     /// A journal whose next record begins at or behind `head`, in a unit of its own.
     pub(crate) fn new(head: u64, chain: Digest, tail: u64, geometry: &Geometry) -> Self {
-        let head = head.next_multiple_of(geometry.unit() as u64);
+        let head = geometry.unit_up(head);
         Self { head, chain, tail, staged_at: head }
     }
 
     /// Bytes that a record may have without overtaking the tail.
     pub(crate) fn room(&self, geometry: &Geometry) -> u64 {
-        let unit = geometry.unit();
-        let used = self.head.next_multiple_of(unit as u64) - floor(self.tail, unit);
-        geometry.journal_length().saturating_sub(used).saturating_sub(unit as u64)
+        let used = geometry.unit_up(self.head) - geometry.unit_down(self.tail);
+        geometry.journal_length().saturating_sub(used).saturating_sub(geometry.unit() as u64)
     }
 
     /// Bytes in use.
@@ -53,7 +50,7 @@ impl Journal {
 
     /// A sync has covered everything: the next record begins in a fresh unit.
     pub(crate) fn seal_unit(&mut self, geometry: &Geometry) {
-        self.head = self.head.next_multiple_of(geometry.unit() as u64);
+        self.head = geometry.unit_up(self.head);
         self.staged_at = self.head;
     }
 
@@ -66,28 +63,29 @@ impl Journal {
         parts: impl Iterator<Item = &'p [u8]>,
     ) -> Result<(), D::Error> {
         let unit = geometry.unit();
-        let space = staging.len() - staging.len() % unit;
+        let space = bytes::round_down(staging.len(), unit);
+        let staging = staging.get_mut(..space).unwrap_or_default();
         let mut filled = (self.head - self.staged_at) as usize;
         for mut part in parts {
             while !part.is_empty() {
-                let now = part.len().min(space - filled);
-                staging[filled..filled + now].copy_from_slice(&part[..now]);
+                let now = bytes::copy_some(staging.get_mut(filled..).unwrap_or_default(), part);
                 filled += now;
-                part = &part[now..];
-                if filled == space {
-                    write_ring(device, geometry, self.staged_at, &staging[..space])?;
+                part = part.get(now..).unwrap_or_default();
+                if filled >= space {
+                    write_ring(device, geometry, self.staged_at, staging)?;
                     self.staged_at += space as u64;
                     filled = 0;
                 }
             }
         }
         let aligned = filled.next_multiple_of(8);
-        let whole = filled.next_multiple_of(unit);
-        staging[filled..whole].fill(0);
-        write_ring(device, geometry, self.staged_at, &staging[..whole])?;
+        let whole = bytes::round_up(filled, unit);
+        let staged = staging.get_mut(..whole).unwrap_or_default();
+        staged.get_mut(filled..).unwrap_or_default().fill(0);
+        write_ring(device, geometry, self.staged_at, staged)?;
         self.head = self.staged_at + aligned as u64;
-        let kept = aligned - aligned % unit;
-        staging.copy_within(kept..whole, 0);
+        let kept = bytes::round_down(aligned, unit);
+        bytes::move_to_front(staged, kept..whole);
         self.staged_at += kept as u64;
         Ok(())
     }
@@ -103,11 +101,12 @@ fn write_ring<D: BlockDevice>(
     if bytes.is_empty() {
         return Ok(());
     }
-    let at = position % geometry.journal_length();
+    let at = geometry.ring_place(position);
     let first = (geometry.journal_length() - at).min(bytes.len() as u64) as usize;
-    device.write(geometry.journal_offset() + at, &bytes[..first])?;
-    if first < bytes.len() {
-        device.write(geometry.journal_offset(), &bytes[first..])?;
+    let (first, rest) = bytes.split_at_checked(first).unwrap_or((bytes, &[]));
+    device.write(geometry.journal_offset() + at, first)?;
+    if !rest.is_empty() {
+        device.write(geometry.journal_offset(), rest)?;
     }
     Ok(())
 }
@@ -142,8 +141,9 @@ impl<D> Drop for RingReader<'_, D> {
 
 impl<'a, D: BlockDevice> RingReader<'a, D> {
     pub(crate) fn new(device: &'a mut D, geometry: &'a Geometry, buffer: &'a mut [u8]) -> Self {
-        let length = buffer.len() - buffer.len() % geometry.unit();
-        Self { device, geometry, buffer: &mut buffer[..length], window: RingWindow::default(), kept: None }
+        let length = bytes::round_down(buffer.len(), geometry.unit());
+        let buffer = buffer.get_mut(..length).unwrap_or_default();
+        Self { device, geometry, buffer, window: RingWindow::default(), kept: None }
     }
 
     /// A reader that goes on with what an earlier one left in the same buffer.
@@ -161,27 +161,29 @@ impl<'a, D: BlockDevice> RingReader<'a, D> {
 
     /// The bytes at a logical position: at least one, at most `most`.
     pub(crate) fn peek(&mut self, position: u64, most: usize) -> Result<&[u8], D::Error> {
-        let place = position % self.geometry.journal_length();
+        let place = self.geometry.ring_place(position);
         let window = self.window;
         if place < window.at || place >= window.at + window.filled as u64 {
-            let start = floor(place, self.geometry.unit());
+            let start = self.geometry.unit_down(place);
             let length = (self.geometry.journal_length() - start).min(self.buffer.len() as u64) as usize;
             self.window.filled = 0;
-            self.device.read(self.geometry.journal_offset() + start, &mut self.buffer[..length])?;
+            let into = self.buffer.get_mut(..length).unwrap_or_default();
+            self.device.read(self.geometry.journal_offset() + start, into)?;
             self.window = RingWindow { at: start, filled: length };
         }
         let from = (place - self.window.at) as usize;
-        Ok(&self.buffer[from..self.window.filled.min(from.saturating_add(most))])
+        let end = self.window.filled.min(from.saturating_add(most));
+        Ok(self.buffer.get(from..end).unwrap_or_default())
     }
 
     /// Fills `into` from a logical position on.
     pub(crate) fn read(&mut self, mut position: u64, into: &mut [u8]) -> Result<(), D::Error> {
         let mut filled = 0;
         while filled < into.len() {
-            let bytes = self.peek(position, into.len() - filled)?;
-            into[filled..filled + bytes.len()].copy_from_slice(bytes);
-            filled += bytes.len();
-            position += bytes.len() as u64;
+            let found = self.peek(position, into.len() - filled)?;
+            let read = bytes::copy_some(into.get_mut(filled..).unwrap_or_default(), found);
+            filled += read;
+            position += read as u64;
         }
         Ok(())
     }
@@ -200,9 +202,9 @@ impl<'a, D: BlockDevice> RingReader<'a, D> {
 
     /// The header at a logical position, if it is whole and was written for that position.
     pub(crate) fn header(&mut self, position: u64) -> Result<Option<RecordHeader>, D::Error> {
-        let mut bytes = [0; RecordHeader::SIZE];
-        self.read(position, &mut bytes)?;
-        let header = RecordHeader::read(&bytes);
-        Ok(header.filter(|header| header.is_valid() && header.position.get() == position))
+        let mut header = RecordHeader::new_zeroed();
+        self.read(position, header.as_mut_bytes())?;
+        let belongs = header.is_valid() && header.position.get() == position;
+        Ok(belongs.then_some(header))
     }
 }
