@@ -1,5 +1,6 @@
 //! Batches: changes that become visible and durable together.
 
+use crate::bytes;
 use crate::digest::Digest;
 use crate::format::{ChunkRef, Geometry, OpHeader, U16, U32, U64, op_kind};
 use core::fmt;
@@ -163,7 +164,7 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
             return self.push(&head, name, value);
         }
         let before = self.data.as_ref().len();
-        let offset = before.next_multiple_of(self.page_size);
+        let offset = bytes::round_up(before, self.page_size);
         let late = before >= DIGESTED_AT_ONCE;
         let digest = if late { Digest::default() } else { Digest::of(value) };
         let mut head = self.head(op_kind::CARRIED, name, value.len() as u64, tag, digest)?;
@@ -197,10 +198,11 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         while let Some((mut head, _, end)) = operation_at(meta, at) {
             if is_carried(&head) {
                 let length = head.length.get() as usize;
-                from = from.next_multiple_of(self.page_size);
+                from = bytes::round_up(from, self.page_size);
                 if head.reserved == LATE {
-                    (head.reserved, head.digest) = (0, Digest::of(&data[from..from + length]).0);
-                    meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
+                    let value = data.get(from..).unwrap_or_default();
+                    (head.reserved, head.digest) = (0, Digest::of(bytes::head(value, length)).0);
+                    bytes::place(meta, at, head.as_bytes());
                 }
                 from += length;
             }
@@ -260,7 +262,7 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
             self.operations -= 1;
             return Err(BatchError::Full);
         }
-        Ok(&mut self.meta.as_mut()[start..])
+        Ok(self.meta.as_mut().get_mut(start..).unwrap_or_default())
     }
 
     /// Begins a put of chunks whose list follows by [`add_chunk`](Self::add_chunk).
@@ -373,11 +375,7 @@ impl Operation<'_> {
     /// The offset or page that follows the name of a carried block or an extent.
     #[must_use]
     pub fn location(&self) -> u64 {
-        let mut bytes = [0; 8];
-        if let Some(found) = self.body.get(..8) {
-            bytes.copy_from_slice(found);
-        }
-        u64::from_le_bytes(bytes)
+        self.body.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 
     /// The chunk list of a block of chunks.

@@ -13,9 +13,11 @@
 #[cfg(all(test, not(loom)))]
 mod property;
 
+use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
 use crate::format::{Geometry, RecordHeader};
+use zerocopy::{FromZeros as _, IntoBytes as _};
 
 /// The writing end.
 #[derive(Clone, Copy, Debug)]
@@ -30,22 +32,17 @@ pub(crate) struct Journal {
     staged_at: u64,
 }
 
-const fn floor(position: u64, unit: usize) -> u64 {
-    position - position % unit as u64
-}
-
 impl Journal {
     /// A journal whose next record begins at or behind `head`, in a unit of its own.
     pub(crate) fn new(head: u64, chain: Digest, tail: u64, geometry: &Geometry) -> Self {
-        let head = head.next_multiple_of(geometry.unit() as u64);
+        let head = geometry.unit_up(head);
         Self { head, chain, tail, staged_at: head }
     }
 
     /// Bytes that a record may have without overtaking the tail.
     pub(crate) fn room(&self, geometry: &Geometry) -> u64 {
-        let unit = geometry.unit();
-        let used = self.head.next_multiple_of(unit as u64) - floor(self.tail, unit);
-        geometry.journal_length().saturating_sub(used).saturating_sub(unit as u64)
+        let used = geometry.unit_up(self.head) - geometry.unit_down(self.tail);
+        geometry.journal_length().saturating_sub(used).saturating_sub(geometry.unit() as u64)
     }
 
     /// Bytes in use.
@@ -55,7 +52,7 @@ impl Journal {
 
     /// A sync has covered everything: the next record begins in a fresh unit.
     pub(crate) fn seal_unit(&mut self, geometry: &Geometry) {
-        self.head = self.head.next_multiple_of(geometry.unit() as u64);
+        self.head = geometry.unit_up(self.head);
         self.staged_at = self.head;
     }
 
@@ -70,13 +67,14 @@ impl Journal {
         ahead: Option<Ahead>,
     ) -> Result<(), D::Error> {
         let unit = geometry.unit();
-        let whole = staging.len() - staging.len() % unit;
-        let space = if ahead.is_some() { whole - unit } else { whole };
-        let mut stream = Stream::new(geometry, &mut staging[..space], self.staged_at);
+        let whole = bytes::round_down(staging.len(), unit);
+        let space = if ahead.is_some() { whole.saturating_sub(unit) } else { whole };
+        let front = staging.get_mut(..space).unwrap_or_default();
+        let mut stream = Stream::new(geometry, front, self.staged_at);
         stream.filled = (self.head - self.staged_at) as usize;
         let mut left = ahead.map_or(u64::MAX, |ahead| ahead.from - self.head);
         for part in parts {
-            let part = &part[..part.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            let part = bytes::head(part, part.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
             stream.put(device, part)?;
             left -= part.len() as u64;
         }
@@ -84,7 +82,8 @@ impl Journal {
         (self.head, self.staged_at) = (end.head, end.staged_at);
         if let Some(ahead) = ahead {
             debug_assert_eq!(end.head, ahead.from, "the parts meet");
-            staging.copy_within(whole - unit..whole, 0);
+            let last = whole.checked_div(unit).unwrap_or(0).saturating_sub(1);
+            bytes::copy_piece(staging, last, 0, unit);
             (self.head, self.staged_at) = (ahead.end.head, ahead.end.staged_at);
         }
         Ok(())
@@ -102,23 +101,25 @@ impl Journal {
         values: impl Iterator<Item = &'p [u8]>,
     ) -> Result<Option<Ahead>, D::Error> {
         let unit = geometry.unit();
-        let whole = staging.len() - staging.len() % unit;
+        let whole = bytes::round_down(staging.len(), unit);
         let start = self.head + listed;
-        let from = start.next_multiple_of(unit as u64);
+        let from = geometry.unit_up(start);
         let mut before = (from - start) as usize;
         // In the first unit lies the unfinished one that the record begins in.
-        let mut stream = Stream::new(geometry, &mut staging[unit..whole], from);
+        let behind = staging.get_mut(unit..whole).unwrap_or_default();
+        let mut stream = Stream::new(geometry, behind, from);
         for value in values {
             let skipped = value.len().min(before);
             before -= skipped;
-            stream.put(device, &value[skipped..])?;
+            stream.put(device, value.get(skipped..).unwrap_or_default())?;
         }
         if stream.is_empty() {
             return Ok(None);
         }
         let end = stream.finish(device)?;
         // The unfinished unit that it ends in makes way for what is written next.
-        staging.copy_within(unit..2 * unit, whole - unit);
+        let last = whole.checked_div(unit).unwrap_or(0).saturating_sub(1);
+        bytes::copy_piece(staging, 1, last, unit);
         Ok(Some(Ahead { from, end }))
     }
 }
@@ -162,11 +163,10 @@ impl<'a> Stream<'a> {
     fn put<D: BlockDevice>(&mut self, device: &mut D, mut part: &[u8]) -> Result<(), D::Error> {
         while !part.is_empty() {
             self.begun = true;
-            let now = part.len().min(self.buffer.len() - self.filled);
-            self.buffer[self.filled..self.filled + now].copy_from_slice(&part[..now]);
+            let now = bytes::copy_some(self.buffer.get_mut(self.filled..).unwrap_or_default(), part);
             self.filled += now;
-            part = &part[now..];
-            if self.filled == self.buffer.len() {
+            part = part.get(now..).unwrap_or_default();
+            if self.filled >= self.buffer.len() {
                 write_ring(device, self.geometry, self.at, self.buffer)?;
                 self.at += self.filled as u64;
                 self.filled = 0;
@@ -179,11 +179,12 @@ impl<'a> Stream<'a> {
     fn finish<D: BlockDevice>(self, device: &mut D) -> Result<End, D::Error> {
         let unit = self.geometry.unit();
         let aligned = self.filled.next_multiple_of(8);
-        let whole = self.filled.next_multiple_of(unit);
-        self.buffer[self.filled..whole].fill(0);
-        write_ring(device, self.geometry, self.at, &self.buffer[..whole])?;
-        let kept = aligned - aligned % unit;
-        self.buffer.copy_within(kept..whole, 0);
+        let whole = bytes::round_up(self.filled, unit);
+        let staged = self.buffer.get_mut(..whole).unwrap_or_default();
+        staged.get_mut(self.filled..).unwrap_or_default().fill(0);
+        write_ring(device, self.geometry, self.at, staged)?;
+        let kept = bytes::round_down(aligned, unit);
+        bytes::move_to_front(staged, kept..whole);
         Ok(End { head: self.at + aligned as u64, staged_at: self.at + kept as u64 })
     }
 }
@@ -198,11 +199,12 @@ fn write_ring<D: BlockDevice>(
     if bytes.is_empty() {
         return Ok(());
     }
-    let at = position % geometry.journal_length();
+    let at = geometry.ring_place(position);
     let first = (geometry.journal_length() - at).min(bytes.len() as u64) as usize;
-    device.write(geometry.journal_offset() + at, &bytes[..first])?;
-    if first < bytes.len() {
-        device.write(geometry.journal_offset(), &bytes[first..])?;
+    let (first, rest) = bytes.split_at_checked(first).unwrap_or((bytes, &[]));
+    device.write(geometry.journal_offset() + at, first)?;
+    if !rest.is_empty() {
+        device.write(geometry.journal_offset(), rest)?;
     }
     Ok(())
 }
@@ -237,8 +239,9 @@ impl<D> Drop for RingReader<'_, D> {
 
 impl<'a, D: BlockDevice> RingReader<'a, D> {
     pub(crate) fn new(device: &'a mut D, geometry: &'a Geometry, buffer: &'a mut [u8]) -> Self {
-        let length = buffer.len() - buffer.len() % geometry.unit();
-        Self { device, geometry, buffer: &mut buffer[..length], window: RingWindow::default(), kept: None }
+        let length = bytes::round_down(buffer.len(), geometry.unit());
+        let buffer = buffer.get_mut(..length).unwrap_or_default();
+        Self { device, geometry, buffer, window: RingWindow::default(), kept: None }
     }
 
     /// A reader that goes on with what an earlier one left in the same buffer.
@@ -256,27 +259,29 @@ impl<'a, D: BlockDevice> RingReader<'a, D> {
 
     /// The bytes at a logical position: at least one, at most `most`.
     pub(crate) fn peek(&mut self, position: u64, most: usize) -> Result<&[u8], D::Error> {
-        let place = position % self.geometry.journal_length();
+        let place = self.geometry.ring_place(position);
         let window = self.window;
         if place < window.at || place >= window.at + window.filled as u64 {
-            let start = floor(place, self.geometry.unit());
+            let start = self.geometry.unit_down(place);
             let length = (self.geometry.journal_length() - start).min(self.buffer.len() as u64) as usize;
             self.window.filled = 0;
-            self.device.read(self.geometry.journal_offset() + start, &mut self.buffer[..length])?;
+            let into = self.buffer.get_mut(..length).unwrap_or_default();
+            self.device.read(self.geometry.journal_offset() + start, into)?;
             self.window = RingWindow { at: start, filled: length };
         }
         let from = (place - self.window.at) as usize;
-        Ok(&self.buffer[from..self.window.filled.min(from.saturating_add(most))])
+        let end = self.window.filled.min(from.saturating_add(most));
+        Ok(self.buffer.get(from..end).unwrap_or_default())
     }
 
     /// Fills `into` from a logical position on.
     pub(crate) fn read(&mut self, mut position: u64, into: &mut [u8]) -> Result<(), D::Error> {
         let mut filled = 0;
         while filled < into.len() {
-            let bytes = self.peek(position, into.len() - filled)?;
-            into[filled..filled + bytes.len()].copy_from_slice(bytes);
-            filled += bytes.len();
-            position += bytes.len() as u64;
+            let found = self.peek(position, into.len() - filled)?;
+            let read = bytes::copy_some(into.get_mut(filled..).unwrap_or_default(), found);
+            filled += read;
+            position += read as u64;
         }
         Ok(())
     }
@@ -295,9 +300,9 @@ impl<'a, D: BlockDevice> RingReader<'a, D> {
 
     /// The header at a logical position, if it is whole and was written for that position.
     pub(crate) fn header(&mut self, position: u64) -> Result<Option<RecordHeader>, D::Error> {
-        let mut bytes = [0; RecordHeader::SIZE];
-        self.read(position, &mut bytes)?;
-        let header = RecordHeader::read(&bytes);
-        Ok(header.filter(|header| header.is_valid() && header.position.get() == position))
+        let mut header = RecordHeader::new_zeroed();
+        self.read(position, header.as_mut_bytes())?;
+        let belongs = header.is_valid() && header.position.get() == position;
+        Ok(belongs.then_some(header))
     }
 }

@@ -46,6 +46,7 @@ pub mod batch;
 #[cfg(all(test, not(loom)))]
 #[path = "../tests/property/budget.rs"]
 mod budget;
+mod bytes;
 pub mod device;
 mod digest;
 pub mod error;

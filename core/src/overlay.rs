@@ -253,7 +253,7 @@ impl<const N: usize, const NAME: usize> FixedOverlay<N, NAME> {
             None => 0,
         };
         let slot = self.slots.get(start..)?.iter().find(|slot| wanted(slot))?;
-        name.get_mut(..slot.name.len())?.copy_from_slice(&slot.name);
+        crate::bytes::copy(name.get_mut(..slot.name.len())?, &slot.name)?;
         Some((slot.name.len(), slot.entry))
     }
 }
@@ -279,8 +279,14 @@ impl<const N: usize, const NAME: usize> Overlay for FixedOverlay<N, NAME> {
             }
             Err(at) => {
                 let name = heapless::Vec::from_slice(name).map_err(|_| OverlayFull)?;
-                let slot = FixedSlot { name, frozen: false, entry: *entry };
-                self.slots.insert(at, slot).map_err(|_| OverlayFull)
+                let mut moved = FixedSlot { name, frozen: false, entry: *entry };
+                if self.slots.is_full() {
+                    return Err(OverlayFull);
+                }
+                for slot in self.slots.iter_mut().skip(at) {
+                    core::mem::swap(slot, &mut moved);
+                }
+                self.slots.push(moved).map_err(|_| OverlayFull)
             }
         }
     }

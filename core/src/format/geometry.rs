@@ -1,6 +1,7 @@
 //! Where things lie in the file: page size, zones and the groups of the free map.
 
 use super::{MapEntry, MapHeader, SLOT_STRIDE, SLOTS};
+use crate::bytes::round_up;
 use crate::ids::Extent;
 use core::fmt;
 
@@ -53,11 +54,17 @@ impl core::error::Error for GeometryError {}
 /// The sizes that a file was created with, checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    page_size: u32,
-    unit: u32,
+    /// Binary logarithms, less 9, of two powers of two: the compiler then knows that they are some, and divides
+    /// by shifting.
+    page_log: u8,
+    unit_log: u8,
     journal_length: u64,
     chunk_size: u32,
 }
+
+/// The least page and the least unit, and its binary logarithm.
+const LEAST: usize = 1 << LEAST_LOG;
+const LEAST_LOG: u32 = 9;
 
 impl Geometry {
     /// Checks the sizes, all in bytes.
@@ -83,7 +90,9 @@ impl Geometry {
         if chunk_size == 0 || !chunk_size.is_multiple_of(page_size) || chunk_size > 64 << 20 {
             return Err(GeometryError::ChunkSize(chunk_size));
         }
-        let geometry = Self { page_size, unit, journal_length, chunk_size };
+        let log = |power: u32| power.trailing_zeros().saturating_sub(LEAST_LOG) as u8;
+        let (page_log, unit_log) = (log(page_size), log(unit));
+        let geometry = Self { page_log, unit_log, journal_length, chunk_size };
         // A chunk lies in one group, behind the group's map slots.
         if geometry.pages_for(u64::from(chunk_size)) + 2 * u64::from(MAP_LEVELS + 1) > geometry.group_pages()
         {
@@ -95,13 +104,13 @@ impl Geometry {
     /// Page size in bytes.
     #[must_use]
     pub const fn page_size(&self) -> usize {
-        self.page_size as usize
+        LEAST << (self.page_log & 7)
     }
 
     /// Alignment in bytes of what follows a sync in the journal.
     #[must_use]
     pub const fn unit(&self) -> usize {
-        self.unit as usize
+        LEAST << (self.unit_log & 3)
     }
 
     /// Bytes of a chunk of a large block.
@@ -113,7 +122,7 @@ impl Geometry {
     /// First byte of the journal ring.
     #[must_use]
     pub const fn journal_offset(&self) -> u64 {
-        (SLOT_STRIDE * SLOTS as u64).next_multiple_of(self.page_size as u64)
+        round_up((SLOT_STRIDE * SLOTS as u64) as usize, self.page_size()) as u64
     }
 
     /// Length of the journal ring in bytes.
@@ -125,57 +134,57 @@ impl Geometry {
     /// First page of group 0.
     #[must_use]
     pub const fn first_group(&self) -> u64 {
-        (self.journal_offset() + self.journal_length) / self.page_size as u64
+        (self.journal_offset() + self.journal_length) / self.page_size() as u64
     }
 
     /// Bytes that one copy of a superblock is written with.
     #[must_use]
     pub const fn slot_size(&self) -> usize {
-        if self.unit > 4096 { 4096 } else { self.unit as usize }
+        self.unit()
     }
 
     /// Longest name in bytes: an eighth of a page, at most 1,024.
     #[must_use]
     pub const fn max_name(&self) -> usize {
-        let eighth = self.page_size as usize / 8;
+        let eighth = self.page_size() / 8;
         if eighth > 1024 { 1024 } else { eighth }
     }
 
     /// Longest value in bytes that lies in its registry record.
     #[must_use]
     pub const fn max_inline(&self) -> usize {
-        self.page_size as usize / 4
+        self.page_size() / 4
     }
 
     /// Pages of a group, each with one bit in the group's map page.
     #[must_use]
     pub const fn group_pages(&self) -> u64 {
-        (self.page_size as u64 - MapHeader::SIZE as u64) * 8
+        (self.page_size() as u64 - MapHeader::SIZE as u64) * 8
     }
 
     /// Entries of a map page above the bits.
     #[must_use]
     pub const fn map_fanout(&self) -> u64 {
-        (self.page_size as u64 - MapHeader::SIZE as u64) / MapEntry::SIZE as u64
+        (self.page_size() as u64 - MapHeader::SIZE as u64) / MapEntry::SIZE as u64
     }
 
     /// Pages that `bytes` bytes take up.
     #[must_use]
     pub const fn pages_for(&self, bytes: u64) -> u64 {
-        bytes.div_ceil(self.page_size as u64)
+        bytes.div_ceil(self.page_size() as u64)
     }
 
     /// The most pages a file can have: what the free map can describe, below 2^48 bytes.
     #[must_use]
     pub fn max_pages(&self) -> u64 {
         let by_map = self.map_fanout().saturating_pow(MAP_LEVELS).saturating_mul(self.group_pages());
-        by_map.min((1 << 48) / self.page_size as u64)
+        by_map.min((1 << 48) / self.page_size() as u64)
     }
 
     /// Byte offset of page `page`.
     #[must_use]
     pub const fn offset(&self, page: u64) -> u64 {
-        page.saturating_mul(self.page_size as u64)
+        page.saturating_mul(self.page_size() as u64)
     }
 
     /// Number of groups that a file of `pages` pages has.
@@ -221,7 +230,7 @@ impl Geometry {
         let mut span = 1_u64;
         let mut sum = 0;
         for _ in 0..=MAP_LEVELS {
-            sum += 2 * groups.div_ceil(span);
+            sum += 2 * groups.div_ceil(span.max(1));
             span = span.saturating_mul(self.map_fanout());
         }
         sum
@@ -233,6 +242,37 @@ impl Geometry {
         let last = groups.saturating_sub(1);
         let missing = (self.group_start(last) + self.reserved(last)).saturating_sub(pages);
         self.reserved_in(groups).saturating_sub(missing)
+    }
+
+    /// The map page `levels` levels above the one with number `index`.
+    pub(crate) fn map_above(&self, index: u64, levels: u32) -> u64 {
+        // A power that is too large for a number is larger than any index.
+        index.checked_div(self.map_fanout().saturating_pow(levels)).unwrap_or(0)
+    }
+
+    /// The place of map page `index` among the children of the one above it.
+    pub(crate) fn map_place(&self, index: u64) -> u64 {
+        index.checked_rem(self.map_fanout()).unwrap_or(0)
+    }
+
+    /// The place in the ring of a position in the journal.
+    pub(crate) fn ring_place(&self, position: u64) -> u64 {
+        position.checked_rem(self.journal_length).unwrap_or(0)
+    }
+
+    /// Byte offset of a position in the journal.
+    pub(crate) fn ring_offset(&self, position: u64) -> u64 {
+        self.journal_offset() + self.ring_place(position)
+    }
+
+    /// The next multiple of the unit from a position on.
+    pub(crate) const fn unit_up(&self, position: u64) -> u64 {
+        self.unit_down(position + (self.unit() as u64 - 1))
+    }
+
+    /// The last multiple of the unit up to a position.
+    pub(crate) const fn unit_down(&self, position: u64) -> u64 {
+        position & !(self.unit() as u64 - 1)
     }
 
     /// Page of slot `slot` (1 or 2) of the map page `index` on level `level`.

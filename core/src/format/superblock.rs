@@ -1,7 +1,9 @@
 //! The superblock: where everything starts.
 
 use super::{Geometry, GeometryError, SLOTS, U32, U64, VERSION, on_disk};
+use crate::bytes;
 use crate::digest::Digest;
+use zerocopy::FromBytes as _;
 
 on_disk! {
     /// One copy of the superblock. Generation `g` lives in slots `2 * (g % 2)` and `2 * (g % 2) + 1`.
@@ -89,6 +91,17 @@ impl Superblock {
         self.slot = U32::new(slot);
         self.digest = self.computed_digest().0;
         self
+    }
+
+    /// Puts the copy for slot `slot` at the start of `page`, digest set; None if there is no room for it.
+    pub(crate) fn seal_into(&self, slot: u32, page: &mut [u8]) -> Option<()> {
+        bytes::copy(page, self.bytes())?;
+        let (copy, _) = Self::mut_from_prefix(page).ok()?;
+        copy.magic = Self::MAGIC;
+        copy.version = U32::new(VERSION);
+        copy.slot = U32::new(slot);
+        copy.digest = copy.computed_digest().0;
+        Some(())
     }
 
     fn computed_digest(&self) -> Digest {

@@ -1,6 +1,7 @@
 //! The bits and entries of map pages.
 
 use super::MapRef;
+use crate::bytes;
 use crate::digest::Digest;
 use crate::format::{MapEntry, MapHeader, U32, U64};
 use zerocopy::IntoBytes as _;
@@ -22,17 +23,14 @@ pub(super) fn set_entry(page: &mut [u8], index: u64, at: MapRef) {
         slot: U32::new(at.slot),
         reserved: U32::new(0),
     };
-    page[start..start + MapEntry::SIZE].copy_from_slice(entry.as_bytes());
+    bytes::place(page, start, entry.as_bytes());
 }
 
 /// The 64 bits of a map page that start at bit `64 * word`.
 pub(super) fn word(page: &[u8], word: u64) -> u64 {
     let at = MapHeader::SIZE + word as usize * 8;
-    let mut bytes = [0; 8];
-    if let Some(found) = page.get(at..at + 8) {
-        bytes.copy_from_slice(found);
-    }
-    u64::from_le_bytes(bytes)
+    let found = page.get(at..).and_then(|rest| rest.first_chunk());
+    found.map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// The first bit in `from..to` that is set (or clear).
@@ -57,7 +55,7 @@ pub(super) fn set_bits(page: &mut [u8], from: u64, count: u64, set: bool) -> u64
     while at < end {
         let stop = end.min((at / 8 + 1) * 8);
         let mask = (((1_u16 << (stop - at)) - 1) << (at % 8)) as u8;
-        let byte = &mut page[MapHeader::SIZE + (at / 8) as usize];
+        let Some(byte) = page.get_mut(MapHeader::SIZE + (at / 8) as usize) else { break };
         let new = if set { *byte | mask } else { *byte & !mask };
         changed += u64::from((*byte ^ new).count_ones());
         *byte = new;

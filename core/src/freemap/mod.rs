@@ -72,6 +72,11 @@ struct Window {
     touched: u64,
 }
 
+impl Window {
+    /// Of a window that is not there.
+    const NOTHING: Self = Self { level: 0, index: 0, slot: u32::MAX, dirty: false, touched: 0 };
+}
+
 /// Memory and device that the map's functions work with.
 pub(crate) struct MapSpace<'a, D> {
     pub(crate) device: &'a mut D,

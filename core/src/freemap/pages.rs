@@ -2,6 +2,7 @@
 
 use super::bits::{entry, set_bits, set_entry};
 use super::{FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, Window};
+use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::Digest;
 use crate::error::{Damage, ReadError, Structure, WriteError};
@@ -17,13 +18,30 @@ impl FreeMap {
     }
 
     pub(super) fn page<'w, D>(space: &'w MapSpace<'_, D>, window: usize) -> &'w [u8] {
-        let size = space.geometry.page_size();
-        &space.windows[window * size..(window + 1) * size]
+        bytes::piece(space.windows, window, space.geometry.page_size())
     }
 
     fn page_mut<'w, D>(space: &'w mut MapSpace<'_, D>, window: usize) -> &'w mut [u8] {
-        let size = space.geometry.page_size();
-        &mut space.windows[window * size..(window + 1) * size]
+        bytes::piece_mut(space.windows, window, space.geometry.page_size())
+    }
+
+    /// What is known of the page in a window.
+    fn window(&self, at: usize) -> Window {
+        self.windows.get(at).copied().unwrap_or(Window::NOTHING)
+    }
+
+    fn set_window(&mut self, at: usize, window: Window) {
+        if let Some(place) = self.windows.get_mut(at) {
+            *place = window;
+        }
+    }
+
+    /// The page in a window has been looked at, and, if `dirty`, is about to be changed.
+    fn touch(&mut self, at: usize, dirty: bool) {
+        if let Some(window) = self.windows.get_mut(at) {
+            window.touched = self.clock;
+            window.dirty |= dirty;
+        }
     }
 
     /// A window, but not `but`, for a page that is not in memory; writes a changed page out if it must.
@@ -37,17 +55,16 @@ impl FreeMap {
         if self.windows.len() < capacity && self.windows.push(window).is_ok() {
             return Ok(self.windows.len() - 1);
         }
-        let fanout = space.geometry.map_fanout();
-        let on_path = |w: &Window| w.dirty && w.index == self.group / fanout.saturating_pow(w.level);
+        let on_path = |w: &Window| w.dirty && w.index == space.geometry.map_above(self.group, w.level);
         let lowest = |a: &(usize, &Window)| (a.1.dirty, if a.1.dirty { a.1.level } else { 0 }, a.1.touched);
         let others =
             self.windows.iter().enumerate().filter(|(at, window)| !on_path(window) && Some(*at) != but);
         let victim = others.min_by_key(lowest).map(|(at, _)| at);
         let victim = victim.ok_or(WriteError::WorkspaceTooSmall)?;
-        if self.windows[victim].dirty {
+        if self.window(victim).dirty {
             self.write_out(space, victim)?;
         }
-        self.windows[victim] = window;
+        self.set_window(victim, window);
         Ok(victim)
     }
 
@@ -57,26 +74,26 @@ impl FreeMap {
         space: &mut MapSpace<'_, D>,
         at: usize,
     ) -> Result<(), WriteError<D::Error>> {
-        let Window { level, index, slot, .. } = self.windows[at];
+        let window = self.window(at);
+        let Window { level, index, slot, .. } = window;
         let digest = Digest::of(Self::page(space, at));
         let offset = space.geometry.offset(space.geometry.map_page(level, index, slot));
-        let size = space.geometry.page_size();
-        let page = &space.windows[at * size..(at + 1) * size];
+        let page = bytes::piece(space.windows, at, space.geometry.page_size());
         space.device.write(offset, page).map_err(WriteError::Device)?;
-        self.windows[at].dirty = false;
+        self.set_window(at, Window { dirty: false, ..window });
         if level == self.next.level {
             self.next.at.digest = digest;
             return Ok(());
         }
-        let fanout = space.geometry.map_fanout();
+        let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
         let parent = self
             .windows
             .iter()
-            .position(|w| w.level == level + 1 && w.index == index / fanout && w.dirty)
+            .position(|w| w.level == level + 1 && w.index == above && w.dirty)
             .ok_or(WriteError::WorkspaceTooSmall)?;
-        let mut entry = entry(Self::page(space, parent), index % fanout);
+        let mut entry = entry(Self::page(space, parent), place);
         entry.digest = digest;
-        set_entry(Self::page_mut(space, parent), index % fanout, entry);
+        set_entry(Self::page_mut(space, parent), place, entry);
         Ok(())
     }
 
@@ -90,14 +107,13 @@ impl FreeMap {
     ) -> Result<usize, WriteError<D::Error>> {
         self.clock += 1;
         if let Some(found) = self.find(level, index, at.slot) {
-            self.windows[found].touched = self.clock;
+            self.touch(found, false);
             return Ok(found);
         }
         let window = Window { level, index, slot: at.slot, dirty: false, touched: self.clock };
         let found = self.claim(space, window, None)?;
         let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
-        let size = space.geometry.page_size();
-        let page = &mut space.windows[found * size..(found + 1) * size];
+        let page = bytes::piece_mut(space.windows, found, space.geometry.page_size());
         let read =
             if at.slot <= 2 { space.device.read(offset, page).map_err(ReadError::Device) } else { Ok(()) };
         let header = MapHeader::read(page);
@@ -107,7 +123,7 @@ impl FreeMap {
             });
         if read.is_err() || !belongs || Digest::of(page) != at.digest {
             // The window holds nothing that may be found again.
-            self.windows[found].slot = u32::MAX;
+            self.set_window(found, Window { slot: u32::MAX, ..window });
             read?;
             return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
         }
@@ -122,8 +138,8 @@ impl FreeMap {
         level: u32,
         index: u64,
     ) -> Result<MapRef, WriteError<D::Error>> {
-        let fanout = space.geometry.map_fanout();
-        if level > top.level || index / fanout.saturating_pow(top.level - level) != 0 {
+        let geometry = *space.geometry;
+        if level > top.level || geometry.map_above(index, top.level - level) != 0 {
             return Ok(MapRef::default());
         }
         let mut at = top.at;
@@ -131,8 +147,9 @@ impl FreeMap {
             if at.slot == 0 {
                 return Ok(MapRef::default());
             }
-            let window = self.load(space, l, index / fanout.saturating_pow(l - level), at)?;
-            at = entry(Self::page(space, window), index / fanout.saturating_pow(l - level - 1) % fanout);
+            let window = self.load(space, l, geometry.map_above(index, l - level), at)?;
+            let place = geometry.map_place(geometry.map_above(index, l - level - 1));
+            at = entry(Self::page(space, window), place);
         }
         if at.slot > 2 {
             let offset = space.geometry.offset(space.geometry.map_page(level, index, 1));
@@ -148,12 +165,13 @@ impl FreeMap {
         level: u32,
         index: u64,
     ) -> Result<usize, WriteError<D::Error>> {
-        let fanout = space.geometry.map_fanout();
+        let geometry = *space.geometry;
+        let fanout = geometry.map_fanout();
         while level > self.next.level || index >= fanout.saturating_pow(self.next.level - level) {
             self.raise(space)?;
         }
         if level < self.next.level {
-            self.change(space, level + 1, index / fanout)?;
+            self.change(space, level + 1, geometry.map_above(index, 1))?;
         }
         let durable = self.entry_of(space, self.durable, level, index)?;
         let next = self.entry_of(space, self.next, level, index)?;
@@ -162,7 +180,7 @@ impl FreeMap {
         }
         let next = self.entry_of(space, self.next, level, index)?;
         let window = self.load(space, level, index, next)?;
-        self.windows[window].dirty = true;
+        self.touch(window, true);
         Ok(window)
     }
 
@@ -176,7 +194,8 @@ impl FreeMap {
     ) -> Result<(), WriteError<D::Error>> {
         let slot = if durable.slot == 1 { 2 } else { 1 };
         if let Some(stale) = self.find(level, index, slot) {
-            self.windows[stale].slot = u32::MAX;
+            let window = self.window(stale);
+            self.set_window(stale, Window { slot: u32::MAX, ..window });
         }
         let size = space.geometry.page_size();
         let old = if durable.slot == 0 { None } else { Some(self.load(space, level, index, durable)?) };
@@ -185,7 +204,7 @@ impl FreeMap {
         let window = self.claim(space, new, old)?;
         let mut added = 0;
         match old {
-            Some(old) => space.windows.copy_within(old * size..(old + 1) * size, window * size),
+            Some(old) => bytes::copy_piece(space.windows, old, window, size),
             None => added = self.blank(space, window),
         }
         self.set_slot(space, level, index, slot)?;
@@ -194,7 +213,7 @@ impl FreeMap {
 
     /// Makes a new, empty map page in `window` and returns the number of its set bits.
     fn blank<D>(&mut self, space: &mut MapSpace<'_, D>, window: usize) -> u64 {
-        let Window { level, index, .. } = self.windows[window];
+        let Window { level, index, .. } = self.window(window);
         let reserved = space.geometry.reserved(index);
         let page = Self::page_mut(space, window);
         page.fill(0);
@@ -204,7 +223,7 @@ impl FreeMap {
             index: U64::new(index),
             reserved: [0; 16],
         };
-        page[..MapHeader::SIZE].copy_from_slice(header.as_bytes());
+        bytes::copy(page, header.as_bytes());
         if level > 0 {
             return 0;
         }
@@ -239,11 +258,11 @@ impl FreeMap {
             self.next.at.slot = slot;
             return Ok(());
         }
-        let fanout = space.geometry.map_fanout();
-        let parent = self.change(space, level + 1, index / fanout)?;
-        let mut child = entry(Self::page(space, parent), index % fanout);
+        let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
+        let parent = self.change(space, level + 1, above)?;
+        let mut child = entry(Self::page(space, parent), place);
         child.slot = slot;
-        set_entry(Self::page_mut(space, parent), index % fanout, child);
+        set_entry(Self::page_mut(space, parent), place, child);
         Ok(())
     }
 
@@ -255,14 +274,14 @@ impl FreeMap {
         index: u64,
         delta: i64,
     ) -> Result<(), WriteError<D::Error>> {
-        let fanout = space.geometry.map_fanout();
+        let geometry = *space.geometry;
         let mut child = index;
         for above in level + 1..=self.next.level {
-            let parent = child / fanout;
+            let (parent, place) = (geometry.map_above(child, 1), geometry.map_place(child));
             let window = self.change(space, above, parent)?;
-            let mut known = entry(Self::page(space, window), child % fanout);
+            let mut known = entry(Self::page(space, window), place);
             known.used = known.used.saturating_add_signed(delta);
-            set_entry(Self::page_mut(space, window), child % fanout, known);
+            set_entry(Self::page_mut(space, window), place, known);
             child = parent;
         }
         self.next.at.used = self.next.at.used.saturating_add_signed(delta);

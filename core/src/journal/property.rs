@@ -163,8 +163,7 @@ impl World {
         let unit = self.geometry.unit() as u64;
         let bytes = self.journal.head.next_multiple_of(unit) - (head - head % unit);
         assert_eq!(self.ring.written - before, bytes, "only the units that the record lies in are written");
-        let end =
-            self.journal.head.next_multiple_of(unit) - super::floor(self.journal.tail, self.geometry.unit());
+        let end = self.journal.head.next_multiple_of(unit) - self.geometry.unit_down(self.journal.tail);
         assert!(end <= self.geometry.journal_length(), "the tail is overtaken");
         let length = self.geometry.journal_length();
         TALLY.hit(if head / length < (self.journal.head - 1) / length {
@@ -188,7 +187,7 @@ impl World {
         let unit = self.geometry.unit() as u64;
         let units = self.ring.needed.len() as u64;
         self.ring.needed.fill(false);
-        for at in super::floor(self.journal.tail, unit as usize) / unit..self.journal.head / unit {
+        for at in self.geometry.unit_down(self.journal.tail) / unit..self.journal.head / unit {
             self.ring.needed[(at % units) as usize] = true;
         }
     }

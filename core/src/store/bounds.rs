@@ -52,7 +52,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Bytes of the staging and of the transfer buffer, each.
     fn piece(&self) -> u64 {
-        self.memory.bytes_of_staging(self.geometry.page_size()) as u64
+        self.memory.staging_bytes(self.geometry.page_size()) as u64
     }
 
     /// Reads that go through `length` consecutive bytes of the journal.

@@ -9,7 +9,7 @@ use crate::format::{SLOT_STRIDE, Superblock, U32, U64};
 use crate::freemap::MapSpace;
 use crate::ids::Sequence;
 use crate::overlay::{Overlay, TreeRoot};
-use crate::tree::{BuildSpace, Child, Fold, FoldSpace};
+use crate::tree::{Balance, BuildSpace, Child, Fold, FoldSpace};
 
 /// How far a checkpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,25 @@ pub enum Progress {
     Done,
 }
 
+/// What the next superblock needs of a checkpoint, without the fold: that is large for a stack.
+struct Folded {
+    head: u64,
+    chain: Digest,
+    sequence: Sequence,
+    tree_pages: i64,
+    relocate_above: Option<Sequence>,
+    balance: Balance,
+}
+
+impl Checkpoint {
+    const fn folded(&self) -> Folded {
+        let Self { head, chain, sequence, tree_pages, relocate_above, .. } = *self;
+        Folded { head, chain, sequence, tree_pages, relocate_above, balance: self.fold.balance }
+    }
+}
+
+// Steps that have much on their stack are kept out of those that call them: what is done with is not under
+// what comes next.
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Folds everything committed so far into the registry; afterwards it is durable and the journal
     /// is empty.
@@ -75,17 +94,25 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             Err(error) => Err(error),
         };
         if result.is_err() {
-            let root = self.root();
-            if let Some(checkpoint) = &mut self.checkpoint {
-                checkpoint.fold = Fold::new(root);
-                checkpoint.tree_pages = 0;
-            }
-            self.map.abandon(self.pages, &self.geometry);
+            self.start_over();
         }
         result
     }
 
+    /// A step has failed: the next one is the first again.
+    #[cold]
+    #[inline(never)]
+    fn start_over(&mut self) {
+        let root = self.root();
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.fold = Fold::new(root);
+            checkpoint.tree_pages = 0;
+        }
+        self.map.abandon(self.pages, &self.geometry);
+    }
+
     /// Freezes the active layer.
+    #[inline(never)]
     pub(super) fn begin_checkpoint(&mut self, relocate_above: Option<Sequence>) {
         self.overlay.freeze();
         let floor = self.reserve(&super::room::Demand::default());
@@ -102,6 +129,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         });
     }
 
+    #[inline(never)]
     fn fold_step(&mut self) -> Result<Option<(Child, u32)>, WriteError<D::Error>> {
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(None) };
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
@@ -131,6 +159,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Makes the folded tree the durable one.
+    #[inline(never)]
     fn finish_checkpoint(&mut self, (root, height): (Child, u32)) -> Result<(), WriteError<D::Error>> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let space = space.ok_or(WriteError::WorkspaceTooSmall)?;
@@ -138,7 +167,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let top = self.map.flush(&mut maps)?;
         // Everything that the superblock will refer to is on the medium before it is written.
         self.barrier()?;
-        let Some(checkpoint) = self.checkpoint.clone() else { return Ok(()) };
+        let Some(checkpoint) = self.checkpoint.as_ref().map(Checkpoint::folded) else { return Ok(()) };
         let mut next = self.superblock;
         next.generation = U64::new(next.generation.get() + 1);
         next.sequence = U64::new(checkpoint.sequence.0);
@@ -153,7 +182,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         next.map_slot = U32::new(top.at.slot);
         next.used_pages = U64::new(top.at.used);
         next.cursor = U64::new(self.map.mark());
-        let balance = checkpoint.fold.balance;
+        let balance = checkpoint.balance;
         next.blocks = U64::new(next.blocks.get().saturating_add_signed(balance.blocks));
         next.bytes = U64::new(next.bytes.get().saturating_add_signed(balance.bytes));
         next.tree_pages = U64::new(next.tree_pages.get().saturating_add_signed(checkpoint.tree_pages));
@@ -186,13 +215,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<(), WriteError<D::Error>> {
         let size = self.geometry.slot_size();
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let page = space.ok_or(WriteError::WorkspaceTooSmall)?.page;
+        let page = space.and_then(|space| space.page.get_mut(..size)).ok_or(WriteError::WorkspaceTooSmall)?;
         for &copy in copies {
             let slot = superblock.slot_of(copy);
-            page[..size].fill(0);
-            page[..Superblock::SIZE].copy_from_slice(superblock.sealed(slot).bytes());
+            page.fill(0);
+            superblock.seal_into(slot, page).ok_or(WriteError::WorkspaceTooSmall)?;
             let offset = u64::from(slot) * SLOT_STRIDE;
-            self.io.write(offset, &page[..size]).map_err(WriteError::Device)?;
+            self.io.write(offset, page).map_err(WriteError::Device)?;
         }
         Ok(())
     }

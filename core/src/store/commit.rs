@@ -5,6 +5,7 @@ use super::place::unplace;
 use super::room::Path;
 use super::{Durability, Pending, Store, space};
 use crate::batch::{Batch, BatchError, GrowBytes};
+use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
 use crate::error::WriteError;
@@ -347,7 +348,7 @@ fn retire<O: Overlay>(overlay: &mut O, geometry: &Geometry, name: &[u8], entry: 
     match entry.value {
         Value::Extent { page } => overlay.retire(Extent::new(page, geometry.pages_for(entry.length))),
         Value::Chunks { chunk_size, .. } => {
-            for index in 0..entry.length.div_ceil(u64::from(chunk_size)) {
+            for index in 0..entry.length.div_ceil(u64::from(chunk_size.max(1))) {
                 let mut found = None;
                 overlay.with_body(name, entry, &mut |body| {
                     found = body.get(index as usize * ChunkRef::SIZE..).and_then(ChunkRef::read);
@@ -382,17 +383,10 @@ fn carried_values<M: GrowBytes, V: GrowBytes>(
         .filter(|operation| operation.head.kind == op_kind::CARRIED)
         .map(|operation| operation.head.length.get() as usize);
     lengths.scan(0_usize, move |at, length| {
-        let start = at.next_multiple_of(page);
+        let start = bytes::round_up(*at, page);
         *at = start + length;
         data.get(start..start + length)
     })
-}
-
-impl super::Memory {
-    pub(super) const fn bytes_of_staging(&self, page_size: usize) -> usize {
-        let pages = self.staging / page_size;
-        if pages < 2 { 2 * page_size } else { pages * page_size }
-    }
 }
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {

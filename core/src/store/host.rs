@@ -2,6 +2,7 @@
 
 use super::Pending;
 use super::io::Io;
+use crate::bytes;
 use crate::device::{BlockDevice, DeviceError, DeviceErrorKind};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Damage, ReadError, Structure, WriteError};
@@ -118,18 +119,21 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         mut source: impl FnMut(&mut Io<D>, u64, &mut [u8], &mut [u8]) -> Result<(), WriteError<D::Error>>,
     ) -> Result<(), WriteError<D::Error>> {
         let page_size = self.geometry.page_size();
-        let half = (self.transfer.len() / 2).next_multiple_of(page_size);
-        let (piece, scratch) = self.transfer.split_at_mut(half);
+        let half = bytes::round_up(self.transfer.len() / 2, page_size);
+        let halves = self.transfer.split_at_mut_checked(half);
+        let (piece, scratch) = halves.ok_or(WriteError::WorkspaceTooSmall)?;
         let mut hasher = Hasher::new();
         let mut done = 0;
         while done < length {
             let now = (length - done).min(piece.len() as u64) as usize;
-            let whole = now.next_multiple_of(page_size);
-            source(self.io, done, &mut piece[..now], scratch)?;
-            hasher.update(&piece[..now]);
-            piece[now..whole].fill(0);
+            let whole = piece.get_mut(..bytes::round_up(now, page_size)).unwrap_or_default();
+            let parts = whole.split_at_mut_checked(now);
+            let (value, padding) = parts.ok_or(WriteError::WorkspaceTooSmall)?;
+            source(self.io, done, value, scratch)?;
+            hasher.update(value);
+            padding.fill(0);
             let offset = self.geometry.offset(page.0) + done;
-            self.io.write(offset, &piece[..whole]).map_err(WriteError::Device)?;
+            self.io.write(offset, whole).map_err(WriteError::Device)?;
             done += now as u64;
         }
         if hasher.finish() == *digest { Ok(()) } else { Err(WriteError::Corrupted(place)) }
@@ -182,7 +186,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
 
     /// Reads a body that the overlay did not keep back from the journal, verified.
     fn read_body(&mut self, at: u64, digest: &Digest, into: &mut [u8]) -> Result<(), WriteError<D::Error>> {
-        let offset = self.geometry.journal_offset() + at % self.geometry.journal_length();
+        let offset = self.geometry.ring_offset(at);
         self.ring().read(at, into).map_err(WriteError::Device)?;
         if Digest::of(into) == *digest {
             return Ok(());
@@ -199,7 +203,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         page: PageIndex,
     ) -> Result<(), WriteError<D::Error>> {
         let geometry = *self.geometry;
-        let offset = geometry.journal_offset() + at % geometry.journal_length();
+        let offset = geometry.ring_offset(at);
         let place = Damage { what: Structure::Journal, offset };
         let end = page.0.saturating_add(geometry.pages_for(entry.length));
         if page.0 < geometry.first_group() || end > *self.pages {
@@ -209,15 +213,16 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         let (io, transfer) = (&mut *self.io, &mut *self.transfer);
         // A body in memory was put there by this process: no digest is needed on the way.
         let kept = self.overlay.with_body(name, entry, &mut |body| {
-            let whole = body.len() - body.len() % geometry.page_size();
-            let (pages, rest) = body.split_at(whole);
+            let whole = bytes::round_down(body.len(), geometry.page_size());
+            let (pages, rest) = body.split_at_checked(whole).unwrap_or((body, &[]));
             let start = geometry.offset(page.0);
             let pages_written = if pages.is_empty() { Ok(()) } else { io.write(start, pages) };
             written = pages_written.and_then(|()| {
                 if !rest.is_empty() {
-                    transfer[..rest.len()].copy_from_slice(rest);
-                    transfer[rest.len()..geometry.page_size()].fill(0);
-                    io.write(start + whole as u64, &transfer[..geometry.page_size()])?;
+                    let page = transfer.get_mut(..geometry.page_size()).unwrap_or_default();
+                    let copied = bytes::copy_some(page, rest);
+                    page.get_mut(copied..).unwrap_or_default().fill(0);
+                    io.write(start + whole as u64, page)?;
                 }
                 Ok(true)
             });
@@ -241,7 +246,7 @@ pub(crate) fn read_rounded<D: BlockDevice>(
 ) -> Result<(), D::Error> {
     let unit = io.atomic_unit().max(1) as usize;
     let whole = into.len() - into.len() % unit;
-    let (units, rest) = into.split_at_mut(whole);
+    let (units, rest) = into.split_at_mut_checked(whole).unwrap_or_default();
     if !units.is_empty() {
         io.read(offset, units)?;
     }
@@ -258,13 +263,11 @@ fn read_edge<D: BlockDevice>(
     if rest.is_empty() {
         return Ok(());
     }
-    let unit = (io.atomic_unit() as usize).clamp(1, edge.len().max(1));
-    let mut done = 0;
-    while done < rest.len() {
-        let now = (rest.len() - done).min(unit);
-        io.read(offset + done as u64, &mut edge[..unit])?;
-        rest[done..done + now].copy_from_slice(&edge[..now]);
-        done += now;
+    let unit = (io.atomic_unit() as usize).min(edge.len()).max(1);
+    let edge = edge.get_mut(..unit).unwrap_or_default();
+    for (at, piece) in (offset..).step_by(unit).zip(rest.chunks_mut(unit)) {
+        io.read(at, edge)?;
+        bytes::copy_some(piece, edge);
     }
     Ok(())
 }
@@ -313,8 +316,9 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
             Value::Inline { at } => {
                 let length = entry.length as usize;
                 let into = body.get_mut(..length).ok_or(WriteError::WorkspaceTooSmall)?;
-                let found = self.overlay.with_body(name, entry, &mut |body| into.copy_from_slice(body));
-                if !found {
+                let mut copied = false;
+                self.overlay.with_body(name, entry, &mut |body| copied = bytes::copy(into, body).is_some());
+                if !copied {
                     self.read_body(at, &entry.body_digest, into)?;
                 }
                 Ok(Settled::Inline(length))
@@ -331,9 +335,9 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
                 Ok(Settled::Extent(page))
             }
             Value::Chunks { at, chunk_size } => {
-                let chunks = entry.length.div_ceil(u64::from(chunk_size));
+                let chunks = entry.length.div_ceil(u64::from(chunk_size.max(1)));
                 if !O::KEEPS_BODIES {
-                    let offset = self.geometry.journal_offset() + at % self.geometry.journal_length();
+                    let offset = self.geometry.ring_offset(at);
                     let list = self.ring().digest(at, chunks * ChunkRef::SIZE as u64);
                     if list.map_err(WriteError::Device)? != entry.body_digest {
                         return Err(WriteError::Corrupted(Damage { what: Structure::Journal, offset }));

@@ -71,7 +71,7 @@ pub enum Durability {
 }
 
 /// What a checkpoint under way folds in.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Checkpoint {
     fold: Fold,
     /// The journal's head and chain, and the sequence, when the layer was frozen.

@@ -2,6 +2,7 @@
 
 use super::io::{Counters, Io};
 use super::{Memory, Pending, Recovery, Store, space};
+use crate::bytes;
 use crate::device::{BlockDevice, DeviceError, DeviceErrorKind};
 use crate::digest::Digest;
 use crate::error::{Damage, OpenError, Structure};
@@ -10,7 +11,7 @@ use crate::freemap::{FreeMap, MapRef, MapTop};
 use crate::ids::Sequence;
 use crate::journal::{Journal, RingWindow};
 use crate::overlay::Overlay;
-use zerocopy::FromZeros as _;
+use zerocopy::{FromBytes as _, FromZeros as _};
 
 /// How to lay out a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let mut at = 0;
         while at < end {
             let now = (end - at).min(zeros.len() as u64);
-            io.write(at, &zeros[..now as usize]).map_err(OpenError::Device)?;
+            io.write(at, bytes::head(zeros, now as usize)).map_err(OpenError::Device)?;
             at += now;
         }
         io.sync().map_err(OpenError::Device)?;
@@ -105,7 +106,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         superblock.chunk_size = U32::new(create.chunk_size);
         superblock.cursor = U64::new(geometry.first_group());
         let options = OpenOptions { read_only: false, ..*options };
-        let mut store = Self::assemble(io, overlay, buffer, superblock, geometry, &options);
+        let mut store = Self::assemble(io, overlay, buffer, &superblock, geometry, &options);
         store.write_superblock(&superblock, &[0, 1])?;
         store.io.sync().map_err(OpenError::Device)?;
         store.io.counters = Counters::default();
@@ -116,7 +117,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         io: Io<D>,
         overlay: O,
         buffer: B,
-        superblock: Superblock,
+        superblock: &Superblock,
         geometry: Geometry,
         options: &OpenOptions,
     ) -> Self {
@@ -135,7 +136,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             buffer,
             memory: options.memory,
             geometry,
-            superblock,
+            superblock: *superblock,
             pages,
             growth: options.growth,
             carry_max: options.carry_max,
@@ -176,23 +177,76 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub fn open(
         device: D,
         overlay: O,
-        mut buffer: B,
+        buffer: B,
         options: &OpenOptions,
     ) -> Result<(Self, Recovery), OpenError<D::Error>> {
+        let mut place = None;
+        let (_, recovery) = Self::open_at(&mut place, device, overlay, buffer, options)?;
+        place.map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
+    }
+
+    /// As [`open`](Self::open), but the store is made where the caller has room for it, in a static, say. Returned by
+    /// value it would be on the stack twice for as long as opening takes.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); `place` is empty then.
+    #[inline(never)]
+    pub fn open_at<'p>(
+        place: &'p mut Option<Self>,
+        device: D,
+        overlay: O,
+        buffer: B,
+        options: &OpenOptions,
+    ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
+        let recovered = Self::unrecovered_at(place, device, overlay, buffer, options)?.recover(options);
+        if recovered.is_err() {
+            *place = None;
+        }
+        let recovery = recovered?;
+        place.as_mut().map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
+    }
+
+    /// The store of the newest superblock, before its journal was looked at.
+    #[inline(never)]
+    fn unrecovered_at<'p>(
+        place: &'p mut Option<Self>,
+        device: D,
+        overlay: O,
+        mut buffer: B,
+        options: &OpenOptions,
+    ) -> Result<&'p mut Self, OpenError<D::Error>> {
         let mut io = Io::new(device);
-        let (superblock, geometry) = newest_superblock(&mut io, buffer.as_mut())?;
+        let mut superblock = Superblock::new_zeroed();
+        let geometry = newest_superblock(&mut io, buffer.as_mut(), &mut superblock)?;
         check_numbers(&superblock)?;
         // On a device of larger units a torn write would reach beyond what it was meant for.
         if !options.read_only && io.atomic_unit() as usize > geometry.unit() {
             return Err(OpenError::Geometry(GeometryError::Unit(io.atomic_unit())));
         }
-        let mut store = Self::assemble(io, overlay, buffer, superblock, geometry, options);
-        store.check_superblock()?;
-        let recovery = store.replay(options.salvage && options.read_only)?;
-        if !store.read_only {
-            store.settle_recovery(&recovery)?;
+        Ok(Self::assemble_at(place, io, overlay, buffer, &superblock, geometry, options))
+    }
+
+    /// Makes the store of a superblock where it is to lie.
+    #[inline(never)]
+    fn assemble_at<'p>(
+        place: &'p mut Option<Self>,
+        io: Io<D>,
+        overlay: O,
+        buffer: B,
+        superblock: &Superblock,
+        geometry: Geometry,
+        options: &OpenOptions,
+    ) -> &'p mut Self {
+        place.insert(Self::assemble(io, overlay, buffer, superblock, geometry, options))
+    }
+
+    fn recover(&mut self, options: &OpenOptions) -> Result<Recovery, OpenError<D::Error>> {
+        self.check_superblock()?;
+        let recovery = self.replay(options.salvage && options.read_only)?;
+        if !self.read_only {
+            self.settle_recovery(&recovery)?;
         }
-        Ok((store, recovery))
+        Ok(recovery)
     }
 
     fn check_superblock(&mut self) -> Result<(), OpenError<D::Error>> {
@@ -236,15 +290,17 @@ fn check_numbers<E>(superblock: &Superblock) -> Result<(), OpenError<E>> {
     Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset }))
 }
 
-/// The newest valid superblock and its geometry, from whichever slots can be read.
+/// Puts the newest valid superblock, from whichever slots can be read, into `newest`; its geometry.
+#[inline(never)]
 fn newest_superblock<D: BlockDevice>(
     io: &mut Io<D>,
     buffer: &mut [u8],
-) -> Result<(Superblock, Geometry), OpenError<D::Error>> {
+    newest: &mut Superblock,
+) -> Result<Geometry, OpenError<D::Error>> {
     let length = io.length().map_err(OpenError::Device)?;
     let unit = io.atomic_unit().clamp(512, 4096) as usize;
     let bytes = buffer.get_mut(..unit).ok_or(OpenError::WorkspaceTooSmall)?;
-    let (mut newest, mut seen, mut version) = (None::<(Superblock, u32)>, None, None);
+    let (mut found, mut seen, mut version) = (false, None, None);
     let mut failed = None;
     // Of each generation: a copy could not be read, a copy is whole.
     let (mut unread, mut whole) = ([false; 2], [false; 2]);
@@ -258,7 +314,7 @@ fn newest_superblock<D: BlockDevice>(
             unread[slot as usize / 2] = true;
             continue;
         }
-        let Some(copy) = Superblock::read(bytes) else { continue };
+        let Ok((copy, _)) = Superblock::ref_from_prefix(bytes) else { continue };
         if copy.magic != Superblock::MAGIC {
             continue;
         }
@@ -267,8 +323,9 @@ fn newest_superblock<D: BlockDevice>(
             version = version.or(Some(copy.version.get()));
         } else if copy.is_valid(slot) {
             whole[slot as usize / 2] = true;
-            if newest.is_none_or(|(best, _)| copy.generation.get() > best.generation.get()) {
-                newest = Some((copy, slot));
+            if !found || copy.generation.get() > newest.generation.get() {
+                *newest = *copy;
+                found = true;
             }
         }
     }
@@ -278,9 +335,8 @@ fn newest_superblock<D: BlockDevice>(
     {
         return Err(OpenError::Device(error));
     }
-    if let Some((superblock, _)) = newest {
-        let geometry = superblock.geometry()?;
-        return Ok((superblock, geometry));
+    if found {
+        return Ok(newest.geometry()?);
     }
     match (version, seen) {
         (Some(found), _) => Err(OpenError::Version { found }),

@@ -3,9 +3,10 @@
 use super::Store;
 use super::room::{Demand, Path};
 use crate::batch::{Batch, GrowBytes, PLACED, operation_at};
+use crate::bytes;
 use crate::device::BlockDevice;
 use crate::error::WriteError;
-use crate::format::{OpHeader, U32, U64, op_kind};
+use crate::format::{U32, U64, op_kind};
 use crate::ids::{Extent, PageIndex, Sequence};
 use crate::overlay::Overlay;
 use zerocopy::IntoBytes as _;
@@ -59,7 +60,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         placed: &mut Placed,
     ) -> Result<(), WriteError<D::Error>> {
         let geometry = self.geometry;
-        let mut left = (batch.data.as_ref().len() as u64).div_ceil(geometry.page_size() as u64);
+        let mut left = geometry.pages_for(batch.data.as_ref().len() as u64);
         let meta = batch.meta.as_mut();
         let mut at = 0;
         while left > 0 {
@@ -108,7 +109,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<(), WriteError<D::Error>> {
         let geometry = self.geometry;
         let page = geometry.page_size();
-        if !batch.data.set_length(batch.data.as_ref().len().next_multiple_of(page)) {
+        if !batch.data.set_length(bytes::round_up(batch.data.as_ref().len(), page)) {
             return Err(WriteError::BatchTooLarge);
         }
         let (meta, data) = (batch.meta.as_mut(), batch.data.as_ref());
@@ -121,7 +122,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 let to = from + run.pages as usize * page;
                 if from < to {
                     let offset = geometry.offset(run.start.0);
-                    BlockDevice::write(&mut self.io, offset, &data[from..to]).map_err(WriteError::Device)?;
+                    let values = data.get(from..to).ok_or(WriteError::BatchTooLarge)?;
+                    BlockDevice::write(&mut self.io, offset, values).map_err(WriteError::Device)?;
                 }
                 (run, from) = (Extent::new(PageIndex(place.unwrap_or(0)), 0), to);
             }
@@ -149,7 +151,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 if path == Path::Place && head.kind == op_kind::EXTENT {
                     head.chunk_size = U32::new(0);
                 }
-                meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
+                bytes::place(meta, at, head.as_bytes());
                 at = end;
             }
         }
@@ -171,24 +173,21 @@ fn next_carried(meta: &[u8], mut at: usize) -> Option<(usize, u64)> {
 /// Gives the carried value of the operation at `at` its first page, and returns where the next operation starts.
 fn set_location(meta: &mut [u8], at: usize, page: u64) -> usize {
     let Some((_, name, end)) = operation_at(meta, at) else { return at };
-    meta[name.end..name.end + 8].copy_from_slice(&page.to_le_bytes());
+    bytes::place(meta, name.end, &page.to_le_bytes());
     end
 }
 
 /// The first page of the carried value of the operation at `at`.
 fn location(meta: &[u8], at: usize) -> u64 {
-    let mut bytes = [0; 8];
-    if let Some((_, name, _)) = operation_at(meta, at) {
-        bytes.copy_from_slice(&meta[name.end..name.end + 8]);
-    }
-    u64::from_le_bytes(bytes)
+    let place = operation_at(meta, at).and_then(|(_, name, _)| meta.get(name.end..));
+    place.and_then(|place| place.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// Makes an extent of the carried value of the operation at `at`, and returns where the next operation starts.
 fn make_extent(meta: &mut [u8], at: usize) -> usize {
     let Some((mut head, _, end)) = operation_at(meta, at) else { return at };
     (head.kind, head.chunk_size) = (op_kind::EXTENT, U32::new(PLACED));
-    meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
+    bytes::place(meta, at, head.as_bytes());
     end
 }
 
@@ -237,7 +236,7 @@ pub(super) fn unplace<M: GrowBytes, V: GrowBytes>(batch: &mut Batch<M, V>) {
     while let Some((mut head, _, end)) = operation_at(meta, at) {
         if head.kind == op_kind::EXTENT && head.chunk_size.get() == PLACED {
             (head.kind, head.chunk_size) = (op_kind::CARRIED, U32::new(0));
-            meta[at..at + OpHeader::SIZE].copy_from_slice(head.as_bytes());
+            bytes::place(meta, at, head.as_bytes());
         }
         if head.kind == op_kind::CARRIED {
             carried += head.length.get();

@@ -3,6 +3,7 @@
 use super::host::read_rounded;
 use super::io::Io;
 use super::{Store, space};
+use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::Digest;
 use crate::error::{Damage, ReadError, Structure};
@@ -120,7 +121,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     pub(super) fn body_page(&mut self, length: usize) -> &[u8] {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        space.map_or(&[], |space| &space.body[..length])
+        space.map_or(&[], |space| bytes::head(space.body, length))
     }
 
     /// Finds a name's record; the bytes of an inline block are copied to the body page.
@@ -132,7 +133,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         tree::lookup(&mut pages, &root, name, |record| {
             let record = record?;
             if let Place::Inline(bytes) = record.place {
-                body.get_mut(..bytes.len())?.copy_from_slice(bytes);
+                bytes::copy(body, bytes)?;
                 let (sequence, tag, length) = (record.sequence, record.tag, bytes.len());
                 return Some(Found::Inline { sequence, tag, length });
             }
@@ -151,9 +152,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                     let mut digest = Digest::default();
                     self.overlay.with_body(name, entry, &mut |body| digest = Digest::of(body));
                     digest
-                } else if length <= bytes.len() {
-                    self.pending_bytes(name, entry, &mut bytes[..length])?;
-                    Digest::of(&bytes[..length])
+                } else if let Some(bytes) = bytes.get_mut(..length) {
+                    self.pending_bytes(name, entry, bytes)?;
+                    Digest::of(bytes)
                 } else {
                     entry.body_digest
                 };
@@ -162,7 +163,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             Value::Carried { .. } => (BlockLocation::Memory, entry.digest),
             Value::Extent { page } => (BlockLocation::Extent { page }, entry.digest),
             Value::Chunks { chunk_size, .. } => {
-                let count = entry.length.div_ceil(u64::from(chunk_size)) as u32;
+                let count = entry.length.div_ceil(u64::from(chunk_size.max(1))) as u32;
                 (BlockLocation::Chunks { chunk_size, count }, entry.digest)
             }
         };
@@ -177,7 +178,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         entry: &Entry,
         into: &mut [u8],
     ) -> Result<(), ReadError<D::Error>> {
-        if self.overlay.with_body(name, entry, &mut |body| into.copy_from_slice(body)) {
+        let mut copied = false;
+        self.overlay.with_body(name, entry, &mut |body| copied = bytes::copy(into, body).is_some());
+        if copied {
             return Ok(());
         }
         let (at, digest) = match entry.value {
@@ -189,13 +192,17 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if Digest::of(into) == digest {
             return Ok(());
         }
-        let offset = self.geometry.journal_offset() + at % self.geometry.journal_length();
+        let offset = self.geometry.ring_offset(at);
         Err(ReadError::Corrupted(Damage { what: Structure::Journal, offset }))
     }
 
     fn journal_bytes(&mut self, at: u64, into: &mut [u8]) -> Result<(), ReadError<D::Error>> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let transfer = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;
+        // No more is read than the units that the bytes lie in.
+        let needed = at % self.geometry.unit() as u64 + into.len() as u64;
+        let needed = usize::try_from(self.geometry.unit_up(needed)).unwrap_or(usize::MAX).min(transfer.len());
+        let transfer = transfer.get_mut(..needed).unwrap_or_default();
         RingReader::new(&mut self.io, &self.geometry, transfer).read(at, into).map_err(ReadError::Device)
     }
 
@@ -216,20 +223,26 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// [`ReadError::BufferTooSmall`] with the length needed; [`ReadError::Corrupted`] if the bytes
     /// are not those that were written: `buf` then holds nothing to be believed.
     pub fn get(&mut self, name: &[u8], buf: &mut [u8]) -> Result<Option<usize>, ReadError<D::Error>> {
-        let entry = self.pending_entry(name);
+        if let Some(entry) = self.pending_entry(name)
+            && matches!(entry.value, Value::Inline { .. } | Value::Carried { .. })
+        {
+            // The digest that is compared is the entry's: `info` would read the bytes to compute another.
+            let buf = part_for(buf, entry.length)?;
+            self.pending_bytes(name, &entry, buf)?;
+            return Ok(Some(buf.len()));
+        }
         let Some(info) = self.info(name)? else { return Ok(None) };
-        let length = usize::try_from(info.length).ok().filter(|&length| length <= buf.len());
-        let length = length.ok_or(ReadError::BufferTooSmall { needed: info.length })?;
-        let buf = &mut buf[..length];
+        let buf = part_for(buf, info.length)?;
+        let length = buf.len();
         match info.location {
-            BlockLocation::Memory => match entry {
-                Some(entry) => self.pending_bytes(name, &entry, buf)?,
-                // `info` has left the bytes in the body page.
-                None => buf.copy_from_slice(self.body_page(length)),
-            },
+            // `info` has left the bytes in the body page.
+            BlockLocation::Memory => {
+                let copied = bytes::copy(buf, self.body_page(length));
+                copied.ok_or(ReadError::BufferTooSmall { needed: info.length })?;
+            }
             BlockLocation::Extent { page } => self.read_extent(page, &info.digest, buf)?,
             BlockLocation::Chunks { chunk_size, count } => {
-                for (index, piece) in (0..count).zip(buf.chunks_mut(chunk_size as usize)) {
+                for (index, piece) in (0..count).zip(buf.chunks_mut(chunk_size.max(1) as usize)) {
                     let (page, digest) = self.chunk(name, &info, index)?;
                     self.read_extent(page, &digest, piece)?;
                 }
@@ -312,28 +325,30 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let mut pages =
             TreePages { io: &mut self.io, geometry: &self.geometry, page: space.page, pages: self.pages };
         // Two pages at least: a name takes up an eighth of one.
-        let (bound, other) = space.transfer.split_at_mut(space.transfer.len() / 2);
-        let mut bound_length = after.map(|after| {
-            let length = after.len().min(bound.len());
-            bound[..length].copy_from_slice(&after[..length]);
-            length
-        });
+        let half = space.transfer.len() / 2;
+        let (bound, other) = space.transfer.split_at_mut_checked(half).unwrap_or_default();
+        let mut bound_length = after.map(|after| bytes::copy_some(bound, after));
         loop {
-            let after = bound_length.map(|length| &bound[..length]);
+            let after = bound_length.map(|length| bytes::head(bound, length));
             let pending = self.overlay.next(after, other);
-            let below = pending.map(|(length, _)| &other[..length]);
+            let below = pending.map(|(length, _)| bytes::head(other, length));
             let stored = next_stored(&mut pages, &root, after, below, name)?;
             let Some((length, entry)) = pending.filter(|_| stored.is_none()) else { return Ok(stored) };
             if entry.value != Value::Deleted {
                 let into =
                     name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
-                into.copy_from_slice(&other[..length]);
+                bytes::copy_some(into, other);
                 return Ok(Some(length));
             }
-            bound[..length].copy_from_slice(&other[..length]);
-            bound_length = Some(length);
+            bound_length = Some(bytes::copy_some(bound, bytes::head(other, length)));
         }
     }
+}
+
+/// The part of `buf` that a block of `length` bytes takes up.
+fn part_for<E>(buf: &mut [u8], length: u64) -> Result<&mut [u8], ReadError<E>> {
+    let part = usize::try_from(length).ok().and_then(|length| buf.get_mut(..length));
+    part.ok_or(ReadError::BufferTooSmall { needed: length })
 }
 
 /// The first name of the tree above `after`, if it is below `below`.
@@ -364,7 +379,7 @@ fn next_stored<D: BlockDevice>(
     }
     let length = key.name.len();
     let into = name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
-    into.copy_from_slice(key.name);
+    bytes::copy(into, key.name);
     Ok(Some(length))
 }
 

@@ -52,8 +52,15 @@ struct Walk {
     sequence: u64,
     watermark: u64,
     records: u64,
-    /// Allocation as of the last record.
-    last: Option<RecordHeader>,
+    last: Option<Last>,
+}
+
+/// Allocation as of the last record.
+struct Last {
+    pages: u64,
+    cursor: u64,
+    limit: u64,
+    wrapped: bool,
 }
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
@@ -64,6 +71,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Brings the overlay to the state of the last whole commit in the journal.
+    #[inline(never)]
     pub(super) fn replay(&mut self, salvage: bool) -> Result<Recovery, OpenError<D::Error>> {
         let from = self.sequence;
         let found = self.walk()?;
@@ -99,9 +107,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.durable = Sequence(found.watermark.min(end.sequence));
         self.journal = Journal::new(end.head, end.chain, self.journal.tail, &self.geometry);
         if let Some(last) = &end.last {
-            self.pages = last.pages.get().max(self.pages);
-            let wrapped = last.wrapped.get() == 1;
-            self.map.resume(last.cursor.get(), last.limit.get(), wrapped, self.pages, &self.geometry);
+            self.pages = last.pages.max(self.pages);
+            self.map.resume(last.cursor, last.limit, last.wrapped, self.pages, &self.geometry);
         }
         let (records, to, watermark) = (end.records, self.sequence, self.durable);
         let recovery = Recovery { records, from, to, watermark, torn_tail, damage };
@@ -121,10 +128,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     pub(super) fn ring_offset(&self, position: u64) -> u64 {
-        self.geometry.journal_offset() + position % self.geometry.journal_length()
+        self.geometry.ring_offset(position)
     }
 
     /// Follows the chain of whole records from the superblock on.
+    #[inline(never)]
     fn walk(&mut self) -> Result<Walk, OpenError<D::Error>> {
         let mut walk = self.start();
         while let Some((header, position)) = self.next_record(&walk)? {
@@ -141,11 +149,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// The header of the record that follows, if it is whole and continues the chain, and its place.
     fn next_record(&mut self, walk: &Walk) -> Result<Option<(RecordHeader, u64)>, OpenError<D::Error>> {
-        let unit = self.geometry.unit() as u64;
         let length = self.geometry.journal_length();
         let start = self.superblock.journal_position.get();
         let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
-        let places = [walk.head.next_multiple_of(8), walk.head.next_multiple_of(unit)];
+        let places = [walk.head.next_multiple_of(8), self.geometry.unit_up(walk.head)];
         for position in places {
             if position + RecordHeader::SIZE as u64 > start + length {
                 continue;
@@ -179,7 +186,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
         let unit = self.geometry.unit() as u64;
         let end = self.superblock.journal_position.get() + self.geometry.journal_length();
-        let mut position = walk.head.next_multiple_of(unit);
+        let mut position = self.geometry.unit_up(walk.head);
         let mut highest = 0;
         let mut ring = self.ring()?;
         while position + unit <= end {
@@ -199,11 +206,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Whether something was begun behind the last whole record. Of what says so one part may be
     /// damaged: else a flipped bit in the magic of the last commit would lose it without a word.
+    #[inline(never)]
     fn is_torn(&mut self, walk: &Walk) -> Result<bool, OpenError<D::Error>> {
-        let unit = self.geometry.unit() as u64;
         let end = self.superblock.journal_position.get() + self.geometry.journal_length();
         let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
-        for position in [walk.head.next_multiple_of(8), walk.head.next_multiple_of(unit)] {
+        for position in [walk.head.next_multiple_of(8), self.geometry.unit_up(walk.head)] {
             if position + RecordHeader::SIZE as u64 > end {
                 continue;
             }
@@ -227,14 +234,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Makes the recovered state durable under a new epoch, whatever the medium holds of it.
+    #[inline(never)]
     pub(super) fn settle_recovery(&mut self, recovery: &Recovery) -> Result<(), OpenError<D::Error>> {
         // The newest superblock could be read; that does not mean that the medium has it.
         if !self.io.reads_come_from_medium() {
-            let newest = self.superblock;
-            for copy in [0, 1] {
-                self.write_superblock(&newest, &[copy])?;
-                self.io.sync().map_err(OpenError::Device)?;
-            }
+            self.assert_superblock()?;
         }
         if self.active.entries > 0 {
             let watermark = if self.io.reads_come_from_medium() { recovery.to } else { recovery.watermark };
@@ -242,6 +246,23 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             self.checkpoint()?;
             return Ok(());
         }
+        self.raise_epoch()
+    }
+
+    /// Writes the newest superblock again, a copy at a time.
+    #[inline(never)]
+    fn assert_superblock(&mut self) -> Result<(), OpenError<D::Error>> {
+        let newest = self.superblock;
+        for copy in [0, 1] {
+            self.write_superblock(&newest, &[copy])?;
+            self.io.sync().map_err(OpenError::Device)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a new epoch in a file whose journal holds nothing to fold in.
+    #[inline(never)]
+    fn raise_epoch(&mut self) -> Result<(), OpenError<D::Error>> {
         let mut next = self.superblock;
         next.generation = U64::new(next.generation.get() + 1);
         next.epoch = U64::new(next.epoch.get() + 1);
@@ -262,6 +283,7 @@ impl Walk {
         self.sequence = header.sequence.get();
         self.watermark = self.watermark.max(header.watermark.get());
         self.records += 1;
-        self.last = Some(*header);
+        let (pages, cursor, limit) = (header.pages.get(), header.cursor.get(), header.limit.get());
+        self.last = Some(Last { pages, cursor, limit, wrapped: header.wrapped.get() == 1 });
     }
 }

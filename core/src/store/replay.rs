@@ -2,6 +2,7 @@
 
 use super::{Store, space};
 use crate::batch::body_length;
+use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Damage, OpenError, Structure};
@@ -119,7 +120,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             op_kind::EXTENT => self.extent_sound(location, length, &head.digest, above),
             op_kind::CHUNKS => {
-                let chunk = u64::from(head.chunk_size.get());
+                let chunk = u64::from(head.chunk_size.get().max(1));
                 for index in 0..length.div_ceil(chunk) {
                     let mut bytes = [0; ChunkRef::SIZE];
                     let at = body_at + index * ChunkRef::SIZE as u64;
@@ -168,9 +169,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let now = (length - done).min(transfer.len() as u64) as usize;
             // The buffer is whole pages, and so whole units.
             let unit = self.io.atomic_unit().max(1) as usize;
-            let whole = now.next_multiple_of(unit).min(transfer.len());
-            self.io.read(start + done, &mut transfer[..whole])?;
-            hasher.update(&transfer[..now]);
+            let whole = (now.div_ceil(unit) * unit).min(transfer.len());
+            let whole = transfer.get_mut(..whole).unwrap_or_default();
+            self.io.read(start + done, whole)?;
+            hasher.update(bytes::head(whole, now));
             done += now as u64;
         }
         Ok(Some(hasher.finish()))
@@ -187,10 +189,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         hasher: &mut Hasher,
     ) -> Result<bool, OpenError<D::Error>> {
         let name_length = usize::from(head.name_length.get());
-        let mut name_buffer = [0; 1024];
-        let name = &mut name_buffer[..name_length];
-        self.ring()?.read(at + OpHeader::SIZE as u64, name).map_err(OpenError::Device)?;
-        hasher.update(name);
+        self.read_name(at + OpHeader::SIZE as u64, name_length, hasher)?;
         let carried = head.kind == op_kind::CARRIED;
         let (from, length) = if carried {
             hasher.update(&location.to_le_bytes());
@@ -204,7 +203,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             if head.kind == op_kind::EXTENT {
                 hasher.update(&location.to_le_bytes());
             }
-            self.insert(name, head, place, &[], Digest::default());
+            self.insert_named(name_length, head, place, 0, Digest::default());
             return Ok(true);
         }
         if !O::KEEPS_BODIES {
@@ -227,7 +226,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 return Ok(false);
             }
             let body_digest = if carried { Digest::default() } else { digest };
-            self.insert(name, head, place, &[], body_digest);
+            self.insert_named(name_length, head, place, 0, body_digest);
             return Ok(true);
         }
         // The body goes through the staging buffer, which holds no record during recovery.
@@ -243,15 +242,37 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         } else if Digest::of(staging).0 != head.digest {
             return Ok(false);
         }
-        self.insert_staged(name, head, place, length);
+        self.insert_named(name_length, head, place, length, Digest::default());
         Ok(true)
     }
 
-    /// Inserts an operation whose body lies at the start of the staging buffer.
-    fn insert_staged(&mut self, name: &[u8], head: &OpHeader, place: (u64, PageIndex), length: usize) {
+    /// Reads a name into the first of the names of a fold, of which there is none under way, and into `hasher`.
+    fn read_name(&mut self, at: u64, length: usize, hasher: &mut Hasher) -> Result<(), OpenError<D::Error>> {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let space = space.ok_or(OpenError::WorkspaceTooSmall)?;
+        let [name, ..] = space.names;
+        let name = name.get_mut(..length).ok_or(OpenError::WorkspaceTooSmall)?;
+        RingReader::resume(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
+            .read(at, name)
+            .map_err(OpenError::Device)?;
+        hasher.update(name);
+        Ok(())
+    }
+
+    /// Inserts an operation whose name is the one that was read last, and whose body, of `length` bytes, lies at
+    /// the start of the staging buffer.
+    fn insert_named(
+        &mut self,
+        name: usize,
+        head: &OpHeader,
+        place: (u64, PageIndex),
+        length: usize,
+        body_digest: Digest,
+    ) {
         let geometry = self.geometry;
         let Some(space) = space::divide(self.buffer.as_mut(), &self.memory, &geometry) else { return };
-        let body = &space.staging[..length];
+        let [names, ..] = space.names;
+        let (name, body) = (bytes::head(names, name), bytes::head(space.staging, length));
         super::commit::insert_entry(
             &mut self.overlay,
             &mut self.active,
@@ -260,7 +281,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             head,
             place,
             body,
-            Digest::default(),
+            body_digest,
         );
     }
 }

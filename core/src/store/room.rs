@@ -41,13 +41,12 @@ pub(super) enum Path {
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn demand<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> Demand {
-        let page = self.geometry.page_size() as u64;
         let mut demand = Demand { deletes_only: true, ..Demand::default() };
         for batch in batches {
             demand.operations += batch.len();
             demand.meta += batch.meta.as_ref().len() as u64;
             demand.carried += batch.carried;
-            demand.pages += (batch.data.as_ref().len() as u64).div_ceil(page);
+            demand.pages += self.geometry.pages_for(batch.data.as_ref().len() as u64);
         }
         for operation in batches.iter().flat_map(Batch::operations) {
             let kind = operation.head.kind;
@@ -87,7 +86,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
         }
         // An overlay that keeps bodies takes each from a recovery in one piece.
-        let piece = self.memory.bytes_of_staging(self.geometry.page_size()) as u64;
+        let piece = self.memory.staging_bytes(self.geometry.page_size()) as u64;
         let readable = |length: u64| !O::KEEPS_BODIES || length <= piece;
         let listed = RecordHeader::SIZE as u64 + demand.meta;
         let (all, page) = (listed + demand.carried, self.geometry.page_size() as u64);
@@ -243,7 +242,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let touched =
             (entries * (2 * height + 1)).min(self.superblock.tree_pages.get().saturating_mul(3) / 2);
         let records = self.active.records + self.frozen.records + demand.records;
-        let fresh = records.div_ceil(self.geometry.page_size() as u64) * 2;
+        let fresh = self.geometry.pages_for(records) * 2;
         touched + fresh + height + 2
     }
 
@@ -263,15 +262,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let cell = (InternalCell::SIZE + name + 2) as u64;
         let record = (LeafCell::SIZE + name + HeadValue::SIZE + 2) as u64;
         let record = record.max(record - HeadValue::SIZE as u64 + geometry.max_inline() as u64 + 32);
-        let inner_nodes = |bytes: u64| if bytes <= capacity { 1 } else { bytes.div_ceil(capacity - cell) };
-        let leaves = |bytes: u64| if bytes <= capacity { 1 } else { bytes.div_ceil(capacity - record) };
+        let inner_nodes = |bytes: u64| if bytes <= capacity { 1 } else { nodes_of(bytes, capacity - cell) };
+        let leaves = |bytes: u64| if bytes <= capacity { 1 } else { nodes_of(bytes, capacity - record) };
         let mut nodes = match height {
             0 => leaves(records),
             1 => leaves(capacity.saturating_add(records)),
             _ => {
-                let mut more = entries.min(nodes_now) + records.div_ceil(capacity - record);
+                let mut more = entries.min(nodes_now) + nodes_of(records, capacity - record);
                 for _ in 2..height {
-                    more = more.min(nodes_now) + (more.saturating_mul(cell)).div_ceil(capacity - cell);
+                    more = more.min(nodes_now) + nodes_of(more.saturating_mul(cell), capacity - cell);
                 }
                 inner_nodes(capacity.saturating_add(more.saturating_mul(cell)))
             }
@@ -283,6 +282,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
         levels
     }
+}
+
+/// Nodes that `bytes` of cells fill, so many in each.
+#[inline(never)]
+fn nodes_of(bytes: u64, each: u64) -> u64 {
+    bytes.div_ceil(each.max(1))
 }
 
 /// Bytes that the registry's records of an operation take up at most, slots included.

@@ -44,9 +44,11 @@ impl Memory {
         3 * self.levels + self.map_pages + 4
     }
 
-    const fn staging_bytes(&self, page_size: usize) -> usize {
-        let pages = self.staging / page_size;
-        if pages < 2 { 2 * page_size } else { pages * page_size }
+    pub(super) const fn staging_bytes(&self, page_size: usize) -> usize {
+        match self.staging.checked_div(page_size) {
+            Some(pages @ 2..) => pages * page_size,
+            _ => 2 * page_size,
+        }
     }
 
     /// The most pages a file can have that this free map memory can work on.
@@ -91,17 +93,17 @@ pub(crate) fn divide<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geome
     if !memory.is_possible() || buffer.len() < memory.bytes(size) {
         return None;
     }
-    let (levels, rest) = buffer.split_at_mut(2 * memory.levels * size);
-    let (inputs, rest) = rest.split_at_mut(memory.levels * size);
-    let (windows, rest) = rest.split_at_mut(memory.map_pages * size);
-    let (staging, rest) = rest.split_at_mut(memory.staging_bytes(size));
-    let (transfer, rest) = rest.split_at_mut(memory.staging_bytes(size));
-    let (page, rest) = rest.split_at_mut(size);
-    let (body, rest) = rest.split_at_mut(size);
+    let (levels, rest) = buffer.split_at_mut_checked(2 * memory.levels * size)?;
+    let (inputs, rest) = rest.split_at_mut_checked(memory.levels * size)?;
+    let (windows, rest) = rest.split_at_mut_checked(memory.map_pages * size)?;
+    let (staging, rest) = rest.split_at_mut_checked(memory.staging_bytes(size))?;
+    let (transfer, rest) = rest.split_at_mut_checked(memory.staging_bytes(size))?;
+    let (page, rest) = rest.split_at_mut_checked(size)?;
+    let (body, rest) = rest.split_at_mut_checked(size)?;
     // A name is at most an eighth of a page.
-    let (a, rest) = rest.split_at_mut(size / 8);
-    let (b, rest) = rest.split_at_mut(size / 8);
-    let (c, rest) = rest.split_at_mut(size / 8);
-    let (d, _) = rest.split_at_mut(size / 8);
+    let (a, rest) = rest.split_at_mut_checked(size / 8)?;
+    let (b, rest) = rest.split_at_mut_checked(size / 8)?;
+    let (c, rest) = rest.split_at_mut_checked(size / 8)?;
+    let (d, _) = rest.split_at_mut_checked(size / 8)?;
     Some(Space { levels, inputs, windows, staging, transfer, page, body, names: [a, b, c, d] })
 }

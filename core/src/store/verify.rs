@@ -112,7 +112,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let Some((pages, ..)) = self.tree_pages() else {
                 return Err(ReadError::BufferTooSmall { needed: 0 });
             };
-            let bytes = &mut pages.page[..size];
+            let bytes = pages.page.get_mut(..size).unwrap_or_default();
             pages.io.read(offset, bytes).map_err(ReadError::Device)?;
             let unwritten = bytes.iter().all(|&byte| byte == 0);
             if !unwritten && !Superblock::read(bytes).is_some_and(|copy| copy.is_valid(slot)) {

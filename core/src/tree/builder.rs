@@ -6,6 +6,7 @@
 
 use super::node::{Child, Key, inner_key, leaf_key};
 use super::search::MAX_HEIGHT;
+use crate::bytes;
 use crate::error::WriteError;
 use crate::format::{InternalCell, NodeHeader, U16, U32, U64};
 use zerocopy::IntoBytes as _;
@@ -23,14 +24,11 @@ struct Level {
 impl Level {
     /// Adds a cell behind the others; there is room.
     fn add(&mut self, buffer: &mut [u8], length: usize, parts: &[&[u8]]) {
-        let mut at = self.staged;
-        buffer[at..at + 2].copy_from_slice(&(length as u16).to_le_bytes());
-        at += 2;
-        for part in parts {
-            buffer[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
+        let prefix = (length as u16).to_le_bytes();
+        for part in core::iter::once(&prefix[..]).chain(parts.iter().copied()) {
+            bytes::place(buffer, self.staged, part);
+            self.staged += part.len();
         }
-        self.staged = at;
         self.cells += 1;
     }
 }
@@ -71,10 +69,11 @@ impl BuildSpace<'_> {
     }
 }
 
-/// The staged cell at `at` and where the next one starts.
-fn staged_cell(buffer: &[u8], at: usize) -> (&[u8], usize) {
-    let length = usize::from(u16::from_le_bytes([buffer[at], buffer[at + 1]]));
-    (&buffer[at + 2..at + 2 + length], at + 2 + length)
+/// The staged cell at `at` and where the next one starts; there is one.
+fn staged_cell(buffer: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let (length, rest) = buffer.get(at..)?.split_first_chunk()?;
+    let length = usize::from(u16::from_le_bytes(*length));
+    Some((rest.get(..length)?, at + 2 + length))
 }
 
 impl Builder {
@@ -84,7 +83,15 @@ impl Builder {
 
     /// Bytes staged on `level`.
     pub(crate) fn staged(&self, level: usize) -> usize {
-        self.levels[level].staged
+        self.level(level).staged
+    }
+
+    fn level(&self, level: usize) -> Level {
+        self.levels.get(level).copied().unwrap_or_default()
+    }
+
+    fn level_mut<E>(&mut self, level: usize) -> Result<&mut Level, WriteError<E>> {
+        self.levels.get_mut(level).ok_or(WriteError::WorkspaceTooSmall)
     }
 
     /// Adds a cell, given in parts, to `level`.
@@ -103,7 +110,7 @@ impl Builder {
             return Err(WriteError::WorkspaceTooSmall);
         }
         self.make_room(sink, space, level, length)?;
-        self.levels[level].add(space.level(level)?, length, &parts);
+        self.level_mut(level)?.add(space.level(level)?, length, &parts);
         Ok(())
     }
 
@@ -116,7 +123,7 @@ impl Builder {
         length: usize,
     ) -> Result<(), WriteError<S::Error>> {
         // Once is enough but for the cells of a forged node.
-        while self.levels[level].staged + 2 + length > 2 * space.capacity() {
+        while self.level(level).staged + 2 + length > 2 * space.capacity() {
             self.write_front(sink, space, level, space.capacity())?;
         }
         Ok(())
@@ -143,8 +150,8 @@ impl Builder {
         level: usize,
     ) -> Result<(), WriteError<S::Error>> {
         for level in 0..=level {
-            while self.levels[level].cells > 0 {
-                let staged = self.levels[level].staged;
+            while self.level(level).cells > 0 {
+                let staged = self.level(level).staged;
                 let fits = staged <= space.capacity();
                 self.write_front(sink, space, level, if fits { staged } else { staged / 2 })?;
             }
@@ -159,21 +166,22 @@ impl Builder {
         space: &mut BuildSpace<'_>,
     ) -> Result<(Child, u32), WriteError<S::Error>> {
         for level in 0..MAX_HEIGHT - 1 {
-            let state = self.levels[level];
-            let top = self.levels[level + 1..].iter().all(|above| above.cells == 0);
+            let state = self.level(level);
+            let top = self.levels.iter().skip(level + 1).all(|above| above.cells == 0);
             if top && state.cells == 0 {
                 return Ok((Child::default(), 0));
             }
             if top && level > 0 && state.cells == 1 {
-                let (cell, _) = staged_cell(space.level(level)?, 0);
-                let head = InternalCell::read(cell).ok_or(WriteError::WorkspaceTooSmall)?;
+                let cell = staged_cell(space.level(level)?, 0);
+                let head = cell.and_then(|(cell, _)| InternalCell::read(cell));
+                let head = head.ok_or(WriteError::WorkspaceTooSmall)?;
                 let page = crate::ids::PageIndex(head.page.get());
                 return Ok((Child { page, digest: crate::Digest(head.digest) }, level as u32));
             }
             if top && state.staged <= space.capacity() {
-                let size = 2 * space.page_size();
-                let staged = &space.levels[level * size..level * size + state.staged];
-                compose(space.output, level, staged, state.cells);
+                let staged = bytes::piece(space.levels, level, 2 * space.page_size());
+                compose(space.output, level, bytes::head(staged, state.staged), state.cells)
+                    .ok_or(WriteError::WorkspaceTooSmall)?;
                 return Ok((sink.place_node(space.output)?, level as u32 + 1));
             }
             self.close(sink, space, level)?;
@@ -183,8 +191,9 @@ impl Builder {
 
     /// The first cell of level 0 is staged: so many bytes of its name tell it from all before it.
     pub(crate) fn set_separator(&mut self, length: Option<usize>) {
+        let [lowest, ..] = &mut self.levels;
         if let Some(length) = length {
-            self.levels[0].separator = length;
+            lowest.separator = length;
         }
     }
 
@@ -198,29 +207,31 @@ impl Builder {
         target: usize,
     ) -> Result<(), WriteError<S::Error>> {
         let (capacity, page_size) = (space.capacity(), space.page_size());
-        let state = self.levels[level];
-        let buffer = &space.levels[level * 2 * page_size..(level + 1) * 2 * page_size];
+        let state = self.level(level);
+        let buffer = bytes::piece(space.levels, level, 2 * page_size);
         let (mut taken, mut cells, mut last) = (0, 0, 0);
         while taken < state.staged && (cells == 0 || taken < target) {
-            let (_, next) = staged_cell(buffer, taken);
+            let (_, next) = staged_cell(buffer, taken).ok_or(WriteError::WorkspaceTooSmall)?;
             if next > capacity {
                 break;
             }
             (last, taken, cells) = (taken, next, cells + 1);
         }
-        compose(space.output, level, &buffer[..taken], cells);
+        compose(space.output, level, bytes::head(buffer, taken), cells)
+            .ok_or(WriteError::WorkspaceTooSmall)?;
         let child = sink.place_node(space.output)?;
 
         self.raise_front(sink, space, level, child)?;
-        let buffer = &space.levels[level * 2 * page_size..(level + 1) * 2 * page_size];
+        let buffer = space.level(level)?;
         let separator = if level == 0 && taken < state.staged {
-            shortest_separator(staged_cell(buffer, last).0, staged_cell(buffer, taken).0)
+            let ends = staged_cell(buffer, last).zip(staged_cell(buffer, taken));
+            ends.map_or(0, |((left, _), (right, _))| shortest_separator(left, right))
         } else {
             0
         };
-        let buffer = space.level(level)?;
-        buffer.copy_within(taken..state.staged, 0);
-        self.levels[level] = Level { staged: state.staged - taken, cells: state.cells - cells, separator };
+        bytes::move_to_front(buffer, taken..state.staged);
+        *self.level_mut(level)? =
+            Level { staged: state.staged - taken, cells: state.cells - cells, separator };
         Ok(())
     }
 
@@ -233,7 +244,7 @@ impl Builder {
         level: usize,
         child: Child,
     ) -> Result<(), WriteError<S::Error>> {
-        let separator = self.levels[level].separator;
+        let separator = self.level(level).separator;
         let above = level + 1;
         if above + 1 >= MAX_HEIGHT {
             return Err(WriteError::WorkspaceTooSmall);
@@ -247,23 +258,24 @@ impl Builder {
         self.make_room(sink, space, above, length)?;
         // The key stays where it is: the two levels' memory lies side by side.
         let size = 2 * space.page_size();
-        let (below, rest) = space.levels.split_at_mut(above * size);
+        let (below, rest) =
+            space.levels.split_at_mut_checked(above * size).ok_or(WriteError::WorkspaceTooSmall)?;
         let buffer = rest.get_mut(..size).ok_or(WriteError::WorkspaceTooSmall)?;
-        let key = front_key(&below[level * size..], level, separator);
+        let key = front_key(bytes::piece(below, level, size), level, separator);
         let key = key.ok_or(WriteError::WorkspaceTooSmall)?;
         let head = internal_cell(key, child);
-        self.levels[above].add(buffer, length, &[head.as_bytes(), key.0]);
+        self.level_mut(above)?.add(buffer, length, &[head.as_bytes(), key.0]);
         Ok(())
     }
 }
 
 /// The key in the parent of a node that begins with the first cell of `level`'s buffer.
 fn front_key(buffer: &[u8], level: usize, separator: usize) -> Option<(&[u8], u32)> {
-    let (first, _) = staged_cell(buffer, 0);
+    let (first, _) = staged_cell(buffer, 0)?;
     let found = if level == 0 { leaf_key(first) } else { inner_key(first) }?;
     Some(match separator {
         0 => (found.name, found.chunk),
-        kept => (&found.name[..kept.min(found.name.len())], 0),
+        kept => (found.name.get(..kept).unwrap_or(found.name), 0),
     })
 }
 
@@ -298,14 +310,14 @@ fn shortest_separator(left: &[u8], right: &[u8]) -> usize {
 }
 
 /// Lays `cells` staged cells out as a node in `page`.
-fn compose(page: &mut [u8], level: usize, staged: &[u8], cells: usize) {
+fn compose(page: &mut [u8], level: usize, staged: &[u8], cells: usize) -> Option<()> {
     let mut slot = NodeHeader::SIZE;
     let mut at = slot + 2 * cells;
     let mut from = 0;
     while from < staged.len() {
-        let (cell, next) = staged_cell(staged, from);
-        page[slot..slot + 2].copy_from_slice(&(at as u16).to_le_bytes());
-        page[at..at + cell.len()].copy_from_slice(cell);
+        let (cell, next) = staged_cell(staged, from)?;
+        bytes::place(page, slot, &(at as u16).to_le_bytes())?;
+        bytes::place(page, at, cell)?;
         slot += 2;
         at += cell.len();
         from = next;
@@ -317,6 +329,6 @@ fn compose(page: &mut [u8], level: usize, staged: &[u8], cells: usize) {
         count: U32::new(cells as u32),
         end: U32::new(at as u32),
     };
-    page[..NodeHeader::SIZE].copy_from_slice(header.as_bytes());
-    page[at..].fill(0);
+    page.get_mut(at..)?.fill(0);
+    bytes::copy(page, header.as_bytes())
 }

@@ -12,6 +12,7 @@
 use super::builder::{BuildSpace, Builder, NodeSink, separator_above};
 use super::node::{Child, Key, NodeView, Place, Record};
 use super::search::MAX_HEIGHT;
+use crate::bytes;
 use crate::error::WriteError;
 use crate::format::{
     ChunkRef, ChunkValue, ExtentValue, HeadValue, InlineValue, LeafCell, U16, U32, U64, cell_kind,
@@ -82,8 +83,7 @@ impl FoldSpace<'_> {
     }
 
     fn input(&self, level: usize) -> &[u8] {
-        let size = self.page_size();
-        self.inputs.get(level * size..(level + 1) * size).unwrap_or(&[])
+        bytes::piece(self.inputs, level, self.page_size())
     }
 }
 
@@ -126,13 +126,16 @@ pub(crate) struct Fold {
 
 type Folded<E> = Result<Option<(Child, u32)>, WriteError<E>>;
 
+impl Step {
+    const START: Self =
+        Self { child: Child { page: PageIndex(0), digest: crate::Digest([0; 32]) }, index: 0, count: 0 };
+}
+
 impl Fold {
     pub(crate) const fn new(old: TreeRoot) -> Self {
-        const START: Step =
-            Step { child: Child { page: PageIndex(0), digest: crate::Digest([0; 32]) }, index: 0, count: 0 };
         Self {
             builder: Builder::new(),
-            path: [START; MAX_HEIGHT],
+            path: [Step::START; MAX_HEIGHT],
             old,
             started: false,
             swapped: false,
@@ -168,10 +171,19 @@ impl Fold {
         self.old.height as usize
     }
 
+    /// The path's node on `level`.
+    fn at(&self, level: usize) -> &Step {
+        self.path.get(level).unwrap_or(&Step::START)
+    }
+
+    fn at_mut<E>(&mut self, level: usize) -> Result<&mut Step, WriteError<E>> {
+        self.path.get_mut(level).ok_or(WriteError::WorkspaceTooSmall)
+    }
+
     /// Makes sure the entry to be folded next is known.
     fn fetch<H: FoldHost>(&mut self, host: &H, space: &mut FoldSpace<'_>) {
         if self.next.is_none() {
-            let after = self.last.map(|(length, _)| &space.last[..length]);
+            let after = self.last.map(|(length, _)| bytes::head(space.last, length));
             self.next = Some(host.next_frozen(after, space.next));
             self.folded += 1;
         }
@@ -180,16 +192,16 @@ impl Fold {
     /// The key whose leaf is to be merged next.
     fn target<'s>(&self, space: &'s FoldSpace<'_>) -> Key<'s> {
         match (self.purge, self.last, self.next) {
-            (Some(chunk), Some((length, _)), _) => Key { name: &space.last[..length], chunk },
-            (_, _, Some(Some((length, _)))) => Key::first(&space.next[..length]),
+            (Some(chunk), Some((length, _)), _) => Key { name: bytes::head(space.last, length), chunk },
+            (_, _, Some(Some((length, _)))) => Key::first(bytes::head(space.next, length)),
             _ => Key::first(&[]),
         }
     }
 
     /// The upper bound of the path's node on `level`.
     fn upper<'s>(&self, space: &'s FoldSpace<'_>, level: usize) -> Option<Key<'s>> {
-        let above = (level + 1..self.height()).find(|&l| self.path[l].index < self.path[l].count)?;
-        NodeView::parse(space.input(above))?.key(self.path[above].index)
+        let above = (level + 1..self.height()).find(|&l| self.at(l).index < self.at(l).count)?;
+        NodeView::parse(space.input(above))?.key(self.at(above).index)
     }
 
     /// Takes over what is left of the nodes that the target does not fall under, and returns the
@@ -228,7 +240,7 @@ impl Fold {
         host.read_node(child, level as u32, into)?;
         host.release(child.page, 1)?;
         let count = NodeView::parse(into).map(|node| node.len()).ok_or_else(|| host.damaged(child))?;
-        self.path[level] = Step { child, index: 0, count };
+        *self.at_mut(level)? = Step { child, index: 0, count };
         Ok(())
     }
 
@@ -241,13 +253,13 @@ impl Fold {
     ) -> Result<(), WriteError<H::Error>> {
         for level in (1..=from.min(self.height() - 1)).rev() {
             let at = NodeView::parse(space.input(level)).map_or(0, |node| node.child_for(self.target(space)));
-            while self.path[level].index < at {
+            while self.at(level).index < at {
                 self.take_over(host, space, level)?;
             }
-            let index = self.path[level].index;
+            let index = self.at(level).index;
             let child = NodeView::parse(space.input(level)).and_then(|node| node.child(index));
-            let child = child.ok_or_else(|| host.damaged(self.path[level].child))?;
-            self.path[level].index = index + 1;
+            let child = child.ok_or_else(|| host.damaged(self.at(level).child))?;
+            self.at_mut(level)?.index = index + 1;
             self.load(host, space, level - 1, child)?;
         }
         Ok(())
@@ -259,7 +271,7 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         level: usize,
     ) -> Result<(), WriteError<H::Error>> {
-        while self.path[level].index < self.path[level].count {
+        while self.at(level).index < self.at(level).count {
             self.take_over(host, space, level)?;
         }
         Ok(())
@@ -273,31 +285,29 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         level: usize,
     ) -> Result<(), WriteError<H::Error>> {
-        let index = self.path[level].index;
+        let index = self.at(level).index;
         let size = space.page_size();
         if level >= 2 {
             self.builder.close(host, &mut space.build, level - 2)?;
         }
         let view = NodeView::parse(space.input(level));
         let child = view.and_then(|node| node.child(index));
-        let child = child.ok_or_else(|| host.damaged(self.path[level].child))?;
-        self.path[level].index += 1;
+        let child = child.ok_or_else(|| host.damaged(self.at(level).child))?;
+        self.at_mut(level)?.index = index + 1;
         if (1..size / 4).contains(&self.builder.staged(level - 1)) {
             self.load(host, space, level - 1, child)?;
-            let (path, count) = (self.path[level - 1].child, self.path[level - 1].count);
-            let start = (level - 1) * size;
-            let node = NodeView::parse(&space.inputs[start..start + size]);
+            let (path, count) = (self.at(level - 1).child, self.at(level - 1).count);
+            let node = NodeView::parse(bytes::piece(space.inputs, level - 1, size));
             for cell in 0..count {
                 let cell = node.and_then(|node| node.cell(cell)).ok_or_else(|| host.damaged(path))?;
                 self.builder.push(host, &mut space.build, level - 1, [cell])?;
             }
-            self.path[level - 1].index = count;
+            self.at_mut(level - 1)?.index = count;
             return Ok(());
         }
         self.builder.close(host, &mut space.build, level - 1)?;
-        let start = level * size;
-        let key = NodeView::parse(&space.inputs[start..start + size]).and_then(|node| node.key(index));
-        let key = key.ok_or_else(|| host.damaged(self.path[level].child))?;
+        let key = NodeView::parse(bytes::piece(space.inputs, level, size)).and_then(|node| node.key(index));
+        let key = key.ok_or_else(|| host.damaged(self.at(level).child))?;
         self.builder.push_child(host, &mut space.build, level, (key.name, key.chunk), child)
     }
 
@@ -313,12 +323,11 @@ impl Fold {
         if !leaf || self.height() < 2 || self.builder.staged(0) > 0 {
             return Ok(());
         }
-        let (size, parent) = (space.page_size(), self.path[1]);
+        let (size, parent) = (space.page_size(), *self.at(1));
         let view = space.inputs.get(size..2 * size).and_then(NodeView::parse);
         let key = view.and_then(|node| node.key(parent.index.saturating_sub(1)));
         let key = key.ok_or_else(|| host.damaged(parent.child))?;
-        let floor = space.floor.get_mut(..key.name.len()).ok_or(WriteError::WorkspaceTooSmall)?;
-        floor.copy_from_slice(key.name);
+        bytes::copy(space.floor, key.name).ok_or(WriteError::WorkspaceTooSmall)?;
         self.floor = Some((key.name.len(), key.chunk));
         Ok(())
     }
@@ -327,7 +336,7 @@ impl Fold {
     /// nothing is known.
     fn separator(&mut self, floor: &[u8], name: &[u8]) -> Option<usize> {
         let (length, chunk) = self.floor.take().filter(|_| self.builder.staged(0) == 0)?;
-        Some(separator_above(Key { name: &floor[..length], chunk }, name))
+        Some(separator_above(Key { name: bytes::head(floor, length), chunk }, name))
     }
 
     /// Merges the path's leaf, or nothing, with the entries that fall under it.
@@ -340,54 +349,50 @@ impl Fold {
         let bound = match self.upper(space, 0) {
             Some(upper) if leaf => {
                 let (length, chunk) = (upper.name.len(), upper.chunk);
-                let above =
-                    (1..self.height()).find(|&l| self.path[l].index < self.path[l].count).unwrap_or(0);
-                let size = space.page_size();
-                let page = &space.inputs[above * size..(above + 1) * size];
-                if let Some(key) = NodeView::parse(page).and_then(|node| node.key(self.path[above].index)) {
-                    let bound = space.bound.get_mut(..length).ok_or(WriteError::WorkspaceTooSmall)?;
-                    bound.copy_from_slice(key.name);
+                let above = (1..self.height()).find(|&l| self.at(l).index < self.at(l).count).unwrap_or(0);
+                let page = bytes::piece(space.inputs, above, space.page_size());
+                if let Some(key) = NodeView::parse(page).and_then(|node| node.key(self.at(above).index)) {
+                    bytes::copy(space.bound, key.name).ok_or(WriteError::WorkspaceTooSmall)?;
                 }
                 Some((length, chunk))
             }
             _ => None,
         };
         self.note_floor(host, space, leaf)?;
-        let count = if leaf { self.path[0].count } else { 0 };
+        let count = if leaf { self.at(0).count } else { 0 };
         let mut index = 0;
         let mut budget = 64_i64;
         while leaf || budget > 0 {
             budget -= 1;
             self.fetch(host, space);
-            let size = space.page_size();
-            let page = space.inputs.get(..size).unwrap_or(&[]);
-            let node = NodeView::parse(page);
+            let node = NodeView::parse(bytes::piece(space.inputs, 0, space.page_size()));
             let record = if index < count {
-                let damaged = || host.damaged(self.path[0].child);
+                let damaged = || host.damaged(self.at(0).child);
                 Some(node.and_then(|node| node.key(index)).ok_or_else(damaged)?)
             } else {
                 None
             };
             // What is left of the entry that was folded last gives way to it.
             if let (Some(record), Some((length, moved))) = (record, self.last)
-                && record.name == &space.last[..length]
+                && record.name == bytes::head(space.last, length)
             {
                 let old = node.and_then(|node| node.record(index));
-                let old = old.ok_or_else(|| host.damaged(self.path[0].child))?;
+                let old = old.ok_or_else(|| host.damaged(self.at(0).child))?;
                 self.drop_record(host, &old, record.chunk, moved)?;
                 index += 1;
                 continue;
             }
             let entry = self.next.flatten().filter(|&(length, _)| {
-                let key = Key::first(&space.next[..length]);
-                bound.is_none_or(|(length, chunk)| key < Key { name: &space.bound[..length], chunk })
+                let key = Key::first(bytes::head(space.next, length));
+                bound
+                    .is_none_or(|(length, chunk)| key < Key { name: bytes::head(space.bound, length), chunk })
                     && record.is_none_or(|record| key <= record)
             });
             match (entry, record) {
                 (Some((length, entry)), _) => self.fold_entry(host, space, length, &entry)?,
                 (None, Some(_)) => {
                     let cell = node.and_then(|node| node.cell(index));
-                    let cell = cell.ok_or_else(|| host.damaged(self.path[0].child))?;
+                    let cell = cell.ok_or_else(|| host.damaged(self.at(0).child))?;
                     let separator = record.and_then(|record| self.separator(space.floor, record.name));
                     self.builder.push(host, &mut space.build, 0, [cell])?;
                     self.builder.set_separator(separator);
@@ -397,7 +402,8 @@ impl Fold {
             }
         }
         let goes_on = |(length, _): (usize, u32)| {
-            self.last.is_some_and(|(last, _)| space.last[..last] == space.bound[..length])
+            self.last
+                .is_some_and(|(last, _)| bytes::head(space.last, last) == bytes::head(space.bound, length))
         };
         self.purge = bound.filter(|&bound| goes_on(bound)).map(|(_, chunk)| chunk);
         Ok(())
@@ -436,7 +442,7 @@ impl Fold {
         self.swapped = !self.swapped;
         self.last = Some((length, entry.base_moved));
         self.next = None;
-        let name = &space.last[..length];
+        let name = bytes::head(space.last, length);
         let settled = host.settle(name, entry, space.body)?;
         if !matches!(settled, Settled::Deleted) {
             self.balance.blocks += 1;
@@ -454,9 +460,9 @@ impl Fold {
         let builder = &mut self.builder;
         match settled {
             Settled::Deleted => Ok(()),
-            Settled::Inline(bytes) => {
-                let value = InlineValue { sequence, tag, length: U32::new(bytes as u32) };
-                let (cell, body) = (cell(cell_kind::INLINE, 0), &space.body[..bytes]);
+            Settled::Inline(length) => {
+                let value = InlineValue { sequence, tag, length: U32::new(length as u32) };
+                let (cell, body) = (cell(cell_kind::INLINE, 0), bytes::head(space.body, length));
                 let parts = [cell.as_bytes(), name, value.as_bytes(), body];
                 builder.push(host, &mut space.build, 0, parts)?;
                 builder.set_separator(separator);

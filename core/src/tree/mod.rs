@@ -15,7 +15,7 @@ mod property;
 mod search;
 
 pub(crate) use builder::{BuildSpace, NodeSink};
-pub(crate) use fold::{Fold, FoldHost, FoldSpace, Settled};
+pub(crate) use fold::{Balance, Fold, FoldHost, FoldSpace, Settled};
 pub use node::{Child, Key, NodeView, Place, Record};
 pub use search::{Cursor, Found, NodeSource, lookup, lookup_chunk, lookup_page};
 pub(crate) use search::{FORMAT_HEIGHT, MAX_HEIGHT};

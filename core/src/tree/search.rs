@@ -142,8 +142,8 @@ impl Cursor {
         root: &TreeRoot,
         key: Key<'_>,
     ) -> Result<Self, ReadError<S::Error>> {
-        let mut path = heapless::Vec::new();
         let mut child = Child { page: root.page, digest: root.digest };
+        let mut cursor = Self::empty(source, root, child)?;
         for level in (0..root.height).rev() {
             let page = source.node(child, level)?;
             let view = NodeView::parse(&page);
@@ -153,13 +153,27 @@ impl Cursor {
             });
             drop(page);
             let (step, next) = step.ok_or_else(|| damaged(source, child))?;
-            path.push(step).map_err(|_| damaged(source, child))?;
+            cursor.set(level as usize, step);
             if level > 0 {
                 child = next.ok_or_else(|| damaged(source, child))?;
             }
         }
-        path.reverse();
+        Ok(cursor)
+    }
+
+    /// A cursor with as many steps as the tree has levels.
+    fn empty<S: NodeSource>(source: &S, root: &TreeRoot, top: Child) -> Result<Self, ReadError<S::Error>> {
+        let mut path = heapless::Vec::new();
+        for _ in 0..root.height {
+            path.push(Step { child: top, index: 0, count: 0 }).map_err(|_| damaged(source, top))?;
+        }
         Ok(Self { path })
+    }
+
+    fn set(&mut self, level: usize, step: Step) {
+        if let Some(place) = self.path.get_mut(level) {
+            *place = step;
+        }
     }
 
     /// The place behind the last record.
@@ -167,16 +181,11 @@ impl Cursor {
     /// # Errors
     /// The device's error, or a damaged page on the way.
     pub fn seek_end<S: NodeSource>(source: &mut S, root: &TreeRoot) -> Result<Self, ReadError<S::Error>> {
-        let mut cursor = Self { path: heapless::Vec::new() };
-        if root.height == 0 {
-            return Ok(cursor);
+        let top = Child { page: root.page, digest: root.digest };
+        let mut cursor = Self::empty(source, root, top)?;
+        if root.height > 0 {
+            cursor.descend(source, root.height as usize - 1, top, true)?;
         }
-        let top = Step { child: Child { page: root.page, digest: root.digest }, index: 0, count: 0 };
-        cursor.path.push(top).map_err(|_| damaged(source, top.child))?;
-        for _ in 1..root.height {
-            cursor.path.push(top).map_err(|_| damaged(source, top.child))?;
-        }
-        cursor.descend(source, root.height as usize - 1, top.child, true)?;
         Ok(cursor)
     }
 
@@ -290,9 +299,7 @@ impl Cursor {
                 })
             };
             let (step, next) = found.ok_or_else(|| damaged(source, child))?;
-            if let Some(slot) = self.path.get_mut(level) {
-                *slot = step;
-            }
+            self.set(level, step);
             if level > 0 {
                 child = next.ok_or_else(|| damaged(source, child))?;
             }

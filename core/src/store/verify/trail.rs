@@ -7,6 +7,7 @@
 //!    their digests make up the block's.
 //! 3. Of what a node held that could not be read nothing is known: what belongs to it is not told twice.
 
+use crate::bytes;
 use crate::digest::{Digest, Hasher};
 use crate::tree::{Key, Place, Record};
 
@@ -39,15 +40,14 @@ impl Trail {
 
     /// The last key: a record's, or of a separator behind it.
     pub(super) fn key(&self) -> Key<'_> {
-        Key { name: &self.name[..self.length], chunk: self.chunk }
+        Key { name: bytes::head(&self.name, self.length), chunk: self.chunk }
     }
 
     /// Takes a key in; false if it stands before the last one.
     fn take(&mut self, key: Key<'_>, separates: bool) -> bool {
         let last = self.key();
         let ascends = if self.separates { key >= last } else { key > last };
-        self.length = key.name.len().min(self.name.len());
-        self.name[..self.length].copy_from_slice(&key.name[..self.length]);
+        self.length = bytes::copy_some(&mut self.name, key.name);
         (self.chunk, self.separates) = (key.chunk, separates);
         ascends
     }

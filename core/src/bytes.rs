@@ -1,0 +1,106 @@
+//! Parts of slices, and rounding, without code that can panic: an image of a microcontroller holds none. Whoever
+//! asks for a part knows that it is there; should it not be, a debug build says so, and a release build
+//! copies nothing, or takes what there is.
+
+use core::ops::Range;
+
+/// The first `length` bytes.
+pub(crate) fn head(bytes: &[u8], length: usize) -> &[u8] {
+    debug_assert!(length <= bytes.len(), "{length} of {} bytes", bytes.len());
+    bytes.get(..length).unwrap_or_default()
+}
+
+/// Piece `index` of those of `size` bytes that `bytes` is divided into.
+pub(crate) fn piece(bytes: &[u8], index: usize, size: usize) -> &[u8] {
+    bytes.get(index * size..(index + 1) * size).unwrap_or_default()
+}
+
+/// As [`piece`], to be changed.
+pub(crate) fn piece_mut(bytes: &mut [u8], index: usize, size: usize) -> &mut [u8] {
+    bytes.get_mut(index * size..(index + 1) * size).unwrap_or_default()
+}
+
+/// Copies all of `from` to the start of `into`, which has room for it; None, and nothing copied, if not.
+pub(crate) fn copy(into: &mut [u8], from: &[u8]) -> Option<()> {
+    place(into, 0, from)
+}
+
+/// Copies all of `from` to where `at` is in `into`; None, and nothing copied, if there is no room.
+pub(crate) fn place(into: &mut [u8], at: usize, from: &[u8]) -> Option<()> {
+    let room = into.get_mut(at..).and_then(|room| room.get_mut(..from.len()));
+    debug_assert!(room.is_some(), "{} bytes do not fit", from.len());
+    copy_some(room?, from);
+    Some(())
+}
+
+/// Copies as many bytes as there are and fit; their number.
+pub(crate) fn copy_some(into: &mut [u8], from: &[u8]) -> usize {
+    let length = into.len().min(from.len());
+    if let (Some(into), Some(from)) = (into.get_mut(..length), from.get(..length)) {
+        // Called here alone, so that the compiler sees that the lengths are one and leaves the panic out.
+        into.copy_from_slice(from);
+    }
+    length
+}
+
+/// Moves a part of `bytes` to their start.
+pub(crate) fn move_to_front(bytes: &mut [u8], part: Range<usize>) {
+    debug_assert!(part.start <= part.end && part.end <= bytes.len(), "{part:?} is not there");
+    let distance = part.start;
+    let mut rest = bytes.get_mut(..part.end).unwrap_or_default();
+    // As many bytes at once as do not overlap: `copy_within` would bring another function of copying along.
+    while let Some((front, back)) = rest.split_at_mut_checked(distance).filter(|_| distance > 0) {
+        if copy_some(front, back) < distance {
+            return;
+        }
+        rest = back;
+    }
+}
+
+/// Copies piece `from` of those of `size` bytes to where piece `to` is.
+pub(crate) fn copy_piece(bytes: &mut [u8], from: usize, to: usize, size: usize) {
+    let (low, high) = (from.min(to), from.max(to));
+    let Some((below, above)) = bytes.split_at_mut_checked(high * size) else { return };
+    let (low, high) = (piece_mut(below, low, size), piece_mut(above, 0, size));
+    let (into, from) = if from < to { (high, low) } else { (low, high) };
+    copy_some(into, from);
+}
+
+/// The next multiple of a power of two from `at` on.
+pub(crate) const fn round_up(at: usize, power: usize) -> usize {
+    round_down(at.wrapping_add(power.wrapping_sub(1)), power)
+}
+
+/// The last multiple of a power of two up to `at`.
+pub(crate) const fn round_down(at: usize, power: usize) -> usize {
+    at & !power.wrapping_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_placed_and_shifted() {
+        let mut bytes = *b"abcdefgh";
+        assert_eq!(place(&mut bytes, 6, b"XY"), Some(()));
+        assert_eq!(copy_some(&mut bytes[..3], b"1234"), 3);
+        assert_eq!(&bytes, b"123defXY");
+        move_to_front(&mut bytes, 2..6);
+        move_to_front(&mut bytes, 0..8);
+        assert_eq!((&bytes, piece(&bytes, 1, 3), head(&bytes, 2)), (b"3defefXY", &b"fef"[..], &b"3d"[..]));
+        assert_eq!((piece(&bytes, 2, 3).len(), piece_mut(&mut bytes, 9, 3).len()), (0, 0));
+        copy_piece(&mut bytes, 3, 0, 2);
+        copy_piece(&mut bytes, 1, 2, 2);
+        assert_eq!(&bytes, b"XYefefXY");
+    }
+
+    #[test]
+    fn numbers_are_rounded_to_powers_of_two() {
+        assert_eq!(
+            [round_up(0, 512), round_up(1, 512), round_up(512, 512), round_up(513, 8)],
+            [0, 512, 512, 520]
+        );
+        assert_eq!([round_down(511, 512), round_down(512, 512), round_down(1023, 512)], [0, 512, 512]);
+    }
+}
