@@ -70,6 +70,7 @@ impl Step {
             Self::Bugs(bugs::Arguments::all()),
             Self::Kill(kill::Arguments::budgeted()),
             Self::Inject(inject::Arguments::budgeted()),
+            Self::Mcu(mcu::Arguments::budgeted()),
         ]
     }
 

@@ -10,9 +10,16 @@ unsafe extern "C" {
 const PAINT: u8 = 0xc5;
 /// Bytes below the caller's frame that painting itself may use.
 const MARGIN: usize = 128;
+/// Bytes that are painted: more than any call takes.
+const PAINTED: usize = 24 << 10;
 
-fn bottom() -> *mut u8 {
-    addr_of!(__sheap).cast_mut()
+fn bottom() -> usize {
+    addr_of!(__sheap) as usize
+}
+
+/// Where painting begins below `top`.
+fn lowest(top: usize) -> *mut u8 {
+    bottom().max(top.saturating_sub(PAINTED)) as *mut u8
 }
 
 /// The stack as it was when it was painted.
@@ -21,13 +28,13 @@ pub struct Painted {
     top: usize,
 }
 
-/// Paints what is free of the stack.
+/// Paints what is free of the stack, as far down as a call may come.
 #[inline(never)]
 #[must_use]
 pub fn paint() -> Painted {
     let here = 0_u8;
     let top = addr_of!(here) as usize;
-    let mut at = bottom();
+    let mut at = lowest(top);
     while (at as usize) < top - MARGIN {
         // SAFETY: between the variables and the live part of the stack nothing is kept.
         unsafe {
@@ -43,7 +50,7 @@ impl Painted {
     #[inline(never)]
     #[must_use]
     pub fn depth(self) -> usize {
-        let mut at = bottom().cast_const();
+        let mut at = lowest(self.top).cast_const();
         // SAFETY: as when it was painted; only reads.
         while (at as usize) < self.top && unsafe { at.read_volatile() } == PAINT {
             at = at.wrapping_add(1);
@@ -56,5 +63,5 @@ impl Painted {
 #[must_use]
 pub fn left() -> usize {
     let here = 0_u8;
-    addr_of!(here) as usize - bottom() as usize
+    addr_of!(here) as usize - bottom()
 }

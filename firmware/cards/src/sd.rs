@@ -166,7 +166,8 @@ mod tests {
         let mut device = SdDevice::new(card, 40, 192);
         let (mut buffer, mut undo) = (vec![0; work::BYTES], vec![0; 24 * work::cut::UNDO]);
         let mut pending = work::Pending::new();
-        let mut room = Room { buffer: &mut buffer, pending: &mut pending, undo: &mut undo, lies: false };
+        let (buffer, pending, undo) = (&mut buffer[..], &mut pending, &mut undo[..]);
+        let mut room = Room { buffer, pending, undo, stride: 1, lies: false };
         let mut notes = Notes::new();
         while live(&mut notes, &mut device, &mut room, || ()).expect("nothing is lost") == End::Again {}
         assert!(notes.resets > 400, "{notes:?}");

@@ -125,6 +125,13 @@ pub fn pending() -> &'static mut Pending {
     unsafe { &mut *core::ptr::addr_of_mut!(PENDING) }
 }
 
+/// Where the store lies, likewise.
+pub fn place() -> &'static mut Option<TinyStore> {
+    static mut PLACE: Option<TinyStore> = None;
+    // SAFETY: as above.
+    unsafe { &mut *core::ptr::addr_of_mut!(PLACE) }
+}
+
 /// The end of every image.
 pub fn rest() -> ! {
     loop {

@@ -128,6 +128,8 @@ pub struct Room<'a> {
     pub pending: &'a mut Pending,
     /// Of the device that is cut.
     pub undo: &'a mut [u8],
+    /// One operation in so many is cut.
+    pub stride: u32,
     /// Plants a bug: syncs do nothing.
     pub lies: bool,
 }
@@ -172,7 +174,7 @@ pub fn live<D: BlockDevice>(
     if depth == 0 {
         notes.next_job()
     } else {
-        notes.next_round()
+        notes.next_round(room.stride)
     }
     keep.store(notes);
     Ok(if (notes.job as usize) < JOBS.len() { End::Again } else { End::Done })
@@ -268,7 +270,7 @@ mod tests {
         let mut disk = MemoryDevice::new(vec![0_u8; 96 << 10], PAGE as u32);
         let mut notes = Notes::new();
         let mut pending = Pending::new();
-        let mut room = Room { buffer: &mut buffer, pending: &mut pending, undo: &mut undo, lies };
+        let mut room = Room { buffer: &mut buffer, pending: &mut pending, undo: &mut undo, stride: 1, lies };
         while live(&mut notes, &mut disk, &mut room, nothing)? == End::Again {}
         Ok(notes)
     }

@@ -77,9 +77,9 @@ impl Notes {
         *self = Self { job: self.job + 1, ordinal: 1, depth: 0, answered: 0, begun: 0, ..*self };
     }
 
-    /// Another operation is cut, on an empty device.
-    pub fn next_round(&mut self) {
+    /// Another operation is cut, so many behind the last one, on an empty device.
+    pub fn next_round(&mut self, stride: u32) {
         self.deepest = self.deepest.max(self.depth);
-        *self = Self { ordinal: self.ordinal + 1, depth: 0, answered: 0, begun: 0, ..*self };
+        *self = Self { ordinal: self.ordinal + stride.max(1), depth: 0, answered: 0, begun: 0, ..*self };
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use xshell::Shell;
 
@@ -23,38 +25,42 @@ pub(crate) struct Figures {
     weights: String,
     sizes: String,
     calls: String,
+    wear: String,
 }
 
 /// A line of the firmware's: words of the form key=value.
-type Line<'s> = BTreeMap<&'s str, &'s str>;
+pub(crate) type Line<'s> = BTreeMap<&'s str, &'s str>;
 
-fn fields(line: &str) -> Line<'_> {
+/// The words of a line.
+pub(crate) fn fields(line: &str) -> Line<'_> {
     line.split_whitespace().filter_map(|word| word.split_once('=')).collect()
 }
 
 impl Figures {
-    /// Weighs the images of a board.
-    pub(crate) fn weigh(&mut self, shell: &Shell, board: &Board) -> Result<()> {
-        let base = Image::read(&board.image(shell, "base"))?;
+    /// Weighs the images of a board in `folder`. None of them may be able to panic.
+    pub(crate) fn weigh(&mut self, shell: &Shell, folder: &Path, board: &Board) -> Result<()> {
+        let base = Image::read(&board.image(folder, "base"))?;
         let toolchain = board.toolchain(shell)?;
         let version = toolchain.rustc_version(shell)?;
         for (name, what) in IMAGES {
-            let image = Image::read(&board.image(shell, name))?;
+            let image = Image::read(&board.image(folder, name))?;
             ensure!(image.text > base.text, "the image {name} is empty");
             let (text, rodata) = (image.text - base.text, image.rodata.saturating_sub(base.rodata));
-            let panics = image.panics().len();
+            let panics = image.panics();
             writeln!(
                 self.weights,
-                "| {} | {what} | {text} | {rodata} | {} | {panics} | {version} |",
-                board.triple, image.variables
+                "| {} | {what} | {text} | {rodata} | {} | {} | {version} |",
+                board.triple,
+                image.variables,
+                panics.len()
             )?;
+            ensure!(panics.is_empty(), "the {what} image can panic: {}", panics.join(", "));
         }
         Ok(())
     }
 
-    /// Measures calls on a board and compares them with what is documented.
-    pub(crate) fn measure(&mut self, shell: &Shell, board: &Board) -> Result<()> {
-        let said = board.run(shell, "measure", &[])?;
+    /// Takes in what the program `measure` said on a board, and compares it with what is documented.
+    pub(crate) fn measure(&mut self, board: &Board, said: &str) -> Result<()> {
         let (mut job, mut calls) = ("", 0);
         for line in said.lines() {
             let line = fields(line);
@@ -91,15 +97,37 @@ impl Figures {
         Ok(())
     }
 
+    /// Takes in what the example `wear` said.
+    pub(crate) fn wear(&mut self, said: &str) -> Result<()> {
+        let mut device = String::new();
+        for line in said.lines() {
+            let line = fields(line);
+            let get = |key| line.get(key).copied().with_context(|| format!("a line without {key}: {line:?}"));
+            if let Some(name) = line.get("device") {
+                let name = name.replace('-', " ").replace(',', ", ");
+                device = format!("{name} | {} | {}", get("changes")?, get("checkpoints")?);
+            } else if let Some(zone) = line.get("zone") {
+                let zone = zone.replace('-', " ");
+                let [units, most, mean, deviation] =
+                    [get("units")?, get("most")?, get("mean")?, get("deviation")?];
+                writeln!(self.wear, "| {device} | {zone} | {units} | {most} | {mean} | {deviation} % |")?;
+            }
+        }
+        ensure!(!self.wear.is_empty(), "no figures of wear");
+        Ok(())
+    }
+
     /// All tables.
     pub(crate) fn table(&self) -> String {
-        let Self { weights, sizes, calls } = self;
+        let Self { weights, sizes, calls, wear } = self;
         format!(
             "| target | build | .text | .rodata | variables | panic symbols | compiler |\n\
              |---|---|---|---|---|---|---|\n{weights}\n\
              | processor | RAM of | bytes |\n|---|---|---|\n{sizes}\n\
              | processor | job | call | calls | instructions, mean | most | stack | reads | writes | sectors written \
-             | syncs |\n|---|---|---|---|---|---|---|---|---|---|---|\n{calls}"
+             | syncs |\n|---|---|---|---|---|---|---|---|---|---|---|\n{calls}\n\
+             | device | overlay | checkpoints | zone | units | most writes | mean | deviation |\n\
+             |---|---|---|---|---|---|---|---|\n{wear}"
         )
     }
 }

@@ -8,8 +8,9 @@ use blockyard_core::format::Superblock;
 use blockyard_core::{Digest, Hasher};
 use xshell::{Shell, cmd};
 
-use super::board::{BOARDS, Board};
+use super::board::{BOARDS, Board, Pace};
 use crate::tally::Tally;
+use crate::toolchain::build_folder;
 
 /// Images that go through all worlds, and where they are.
 const IMAGES: [&str; 2] = ["core/tests/golden", "wasm-shell/tests/golden"];
@@ -29,13 +30,24 @@ pub(crate) fn empty_file(path: &Path, length: u64) -> Result<String> {
     Ok(path.to_str().context("the temporary folder's name is not Unicode")?.to_owned())
 }
 
+/// Builds the command line.
+pub(crate) fn build(shell: &Shell) -> Result<()> {
+    Ok(cmd!(shell, "cargo build --quiet --package blockyard-cli").run()?)
+}
+
 /// The command line says that every byte is right.
 pub(crate) fn verified(shell: &Shell, file: &str) -> Result<()> {
     Ok(blockyard(shell, &["verify", file]).quiet().ignore_stdout().run()?)
 }
 
 fn blockyard<'a>(shell: &'a Shell, words: &[&str]) -> xshell::Cmd<'a> {
-    cmd!(shell, "cargo run --quiet --package blockyard-cli -- {words...}")
+    let program = build_folder(shell, "debug").join("blockyard");
+    cmd!(shell, "{program} {words...}")
+}
+
+/// The program that works on files, for a file of the host's.
+fn station(shell: &Shell, board: &Board, words: &[&str]) -> Result<String> {
+    board.run(&super::board::folder(shell), Pace::Free, "station", words)
 }
 
 /// Checks files across worlds.
@@ -75,7 +87,7 @@ pub(crate) fn check(shell: &Shell, tally: &mut Tally) -> Result<()> {
 /// firmware sees what the command line sees.
 fn made_by_firmware(shell: &Shell, board: &Board, path: &Path) -> Result<()> {
     let file = empty_file(path, 96 << 10)?;
-    let said = board.run(shell, "station", &[&file, "make"])?;
+    let said = station(shell, board, &[&file, "make"])?;
     ensure!(
         said.contains("pending=") && !said.contains("pending=0"),
         "the journal is to be left full: {said}"
@@ -83,7 +95,7 @@ fn made_by_firmware(shell: &Shell, board: &Board, path: &Path) -> Result<()> {
     verified(shell, &file)?;
     put(shell, &file, "from/command-line", "written by the command line")?;
     agree(shell, board, &file)?;
-    board.run(shell, "station", &[&file, "extend", "again/"])?;
+    station(shell, board, &[&file, "extend", "again/"])?;
     verified(shell, &file)?;
     agree(shell, board, &file)
 }
@@ -99,7 +111,7 @@ fn made_by_command_line(shell: &Shell, board: &Board, path: &Path) -> Result<()>
         put(shell, file, &format!("desk/{number}"), &"text ".repeat(1 + 400 * number))?;
     }
     agree(shell, board, file)?;
-    board.run(shell, "station", &[file, "extend", "card/"])?;
+    station(shell, board, &[file, "extend", "card/"])?;
     verified(shell, file)?;
     agree(shell, board, file)?;
     let read = blockyard(shell, &["get", file, "card/3"]).quiet().read()?;
@@ -127,7 +139,7 @@ fn same_everywhere(shell: &Shell, image: &Path, copy: &Path) -> Result<()> {
 
 /// Firmware and command line see the same content, and the root digest that is in the file.
 fn agree(shell: &Shell, board: &Board, file: &str) -> Result<()> {
-    let said = board.run(shell, "station", &[file, "look"])?;
+    let said = station(shell, board, &[file, "look"])?;
     let there = seen_by_firmware(&said)?;
     let here = seen_by_command_line(shell, file)?;
     ensure!(there == here, "the firmware sees {there:?}, the command line {here:?}");

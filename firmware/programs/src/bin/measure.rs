@@ -109,21 +109,23 @@ fn measure(job: Job, pending: &mut Pending, buffer: &mut [u8]) -> Option<()> {
         return None;
     }
     work_on(job, &mut disk, pending, buffer)?;
-    disk.so_far = Operations::default();
-    pending.clear();
-    let mut recover = Taken::default();
-    let (opened, instructions, depth) =
-        timed(|| SmallStore::open(&mut disk, &mut *pending, &mut *buffer, &options()).is_ok());
-    recover.add(instructions, depth, disk.so_far);
-    recover.say("open-recovering");
-    disk.so_far = Operations::default();
-    pending.clear();
-    let mut open = Taken::default();
-    let (again, instructions, depth) =
-        timed(|| SmallStore::open(&mut disk, &mut *pending, &mut *buffer, &options()).is_ok());
-    open.add(instructions, depth, disk.so_far);
-    open.say("open-clean");
-    (opened && again).then_some(())
+    let [recovering, clean, returned] = ["open-recovering", "open-clean", "open-by-value"].map(|what| {
+        disk.so_far = Operations::default();
+        pending.clear();
+        let mut taken = Taken::default();
+        let mut place = None;
+        let (done, instructions, depth) = timed(|| {
+            if what == "open-by-value" {
+                return SmallStore::open(&mut disk, &mut *pending, &mut *buffer, &options()).is_ok();
+            }
+            SmallStore::open_at(&mut place, &mut disk, &mut *pending, &mut *buffer, &options()).is_ok()
+        });
+        drop(place);
+        taken.add(instructions, depth, disk.so_far);
+        taken.say(what);
+        done
+    });
+    (recovering && clean && returned).then_some(())
 }
 
 /// Commits and reads; leaves the journal full.

@@ -1,5 +1,5 @@
-//! `powercut ram` or `powercut FILE`: the campaign of [`work::lives`], each cut a reset of the processor. The
-//! disk is RAM that outlives it, or a file of the host's.
+//! `powercut ram|FILE STRIDE`: the campaign of [`work::lives`], each cut a reset of the processor, at one
+//! operation in `STRIDE`. The disk is RAM that outlives it, or a file of the host's.
 #![no_std]
 #![no_main]
 
@@ -23,20 +23,21 @@ fn main() -> ! {
     }
     let Some(words) = host::words::<160>() else { fail("no command line") };
     let mut words = words.into_iter().flatten().skip(1);
-    match words.next() {
+    let (disk, stride) = (words.next(), words.next().and_then(|stride| stride.parse().ok()));
+    match (disk, stride) {
         // SAFETY: the only disk, and `cargo xtask mcu` runs this on machines that have the RAM.
-        Some("ram") => run(&mut unsafe { RamDisk::new(DISK) }),
-        Some(name) => match host_file(name) {
-            Some(file) => run(&mut EmbeddedDevice::new(file, 512)),
+        (Some("ram"), Some(stride)) => run(&mut unsafe { RamDisk::new(DISK) }, stride),
+        (Some(name), Some(stride)) => match host_file(name) {
+            Some(file) => run(&mut EmbeddedDevice::new(file, 512), stride),
             None => fail("the host does not open the file"),
         },
-        None => fail("usage: powercut ram|FILE"),
+        _ => fail("usage: powercut ram|FILE STRIDE"),
     }
 }
 
-fn run<D: BlockDevice>(disk: &mut D) -> ! {
-    let mut room =
-        Room { buffer: fixed!(work::BYTES), pending: pending(), undo: fixed!(24 * UNDO), lies: false };
+fn run<D: BlockDevice>(disk: &mut D, stride: u32) -> ! {
+    let (buffer, pending, undo) = (fixed!(work::BYTES), pending(), fixed!(24 * UNDO));
+    let mut room = Room { buffer, pending, undo, stride, lies: false };
     loop {
         match live(&mut Retained, disk, &mut room, || board::reset()) {
             Ok(End::Again) => {}

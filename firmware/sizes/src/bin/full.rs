@@ -5,7 +5,7 @@
 use blockyard_core::store::{CreateOptions, OpenOptions, Problem, VerifySink};
 use blockyard_core::{Durability, PageIndex};
 use blockyard_firmware_sizes::{
-    Card, MEMORY, TinyBatch, TinyStore, buffer, get_all, look, pending, rest, tell,
+    Card, MEMORY, TinyBatch, TinyStore, buffer, get_all, look, pending, place, rest, tell,
 };
 
 board::entry!(main);
@@ -30,15 +30,15 @@ fn main() -> ! {
             chunk_size: 4096,
             file_id: [look() as u8; 16],
         };
-        TinyStore::create(Card, pending(), buffer(), &create, &options).ok()
+        TinyStore::create(Card, pending(), buffer(), &create, &options).ok().map(|made| place().insert(made))
     } else {
-        TinyStore::open(Card, pending(), buffer(), &options).ok().map(|(store, _)| store)
+        TinyStore::open_at(place(), Card, pending(), buffer(), &options).ok().map(|(store, _)| store)
     };
-    if let Some(mut store) = store {
+    if let Some(store) = store {
         let mut batch = TinyBatch::new(store.geometry(), heapless::Vec::new(), heapless::Vec::new());
         let (value, name) = ([0; 64], [0; 16]);
         loop {
-            get_all(&mut store);
+            get_all(store);
             batch.clear();
             let added = if look() == 0 { batch.delete(&name) } else { batch.put(&name, &value, 0) };
             tell(u32::from(added.is_ok()));

@@ -3,14 +3,14 @@
 #![no_main]
 
 use blockyard_core::store::OpenOptions;
-use blockyard_firmware_sizes::{Card, MEMORY, TinyStore, buffer, get_all, pending, rest};
+use blockyard_firmware_sizes::{Card, MEMORY, TinyStore, buffer, get_all, pending, place, rest};
 
 board::entry!(main);
 
 fn main() -> ! {
     let options = OpenOptions { read_only: true, ..OpenOptions::new(MEMORY) };
-    if let Ok((mut store, _)) = TinyStore::open(Card, pending(), buffer(), &options) {
-        get_all(&mut store);
+    if let Ok((store, _)) = TinyStore::open_at(place(), Card, pending(), buffer(), &options) {
+        get_all(store);
     }
     rest()
 }

@@ -4,12 +4,15 @@
 
 use blockyard_core::Durability;
 use blockyard_core::store::OpenOptions;
-use blockyard_firmware_sizes::{Card, MEMORY, TinyBatch, TinyStore, buffer, look, pending, rest, tell};
+use blockyard_firmware_sizes::{
+    Card, MEMORY, TinyBatch, TinyStore, buffer, look, pending, place, rest, tell,
+};
 
 board::entry!(main);
 
 fn main() -> ! {
-    if let Ok((mut store, _)) = TinyStore::open(Card, pending(), buffer(), &OpenOptions::new(MEMORY)) {
+    let options = OpenOptions::new(MEMORY);
+    if let Ok((store, _)) = TinyStore::open_at(place(), Card, pending(), buffer(), &options) {
         let mut batch = TinyBatch::new(store.geometry(), heapless::Vec::new(), heapless::Vec::new());
         let mut value = [0; 64];
         loop {

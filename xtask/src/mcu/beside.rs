@@ -1,0 +1,64 @@
+//! Blockyard beside other stores for bare flash: the same work on the same chip. Measured, not checked; only when
+//! the figures are written down.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result};
+use xshell::{Shell, cmd};
+
+use super::FIRMWARE;
+use super::board::{self, Board};
+use super::elf::Image;
+use super::figures::fields;
+
+const PACKAGE: [&str; 2] = ["--package", "blockyard-firmware-beside"];
+
+/// Stores as the lines name them, and their images.
+const STORES: [(&str, &str); 3] = [
+    ("Blockyard", "weigh-blockyard"),
+    ("ekv-1.0.0", "weigh-ekv"),
+    ("sequential-storage-8.0.2", "weigh-sequential"),
+];
+
+/// The table.
+pub(crate) fn table(shell: &Shell, board: &Board) -> Result<String> {
+    let folder = board::folder(shell);
+    let said = {
+        let _inside = shell.push_dir(FIRMWARE);
+        let run = cmd!(shell, "cargo run --quiet {PACKAGE...} --bin operations");
+        let said = run.env("CARGO_TARGET_DIR", &folder).read()?;
+        for bin in STORES.map(|(_, bin)| bin).into_iter().chain(["weigh-base"]) {
+            let words = ["build", "--quiet", "--release", "--bin", bin, "--target", board.triple];
+            let build = board.toolchain(shell)?.cargo(shell).args(words).args(PACKAGE);
+            // Flags of ours would replace the firmware's.
+            let build = build.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+            build.env("CARGO_TARGET_DIR", &folder).run()?;
+        }
+        said
+    };
+    let base = Image::read(&board.image(&folder, "weigh-base"))?.text;
+    let mut table = String::from(
+        "| store | .text | a commit: reads | bytes read | programs | bytes programmed | erasures | most erasures \
+         | a get: reads | bytes read |\n|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for (store, image) in STORES {
+        let line = said.lines().map(fields).find(|line| line.get("store") == Some(&store));
+        let line = line.with_context(|| format!("no figures of {store}"))?;
+        let text = Image::read(&board.image(&folder, image))?.text - base;
+        write!(table, "| {} | {text} |", store.replace("-1", " 1").replace("-8", " 8"))?;
+        for key in [
+            "reads",
+            "bytes-read",
+            "programs",
+            "bytes-programmed",
+            "erases",
+            "most-erases",
+            "get-reads",
+            "get-bytes",
+        ] {
+            write!(table, " {} |", line.get(key).with_context(|| format!("no {key} of {store}"))?)?;
+        }
+        table.push('\n');
+    }
+    Ok(table)
+}
