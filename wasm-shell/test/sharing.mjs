@@ -168,5 +168,5 @@ export async function sharing(check, { openPage, acknowledged, quick }) {
     equal(missing.slice(0, 3), [], `${missing.length} acknowledged puts are missing`);
     equal(problems, 0);
     await tabs[0].close();
-  }, 180_000);
+  }, 600_000);
 }
