@@ -8,7 +8,7 @@ import { sharing } from "./sharing.mjs";
 import { equal, ok } from "./tally.mjs";
 
 const CASES = [
-  "basics", "lengths", "flushes", "lists", "transactions", "snapshots", "streams", "files", "subscriptions",
+  "basics", "lengths", "flushes", "lists", "transactions", "snapshots", "streams", "files", "batches", "subscriptions",
   "errors", "disposal", "synchronous", "unsupported", "locked",
 ];
 /** Milliseconds for what does much. */

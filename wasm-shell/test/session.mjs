@@ -3,11 +3,11 @@
 
 import { limited } from "./tally.mjs";
 
-/** Milliseconds in which a browser that lives tells its version, however busy the machine. */
+/** Milliseconds in which a browser that lives opens a page, however busy the machine. */
 const ALIVE = 60_000;
 const CLOSE = 30_000;
 
-const after = (limit, value) => new Promise((resolve) => setTimeout(resolve, limit, value).unref());
+const after = (limit, value) => new Promise((resolve) => setTimeout(resolve, limit, value));
 
 export class Session {
   #name;
@@ -51,12 +51,19 @@ export class Session {
     await Promise.race([Promise.allSettled(pages.map((page) => page.close())), after(CLOSE)]);
   }
 
-  /** Whether the browser has ended, or does not even tell its version. */
+  /** Whether the browser has ended, which takes a moment to show, or does not even open a page. */
   async isLost() {
     const { browser } = this;
-    const process = browser.process();
-    if (!browser.connected || process?.exitCode !== null || process?.signalCode !== null) return true;
-    return Promise.race([browser.version().then(() => false, () => true), after(ALIVE, true)]);
+    const ended = () => {
+      const process = browser.process();
+      return !browser.connected || process.exitCode !== null || process.signalCode !== null;
+    };
+    for (let tries = 0; tries < 30; tries++) {
+      if (ended()) return true;
+      await after(100);
+    }
+    const opened = browser.newPage().then((page) => page.evaluate("1").then(() => page.close()));
+    return Promise.race([opened.then(() => false, () => true), after(ALIVE, true)]);
   }
 
   /** Makes a check's work; once more in a new browser if this one died meanwhile. */

@@ -107,7 +107,8 @@ fn module(shell: &Shell, toolchain: &Toolchain, bindgen: &Bindgen, builds: &Path
 fn tests(shell: &Shell, toolchain: &Toolchain, bindgen: &Bindgen, builds: &Path) -> Result<PathBuf> {
     let said = toolchain
         .cargo(shell)
-        .args(["test", "--test", "browser", "--target", TRIPLE, "--no-run", "--message-format", "json"])
+        .args(["test", "--release", "--test", "browser", "--target", TRIPLE, "--no-run"])
+        .args(["--message-format", "json"])
         .env("CARGO_TARGET_DIR", builds)
         .read()?;
     let (_, behind) =

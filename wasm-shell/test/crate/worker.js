@@ -10,7 +10,7 @@ for (const level of ["debug", "log", "info", "warn", "error"]) {
 }
 
 try {
-  const module = await init();
+  const module = await init({ module_or_path: new URL("./tests_bg.wasm", import.meta.url) });
   const names = Object.keys(module).filter((name) => name.startsWith("__wbgt_"));
   await new tests.WasmBindgenTestContext(false).run(names.map((name) => module[name]));
 } catch (error) {
