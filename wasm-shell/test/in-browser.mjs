@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { demo } from "./demo.mjs";
+import { DARK, demo } from "./demo.mjs";
 import { Session } from "./session.mjs";
 import { sharing } from "./sharing.mjs";
 import { equal, ok } from "./tally.mjs";
@@ -62,6 +62,12 @@ export async function inBrowser(tally, context) {
     await sharing(check, { ...context, openPage, acknowledged });
     await check("files travel to the command line and back, byte for byte", async () => travel(await openPage(), server.url, uploads, join(work, name)));
     await check("the demo: two tabs, keyboard, a phone", () => demo({ name, openPage, work }));
+    if (process.env.SCREENS && name === "firefox") {
+      await check("the demo: dark", async () => {
+        await session.start(DARK);
+        await demo({ name, openPage, work, schemes: ["dark"] });
+      });
+    }
     await check("storage removed while open", async () => removed(await openPage(), name, server.url));
     await check("the crate's tests in a dedicated worker", async () => crate(await openPage("/crate/", "true")));
     await check("a browser that dies is noticed", () => dies(session, openPage));
