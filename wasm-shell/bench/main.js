@@ -46,6 +46,7 @@ export async function run({ rounds = 3, blob = true, tell = () => {} } = {}) {
   for (let round = 0; round < rounds; round++) {
     for (const [engine, make] of Object.entries(ENGINES)) {
       tell(`round ${round + 1} of ${rounds}: ${engine}`);
+      console.log(`round ${round + 1}: ${engine}`);
       const name = `bench-${engine.replace(" ", "-")}-${round}-${Date.now()}`;
       let store = await make(name);
       await store.batch(values.map((value, index) => [key(index), value]));

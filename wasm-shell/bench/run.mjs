@@ -59,15 +59,22 @@ try {
     console.log(version);
     const page = await browser.newPage();
     page.on("pageerror", (error) => console.log(`${name}: ${error}`));
+    page.on("console", (message) => process.env.PROGRESS && console.log(message.text()));
     await page.goto(`${server.url}/bench/`);
     await page.waitForFunction("window.run", { polling: 50 });
-    const found = await page.evaluate((rounds) => window.run({ rounds }), rounds);
+    const found = {};
+    for (let round = 0; round < rounds; round++) {
+      const one = await page.evaluate(() => window.run({ rounds: 1 }));
+      for (const [what, times] of Object.entries(one))
+        for (const [engine, all] of Object.entries(times)) ((found[what] ??= {})[engine] ??= []).push(...all);
+      console.log(`${version}: round ${round + 1} of ${rounds}`);
+    }
     text.push(`## ${version}`, "", table(found), "");
+    console.log(table(found));
     await browser.close();
   }
   server.close();
   writeFileSync(join(here, "../../docs/benchmarks/browser.md"), `${text.join("\n").trimEnd()}\n`);
-  console.log(text.join("\n"));
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
