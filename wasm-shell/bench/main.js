@@ -37,34 +37,45 @@ async function many(into, times, each, work) {
   }
 }
 
+/** After so many milliseconds an engine that answers nothing is given up for this round. */
+const LIMIT = 150_000;
+
+/** Everything that one engine has to do in a round. */
+async function work(engine, name, into, values, large) {
+  const make = ENGINES[engine];
+  let store = await make(name);
+  await store.batch(values.map((value, index) => [key(index), value]));
+  for (let index = 0; index < 20; index++) await store.put(key(index), values[index]);
+  await time(into("single durable put"), 50, (index) => store.put(key((index * 37) % RECORDS), values[index]));
+  await time(into("500 records in one durable batch"), 5, (turn) =>
+    store.batch(values.map((_, index) => [key(index), values[(index + turn) % RECORDS]])),
+  );
+  await many(into("get"), 10, 50, (index) => store.get(key((index * 61) % RECORDS)));
+  await time(into("scan of 500"), 5, async () => {
+    const sum = await store.scan();
+    if (sum !== RECORDS * RECORD) throw new Error(`${engine}: a scan found ${sum} bytes`);
+  });
+  await store.close();
+  if (engine !== "raw handle") {
+    await time(into("open"), 1, async () => (store = await make(name)));
+  } else store = await make(name);
+  if (large) await time(into("100 MB blob"), 1, () => store.blob(large));
+  await store.destroy();
+}
+
 /** Runs everything; milliseconds by kind of work and engine. */
-export async function run({ rounds = 3, blob = true, tell = () => {} } = {}) {
+export async function run({ rounds = 3, blob = true, tell = () => {}, only = Object.keys(ENGINES) } = {}) {
   const found = {};
   const values = Array.from({ length: RECORDS }, (_, index) => bytes(index, RECORD));
-  const large = new Blob(Array.from({ length: BLOB >> 20 }, (_, index) => bytes(index, 1 << 20)));
-  const into = (work, engine) => ((found[work] ??= {})[engine] ??= []);
+  const large = blob ? new Blob(Array.from({ length: BLOB >> 20 }, (_, index) => bytes(index, 1 << 20))) : undefined;
   for (let round = 0; round < rounds; round++) {
-    for (const [engine, make] of Object.entries(ENGINES)) {
+    for (const engine of only) {
       tell(`round ${round + 1} of ${rounds}: ${engine}`);
+      let last = "opening";
+      const into = (what) => ((found[(last = what)] ??= {})[engine] ??= []);
+      const late = new Promise((resolve) => setTimeout(resolve, LIMIT, true));
       const name = `bench-${engine.replace(" ", "-")}-${round}-${Date.now()}`;
-      let store = await make(name);
-      await store.batch(values.map((value, index) => [key(index), value]));
-      for (let index = 0; index < 20; index++) await store.put(key(index), values[index]);
-      await time(into("single durable put", engine), 50, (index) => store.put(key((index * 37) % RECORDS), values[index]));
-      await time(into("500 records in one durable batch", engine), 5, (turn) =>
-        store.batch(values.map((_, index) => [key(index), values[(index + turn) % RECORDS]])),
-      );
-      await many(into("get", engine), 10, 50, (index) => store.get(key((index * 61) % RECORDS)));
-      await time(into("scan of 500", engine), 5, async () => {
-        const sum = await store.scan();
-        if (sum !== RECORDS * RECORD) throw new Error(`${engine}: a scan found ${sum} bytes`);
-      });
-      await store.close();
-      if (engine !== "raw handle") {
-        await time(into("open", engine), 1, async () => (store = await make(name)));
-      } else store = await make(name);
-      if (blob) await time(into("100 MB blob", engine), 1, () => store.blob(large));
-      await store.destroy();
+      if (await Promise.race([work(engine, name, into, values, large), late])) console.log(`${engine}: given up at: ${last}`);
     }
   }
   return found;

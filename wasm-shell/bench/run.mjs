@@ -10,6 +10,7 @@ import { serve } from "../test/server.mjs";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const work = mkdtempSync(join(tmpdir(), "blockyard-bench-"));
 const names = NAMES.filter((name) => process.argv.length < 3 || process.argv.includes(name));
+const only = process.env.ENGINES?.split(",");
 const rounds = Number(process.env.ROUNDS ?? 3);
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
 
@@ -32,9 +33,9 @@ function table(found) {
   const engines = [...new Set(Object.values(found).flatMap(Object.keys))];
   const lines = [`| ms, median | ${engines.join(" | ")} | to the raw handle | to the best other |`, `|---|${"---:|".repeat(engines.length + 2)}`];
   for (const [what, times] of Object.entries(found)) {
-    const medians = Object.fromEntries(Object.entries(times).map(([engine, all]) => [engine, median(all)]));
+    const medians = Object.fromEntries(Object.entries(times).filter(([, all]) => all.length > 0).map(([engine, all]) => [engine, median(all)]));
     const others = Object.entries(medians).filter(([engine]) => engine !== "blockyard" && engine !== "raw handle").map(([, it]) => it);
-    const ratio = (to) => (to ? `${(medians.blockyard / to).toFixed(2)} ×` : "");
+    const ratio = (to) => (to && Number.isFinite(to) ? `${(medians.blockyard / to).toFixed(2)} ×` : "");
     lines.push(`| ${what} | ${engines.map((it) => number(medians[it])).join(" | ")} | ${ratio(medians["raw handle"])} | ${ratio(Math.min(...others))} |`);
   }
   return lines.join("\n");
@@ -59,15 +60,22 @@ try {
     console.log(version);
     const page = await browser.newPage();
     page.on("pageerror", (error) => console.log(`${name}: ${error}`));
+    page.on("console", (message) => console.log(`${name}: ${message.text()}`));
     await page.goto(`${server.url}/bench/`);
     await page.waitForFunction("window.run", { polling: 50 });
-    const found = await page.evaluate((rounds) => window.run({ rounds }), rounds);
+    const found = {};
+    for (let round = 0; round < rounds; round++) {
+      const one = await page.evaluate((only) => window.run({ rounds: 1, ...(only && { only }) }), only);
+      for (const [what, times] of Object.entries(one))
+        for (const [engine, all] of Object.entries(times)) ((found[what] ??= {})[engine] ??= []).push(...all);
+      console.log(`${version}: round ${round + 1} of ${rounds}`);
+    }
     text.push(`## ${version}`, "", table(found), "");
+    console.log(table(found));
     await browser.close();
   }
   server.close();
-  writeFileSync(join(here, "../../docs/benchmarks/browser.md"), `${text.join("\n").trimEnd()}\n`);
-  console.log(text.join("\n"));
+  if (!only) writeFileSync(join(here, "../../docs/benchmarks/browser.md"), `${text.join("\n").trimEnd()}\n`);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

@@ -19,6 +19,7 @@ async function during(what, work) {
   at("doing").textContent = what;
   at("progress").removeAttribute("value");
   at("work").hidden = false;
+  const focused = document.activeElement;
   const buttons = [...document.querySelectorAll(".actions button")];
   for (const button of buttons) button.disabled = true;
   try {
@@ -28,6 +29,8 @@ async function during(what, work) {
   } finally {
     at("work").hidden = true;
     for (const button of buttons) button.disabled = false;
+    // A button that is disabled loses the focus.
+    if (focused.isConnected && document.activeElement === document.body) focused.focus();
     await show().catch((error) => say(error.message, true));
   }
 }
@@ -105,7 +108,7 @@ function figures(stats, { usage, quota }) {
     "durable up to": stats.durableSequence,
     "flushes": stats.syncs,
     "checkpoints": stats.checkpoints,
-    "pending changes": stats.pending,
+    "pending": stats.pending,
     "of the quota": quota ? `${((usage / quota) * 100).toFixed(2)} %` : "?",
   };
   at("figures").replaceChildren(
@@ -117,10 +120,22 @@ function figures(stats, { usage, quota }) {
   );
 }
 
+/** New rows for old; who works by keyboard stays where they were, or at the row that took the place. */
+function replace(list, rows) {
+  const buttons = () => [...list.querySelectorAll("button")];
+  const { activeElement } = document;
+  const before = buttons().indexOf(activeElement);
+  list.replaceChildren(...rows);
+  if (before < 0) return;
+  const now = buttons();
+  const same = now.find((button) => button.ariaLabel === activeElement.ariaLabel);
+  (same ?? now[before] ?? now.at(-1) ?? at("pick")).focus();
+}
+
 async function show() {
   const rows = [];
   for await (const entry of yard.list()) rows.push(row(entry));
-  at("files").replaceChildren(...rows);
+  replace(at("files"), rows);
   at("count").textContent = rows.length ? `(${rows.length})` : "";
   const stats = await yard.stats();
   picture(stats);

@@ -19,8 +19,8 @@ for (const name of ["engine", "host", "member", "opfs", "replace", "worker"]) rm
 const common = { bundle: true, format: "esm", target: "es2022", minify: true, absWorkingDir: here, outdir: "dist", logLevel: "warning" };
 await build({ ...common, entryPoints: ["src/index.ts", "src/worker.ts", "src/sync.ts"], platform: "browser" });
 await build({ ...common, entryPoints: ["src/node.ts"], platform: "node" });
-const features = ["bulk-memory", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "reference-types", "multivalue"];
-run(bin("wasm-opt"), "-Oz", ...features.map((it) => `--enable-${it}`), "--strip-producers", "--strip-target-features",
+const features = ["simd", "bulk-memory", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "reference-types", "multivalue"];
+run(bin("wasm-opt"), "-O3", ...features.map((it) => `--enable-${it}`), "--strip-producers", "--strip-target-features",
   `${root}/pkg/blockyard_bg.wasm`, "-o", "dist/blockyard.wasm");
 for (const license of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(`${root}/../${license}`, `${here}${license}`);
 

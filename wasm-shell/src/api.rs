@@ -9,73 +9,39 @@ use crate::error::Error;
 use crate::read::Located;
 use crate::scan::Span;
 use blockyard_core::store::{Problem, VerifySink};
-use blockyard_core::{BlockDevice as _, Durability, Extent, OpenError};
+use blockyard_core::{BlockDevice as _, Digest, Durability, Extent, OpenError};
 use js_sys::{Array, Function, Uint8Array};
 use std::ops::Bound;
 use wasm_bindgen::prelude::*;
 
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_name = Error)]
-    type Thrown;
-    #[wasm_bindgen(constructor, js_class = "Error")]
-    fn new(message: &str) -> Thrown;
-    #[wasm_bindgen(method, setter)]
-    fn set_code(this: &Thrown, code: &str);
-    #[wasm_bindgen(method, setter, js_name = causeName)]
-    fn set_cause_name(this: &Thrown, name: &str);
-}
-
+/// Thrown as `[code, message, name of the exception behind it]`, of which the package makes an error.
 impl From<Error> for JsValue {
     fn from(error: Error) -> Self {
-        let thrown = Thrown::new(&error.to_string());
-        thrown.set_code(error.code());
-        if let Some(fault) = error.cause() {
-            thrown.set_cause_name(&fault.name);
-        }
-        thrown.into()
+        let cause = error.cause().map_or(Self::UNDEFINED, |fault| Self::from_str(&fault.name));
+        Array::of3(&Self::from_str(error.code()), &Self::from_str(&error.to_string()), &cause).into()
     }
 }
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// How to open a file, and how to create it if nothing is there.
-#[wasm_bindgen]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options(Settings);
-
-#[wasm_bindgen]
-impl Options {
-    /// The defaults; `file_id` are 16 random bytes.
-    #[wasm_bindgen(constructor)]
-    #[must_use]
-    pub fn new(file_id: &[u8]) -> Self {
-        let file_id = file_id.first_chunk().copied().unwrap_or_default();
-        Self(Settings { file_id, ..Settings::default() })
-    }
-
-    /// Sizes of a new file in bytes: page, journal, chunk. Zero keeps the default.
-    pub fn sizes(&mut self, page: u32, journal: f64, chunk: u32) {
-        let or = |wanted: u64, default: u64| if wanted == 0 { default } else { wanted };
-        let settings = &mut self.0;
-        settings.page_size = or(page.into(), settings.page_size.into()) as u32;
-        settings.journal_length = or(journal as u64, settings.journal_length);
-        settings.chunk_size = or(chunk.into(), settings.chunk_size.into()) as u32;
-    }
-
-    /// Bytes by which the file grows, and bytes of the cache. Zero keeps the default.
-    pub fn memory(&mut self, growth: f64, cache: u32) {
-        if growth > 0.0 {
-            self.0.growth = growth as u64;
-        }
-        if cache > 0 {
-            self.0.cache = cache as usize;
-        }
-    }
-
-    /// Whether nothing is ever written, and whether a store is created where nothing is.
-    pub fn access(&mut self, read_only: bool, create: bool) {
-        (self.0.read_only, self.0.create) = (read_only, create);
+/// How to open a file, and how to create it if nothing is there: `id` are 16 random bytes; the numbers are the
+/// sizes of page, journal and chunk of a new file, the bytes by which a file grows, the bytes of the cache (zero
+/// is the default for each), and whether a store is created where nothing is.
+fn settings(id: &[u8], numbers: &[f64]) -> Settings {
+    let default = Settings::default();
+    let number = |at: usize, default: u64| match numbers.get(at) {
+        Some(&number) if number > 0.0 => number as u64,
+        _ => default,
+    };
+    Settings {
+        file_id: id.first_chunk().copied().unwrap_or_default(),
+        page_size: number(0, default.page_size.into()) as u32,
+        journal_length: number(1, default.journal_length),
+        chunk_size: number(2, default.chunk_size.into()) as u32,
+        growth: number(3, default.growth),
+        cache: number(4, default.cache as u64) as usize,
+        create: number(5, 0) > 0,
+        read_only: false,
     }
 }
 
@@ -94,18 +60,18 @@ impl Yard {
     ///
     /// # Errors
     /// An `Error` with a `code`.
-    pub fn open(handle: Handle, options: &Options) -> Result<Self> {
+    pub fn open(handle: Handle, id: &[u8], numbers: &[f64]) -> Result<Self> {
         let device = Device::over(handle).map_err(OpenError::Device)?;
-        Ok(Self(Engine::open(device, &options.0)?))
+        Ok(Self(Engine::open(device, &settings(id, numbers))?))
     }
 
-    /// Opens an image of a file in memory; an empty one becomes a new store.
+    /// A new store in memory.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     #[wasm_bindgen(js_name = inMemory)]
-    pub fn in_memory(image: Vec<u8>, options: &Options) -> Result<Self> {
-        Ok(Self(Engine::open(Device::memory(image), &options.0)?))
+    pub fn in_memory(id: &[u8], numbers: &[f64]) -> Result<Self> {
+        Ok(Self(Engine::open(Device::memory(Vec::new()), &settings(id, numbers))?))
     }
 
     /// Bytes `start..end` of a block, or undefined. Snapshot 0 is the newest state.
@@ -182,6 +148,28 @@ impl Yard {
         self.0.begin()
     }
 
+    /// Begins a batch with changes that travel as one array of bytes. For each: length of the name, length of
+    /// the value or all ones for a deletion (32 bits each), the tag (a float of 64 bits), name, value.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get). There is no batch then.
+    pub fn stage(&mut self, mut packed: &[u8]) -> Result<u32> {
+        let batch = self.0.begin_for(packed.len());
+        while let Some((head, rest)) = packed.split_first_chunk() {
+            let (change, rest) = Change::split(head, rest);
+            let added = match change.value {
+                Some(value) => self.0.put(batch, change.name, value, change.tag),
+                None => self.0.delete(batch, change.name),
+            };
+            if let Err(error) = added {
+                self.0.release(batch);
+                return Err(error);
+            }
+            packed = rest;
+        }
+        Ok(batch)
+    }
+
     /// Adds a put to a batch.
     ///
     /// # Errors
@@ -220,12 +208,16 @@ impl Yard {
         self.0.begin_writer()
     }
 
-    /// Takes the next bytes of a value.
+    /// Takes the next bytes of a value. A whole chunk of a value that has several may come with its SHA-256;
+    /// without one `digest` is empty.
     ///
     /// # Errors
     /// See [`get`](Self::get).
-    pub fn write(&mut self, writer: u32, bytes: &[u8]) -> Result<()> {
-        self.0.write(writer, bytes)
+    pub fn write(&mut self, writer: u32, bytes: &[u8], digest: &[u8]) -> Result<()> {
+        match digest.first_chunk() {
+            Some(digest) => self.0.write_chunk(writer, bytes, Digest(*digest)),
+            None => self.0.write(writer, bytes),
+        }
     }
 
     /// Adds a put of what was written to a batch.
@@ -379,6 +371,29 @@ impl Yard {
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.0.store().is_poisoned()
+    }
+}
+
+/// One change of a packed batch.
+struct Change<'a> {
+    name: &'a [u8],
+    value: Option<&'a [u8]>,
+    tag: u64,
+}
+
+impl<'a> Change<'a> {
+    /// Takes a change apart whose head was read, and gives back what is behind it.
+    fn split(head: &[u8; 16], rest: &'a [u8]) -> (Self, &'a [u8]) {
+        let [a, b, c, d, e, f, g, h, tag @ ..] = *head;
+        let (name, rest) = rest.split_at(u32::from_le_bytes([a, b, c, d]) as usize);
+        let tag = f64::from_le_bytes(tag) as u64;
+        match u32::from_le_bytes([e, f, g, h]) {
+            u32::MAX => (Self { name, value: None, tag }, rest),
+            length => {
+                let (value, rest) = rest.split_at(length as usize);
+                (Self { name, value: Some(value), tag }, rest)
+            }
+        }
     }
 }
 

@@ -29,6 +29,13 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn truncate(this: &Handle, length: f64) -> Result<(), JsValue>;
 
+    /// Whatever was thrown.
+    type Thrown;
+    #[wasm_bindgen(method, getter, structural, catch)]
+    fn name(this: &Thrown) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, getter, structural, catch)]
+    fn message(this: &Thrown) -> Result<JsValue, JsValue>;
+
     /// The options of a read or a write.
     #[wasm_bindgen(extends = js_sys::Object)]
     #[derive(Clone, Debug)]
@@ -53,16 +60,11 @@ impl Fault {
     }
 
     fn thrown(value: &JsValue) -> Self {
-        match value.dyn_ref::<js_sys::Error>() {
-            Some(error) => Self { name: error.name().into(), message: error.message().into() },
-            None => {
-                let text = |key| {
-                    let found = js_sys::Reflect::get(value, &JsValue::from_str(key)).ok();
-                    found.and_then(|it| it.as_string()).unwrap_or_default()
-                };
-                Self { name: text("name"), message: text("message") }
-            }
-        }
+        // Not every host throws an `Error`.
+        let thrown = value.unchecked_ref::<Thrown>();
+        let text =
+            |found: Result<JsValue, JsValue>| found.ok().and_then(|it| it.as_string()).unwrap_or_default();
+        Self { name: text(thrown.name()), message: text(thrown.message()) }
     }
 }
 

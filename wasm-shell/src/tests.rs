@@ -4,7 +4,7 @@ use crate::device::Device;
 use crate::engine::{Engine, Settings};
 use crate::error::Error;
 use crate::scan::Span;
-use blockyard_core::{Durability, ReadError};
+use blockyard_core::{Digest, Durability, ReadError};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -220,4 +220,37 @@ fn damage_is_reported_by_its_class_and_hides_nothing_else() {
     assert!(matches!(error, Error::Read(ReadError::Corrupted(_))));
     assert_eq!(error.code(), "Corrupt");
     assert_eq!(engine.get(0, b"good", ALL), Ok(Some(good)));
+}
+
+#[test]
+fn a_chunk_whose_digest_was_computed_elsewhere_is_as_good_as_one_that_was_not() {
+    let device = Device::memory(Vec::new());
+    let mut engine = open(&device);
+    let value = bytes(9, 3 * 4096 + 100);
+    let mut found = Vec::new();
+    for (name, given) in [("computed", false), ("given", true)] {
+        let (writer, batch) = (engine.begin_writer(), engine.begin());
+        for chunk in value.chunks(4096) {
+            let done = match given {
+                // The last piece is no whole chunk, so its digest is not looked at.
+                true if chunk.len() < 4096 => engine.write_chunk(writer, chunk, Digest::default()),
+                true => engine.write_chunk(writer, chunk, Digest::of(chunk)),
+                false => engine.write(writer, chunk),
+            };
+            done.expect("there is room");
+        }
+        engine.finish_writer(writer, batch, name.as_bytes(), 0).expect("it is there");
+        engine.commit(&[batch], Durability::Durable).expect("there is room");
+        let located = engine.find(0, name.as_bytes()).expect("readable").expect("there");
+        found.push((located.length, located.chunks(), located.digest()));
+        assert_eq!(engine.get(0, name.as_bytes(), ALL), Ok(Some(value.clone())), "{name}");
+    }
+    assert_eq!(found[0], found[1]);
+    let (writer, batch) = (engine.begin_writer(), engine.begin());
+    for chunk in value.chunks(4096) {
+        engine.write_chunk(writer, chunk, Digest::of(b"something else")).expect("there is room");
+    }
+    engine.finish_writer(writer, batch, b"wrong", 0).expect("it is there");
+    engine.commit(&[batch], Durability::Durable).expect("there is room");
+    assert!(engine.get(0, b"wrong", ALL).is_err(), "a digest of other bytes is damage");
 }

@@ -22,7 +22,7 @@ export async function launch(name, preferences = {}) {
   const executablePath = process.env[name.toUpperCase()] ?? programs.find(existsSync);
   if (!executablePath) throw new Error(`${name} is not there; on Debian: apt-get install chromium firefox-esr`);
   return puppeteer.launch({
-    browser, executablePath, headless: true, args, protocolTimeout: 300_000,
+    browser, executablePath, headless: true, args, protocolTimeout: 700_000,
     // A machine that does other work besides takes its time.
     timeout: 120_000,
     ...(browser === "firefox" && { extraPrefsFirefox: { ...ANSWERED, ...preferences } }),

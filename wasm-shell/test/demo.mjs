@@ -6,7 +6,10 @@ import { equal, ok } from "./tally.mjs";
 const READY = "document.body.dataset.ready";
 const SIZES = { phone: { width: 390, height: 844, deviceScaleFactor: 2 }, desktop: { width: 1200, height: 900 } };
 
-export async function demo({ name, openPage, work }) {
+/** Which scheme a person prefers, Firefox is told by a preference of its profile; so it makes one at a time. */
+export const DARK = { "layout.css.prefers-color-scheme.content-override": 0 };
+
+export async function demo({ name, openPage, work, schemes = name === "firefox" ? ["light"] : ["light", "dark"] }) {
   const folder = join(work, `demo-${name}`);
   mkdirSync(folder, { recursive: true });
   const files = [["a letter.txt", 4200], ["photo of the harbour, summer.jpg", 2_400_000], ["notes.md", 90]];
@@ -28,9 +31,16 @@ export async function demo({ name, openPage, work }) {
   }
   await page.keyboard.press("Enter");
   await message("every byte is what was written");
-  await pictures(page, name);
-  await second.evaluate(() => [...document.querySelectorAll("#files button")].find((it) => it.ariaLabel === "Delete notes.md").click());
-  await page.waitForFunction(() => document.querySelectorAll("#files li").length === 2, { polling: 50 });
+  await pictures(page, name, schemes);
+  const label = (page) => page.evaluate(() => document.activeElement.ariaLabel);
+  equal(await page.evaluate(() => document.activeElement.id), "verify", "the focus stays");
+  await page.evaluate(() => [...document.querySelectorAll("#files button")].find((it) => it.ariaLabel === "Save a letter.txt").focus());
+  await second.bringToFront();
+  await second.evaluate(() => [...document.querySelectorAll("#files button")].find((it) => it.ariaLabel === "Delete notes.md").focus());
+  await second.keyboard.press("Enter");
+  for (const each of [page, second]) await each.waitForFunction(() => document.querySelectorAll("#files li").length === 2, { polling: 50 });
+  await second.waitForFunction(() => document.getElementById("work").hidden, { polling: 50 });
+  equal([await label(page), await label(second)], ["Save a letter.txt", "Delete photo of the harbour, summer.jpg"], "the focus stays at its row, or goes to the next");
   // What does not fit a phone's width would scroll sideways.
   await page.setViewport(SIZES.phone);
   ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "it fits a phone");
@@ -38,13 +48,12 @@ export async function demo({ name, openPage, work }) {
   await page.close();
 }
 
-async function pictures(page, name) {
+async function pictures(page, name, schemes) {
   const folder = process.env.SCREENS;
   if (!folder) return;
   mkdirSync(folder, { recursive: true });
   for (const [size, viewport] of Object.entries(SIZES)) {
-    // Firefox is told by a preference of its profile which of them a person prefers.
-    for (const scheme of name === "chromium" ? ["light", "dark"] : ["light"]) {
+    for (const scheme of schemes) {
       await page.setViewport(viewport);
       if (name === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
       await page.screenshot({ path: join(folder, `${name}-${size}-${scheme}.png`), fullPage: true });

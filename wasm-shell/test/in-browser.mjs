@@ -1,15 +1,18 @@
 // The package in one browser: cases in one page, several tabs, files that travel, and the crate's own tests.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { demo } from "./demo.mjs";
+import { DARK, demo } from "./demo.mjs";
+import { Session } from "./session.mjs";
 import { sharing } from "./sharing.mjs";
 import { equal, ok } from "./tally.mjs";
 
 const CASES = [
-  "basics", "lengths", "flushes", "lists", "transactions", "snapshots", "streams", "files", "subscriptions",
+  "basics", "lengths", "flushes", "lists", "transactions", "snapshots", "streams", "files", "batches", "subscriptions",
   "errors", "disposal", "synchronous", "unsupported", "locked",
 ];
+/** Milliseconds for what does much. */
+const LONG = 600_000;
 
 export async function inBrowser(tally, context) {
   const { name, folders, work, only, serve, launch, quick } = context;
@@ -22,69 +25,87 @@ export async function inBrowser(tally, context) {
     pause: () => new Promise((resolve) => setTimeout(resolve, 20)),
     acknowledge: (_, body) => void acknowledged.push(...JSON.parse(body.toString())),
   });
-  let browser = await launch(name);
-  const check = (what, body, limit) => (what.includes(only) ? tally.check(what, body, limit) : undefined);
-  const openPage = async (path = "/vite/", waitFor = "window.ready", of = browser) => {
-    const page = await of.newPage();
-    page.setDefaultTimeout(120_000);
-    page.on("pageerror", (error) => console.log(`${name}: page: ${error}`));
+  const session = new Session(name, launch);
+  const check = async (what, body, limit) => {
+    if (what.includes(only)) await tally.check(what, () => session.survive(body, limit));
+  };
+  const openPage = async (path = "/vite/", waitFor = "window.ready") => {
+    const page = await session.page();
     await page.goto(server.url + path);
     await page.waitForFunction(waitFor, { polling: 50 });
     return page;
   };
   try {
-    console.log(`${name}: ${await browser.version()}`);
+    await session.start();
+    console.log(`${name}: ${await session.browser.version()}`);
     for (const one of CASES) {
       await check(one, async () => {
         const page = await openPage();
         await page.evaluate((one) => window.cases[one](`case ${one}`), one);
-        await page.close();
       });
     }
-    const page = await openPage();
     await check("worker.terminate() at each write of a workload", async () => {
+      const page = await openPage();
       const cuts = await page.evaluate((step) => window.cutter("cut", step), quick ? 9 : 1);
       console.log(`${name}: ${cuts} cuts`);
       ok(cuts >= (quick ? 5 : 50), `only ${cuts} cuts`);
-    }, 300_000);
+    }, LONG);
     await check("a worker that answers before it commits is noticed", async () => {
+      const page = await openPage();
       const said = await page.evaluate(() => window.cutter("early", 5, true).then(() => "nothing", (error) => error.message));
       ok(/was answered durable/.test(said), `noticed: ${said}`);
     });
     await check("esbuild", async () => {
       const page = await openPage("/esbuild/", "window.run");
       equal(await page.evaluate(() => window.run()), "through esbuild");
-      await page.close();
     });
     await sharing(check, { ...context, openPage, acknowledged });
-    await check("files travel to the command line and back, byte for byte", () => travel(page, server.url, uploads, join(work, name)));
+    await check("files travel to the command line and back, byte for byte", async () => travel(await openPage(), server.url, uploads, join(work, name)));
     await check("the demo: two tabs, keyboard, a phone", () => demo({ name, openPage, work }));
-    await check("storage removed while open", () => removed(page, browser, name, server.url));
-    await page.close();
-    await check("the crate's tests in a dedicated worker", () => crate(browser, context.spawn));
+    if (process.env.SCREENS && name === "firefox") {
+      await check("the demo: dark", async () => {
+        await session.start(DARK);
+        await demo({ name, openPage, work, schemes: ["dark"] });
+      });
+    }
+    await check("storage removed while open", async () => removed(await openPage(), name, server.url));
+    await check("the crate's tests in a dedicated worker", async () => crate(await openPage("/crate/", "true")));
+    await check("a browser that dies is noticed", () => dies(session, openPage));
     await check("quota exceeded", async () => {
-      if (name === "firefox") {
-        await browser.close();
-        browser = await launch(name, { "dom.quotaManager.temporaryStorage.fixedLimit": 24 * 1024, "dom.quotaManager.temporaryStorage.chunkSize": 1024 });
-      }
+      if (name === "firefox") await session.start({ "dom.quotaManager.temporaryStorage.fixedLimit": 24 * 1024, "dom.quotaManager.temporaryStorage.chunkSize": 1024 });
       const page = await openPage();
       if (name === "chromium") {
-        const session = await page.createCDPSession();
-        await session.send("Storage.overrideQuotaForOrigin", { origin: server.url, quotaSize: 24 << 20 });
+        const protocol = await page.createCDPSession();
+        await protocol.send("Storage.overrideQuotaForOrigin", { origin: server.url, quotaSize: 24 << 20 });
       }
       await page.evaluate(() => window.cases.quota("quota"));
-      await page.close();
     });
+    const losses = session.losses - (session.killed ? 1 : 0);
+    if (losses > 0) console.log(`${name}: the browser died by itself ${losses} times; those checks were made again`);
   } finally {
-    await browser.close();
+    await session.close();
     server.close();
   }
+}
+
+/** The net under the checks: a browser that was killed is told from a check that fails, and the check is made again. */
+async function dies(session, openPage) {
+  const page = await openPage();
+  const refused = await page.evaluate(() => Promise.reject(new Error("mine"))).catch((error) => error.message);
+  ok(/mine/.test(refused) && !(await session.isLost()), "a page's error is none of the browser's");
+  if (session.killed) return;
+  session.killed = true;
+  console.log("killing the browser on purpose");
+  session.browser.process().kill("SIGKILL");
+  await page.evaluate(() => new Promise(() => {}));
 }
 
 /** A file exported here is verified by the command line; one made there is read here and comes back the same. */
 async function travel(page, url, uploads, folder) {
   const cli = process.env.CLI;
   const run = (...words) => execFileSync(cli, words, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  // The check may be made a second time.
+  rmSync(folder, { recursive: true, force: true });
   const tree = join(folder, "tree");
   mkdirSync(join(tree, "sub"), { recursive: true });
   await page.evaluate(async (url) => {
@@ -136,7 +157,7 @@ async function travel(page, url, uploads, folder) {
 }
 
 /** Somebody takes the file away under the yard: nothing hangs, errors have their class, a new one opens. */
-async function removed(page, browser, name, url) {
+async function removed(page, name, url) {
   await page.evaluate(async () => {
     const yard = (window.removed = await window.blockyard.open("removed"));
     await yard.put("name", "x");
@@ -166,34 +187,11 @@ async function removed(page, browser, name, url) {
   equal([found.text, found.clean], ["z", 0]);
 }
 
-/** The tests of the crate: its runner serves a page that runs them, and the page tells what came of it. */
-async function crate(browser, spawn) {
-  const { RUNNER: runner, WASM_TESTS: tests } = process.env;
-  ok(runner && tests, "RUNNER and WASM_TESTS name the runner and the tests");
-  const child = spawn(runner, [tests], {
-    env: { ...process.env, NO_HEADLESS: "1", WASM_BINDGEN_TEST_ADDRESS: "127.0.0.1:0" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  try {
-    const address = await new Promise((resolve, reject) => {
-      let said = "";
-      const hear = (piece) => {
-        said += piece;
-        const found = said.match(/http:\/\/[\d.]+:\d+/);
-        if (found) resolve(found[0]);
-      };
-      child.stdout.on("data", hear);
-      child.stderr.on("data", hear);
-      child.on("exit", () => reject(new Error(`the runner ended: ${said}`)));
-    });
-    const page = await browser.newPage();
-    await page.goto(address);
-    await page.waitForFunction(() => /test result:/.test(document.getElementById("output")?.textContent ?? ""), { timeout: 90_000, polling: 200 });
-    const output = await page.evaluate(() => document.getElementById("output").textContent);
-    await page.close();
-    const result = output.match(/test result: (\w+)\. (\d+) passed; (\d+) failed/);
-    ok(result?.[1] === "ok" && Number(result[2]) >= 3 && result[3] === "0", output);
-  } finally {
-    child.kill();
-  }
+/** The tests of the crate: a page runs them in a worker and tells what came of it. */
+async function crate(page) {
+  await page.waitForFunction("window.ended !== undefined", { timeout: 90_000, polling: 200 });
+  const output = await page.evaluate("window.ended");
+  await page.close();
+  const result = output.match(/test result: (\w+)\. (\d+) passed; (\d+) failed/);
+  ok(result?.[1] === "ok" && Number(result[2]) >= 3 && result[3] === "0", output);
 }

@@ -1,7 +1,7 @@
 // Everything about the package: as a package, under Node, and in real browsers. Each part closes with
 // `N passed, N failed`. Words: names of browsers (default: both), `--only TEXT` for some cases, `--quick`.
-// CLI is the command line's program, WASM_TESTS the tests of the crate, RUNNER what serves them.
-import { execFileSync, spawn } from "node:child_process";
+// CLI is the command line's program, WASM_TESTS the folder of the crate's tests.
+import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -45,7 +45,10 @@ async function bundle({ app, installed }) {
   await esbuild.build({ entryPoints: [join(here, "app/small.js")], bundle: true, format: "esm", outdir: plain, nodePaths: [join(app, "node_modules")], logLevel: "warning" });
   for (const file of ["worker.js", "blockyard.wasm"]) cpSync(join(installed, "dist", file), join(plain, file));
   writeFileSync(join(plain, "index.html"), '<!doctype html><title>esbuild</title><script type="module" src="small.js"></script>');
-  return { vite, demo, esbuild: plain, package: join(installed, "dist") };
+  const crate = join(work, "crate");
+  cpSync(process.env.WASM_TESTS, crate, { recursive: true });
+  cpSync(join(here, "crate"), crate, { recursive: true });
+  return { vite, demo, esbuild: plain, crate, package: join(installed, "dist") };
 }
 
 async function main() {
@@ -58,7 +61,7 @@ async function main() {
   for (const name of browsers) {
     const tally = new Tally(name);
     try {
-      await inBrowser(tally, { name, folders, work, only, serve, launch, quick: words.includes("--quick"), spawn });
+      await inBrowser(tally, { name, folders, work, only, serve, launch, quick: words.includes("--quick") });
     } catch (error) {
       await tally.check("the browser works", () => Promise.reject(error));
     }

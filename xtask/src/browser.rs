@@ -4,26 +4,24 @@
 //! What happens in browsers is written in JavaScript, in `wasm-shell/test`; here are the tools that it needs
 //! and their installation. Nothing that is built stays in the checkout but what git ignores.
 
+mod bindgen;
 mod node;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use xshell::{Cmd, Shell, cmd};
 
 use crate::setup::debian;
 use crate::tally::Tally;
-use crate::tool::Tool;
 use crate::toolchain::{TARGETS, Toolchain, build_folder};
+use bindgen::{Bindgen, Kind};
 use node::Node;
 
 /// The shell's own workspace.
 const FOLDER: &str = "wasm-shell";
 
 const TRIPLE: &str = "wasm32-unknown-unknown";
-
-/// What makes the JavaScript beside the module: of the very version of the crate `wasm-bindgen`.
-const BINDGEN: Tool = Tool { name: "wasm-bindgen-cli", version: "0.2.130" };
 
 /// Browsers, where they may be, and Debian's packages that they are in.
 const BROWSERS: [(&str, [&str; 2], &str); 2] = [
@@ -58,10 +56,15 @@ pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
     node.install(shell)?;
     let cargo = |cmd: Cmd<'_>| Ok(cmd.env("CARGO_TARGET_DIR", &builds).run()?);
     tally.record("crate: formatted", cargo(cmd!(shell, "cargo fmt --check")));
+    tally.record(
+        "bindgen: formatted",
+        cargo(cmd!(shell, "cargo fmt --check --manifest-path bindgen/Cargo.toml")),
+    );
     tally.record("crate: clippy", cargo(cmd!(shell, "cargo clippy --all-targets -- -D warnings")));
     tally.record("crate: its tests on the host", cargo(cmd!(shell, "cargo test --quiet --lib")));
-    let module = module(shell, &toolchain, &builds);
-    let tests = tests(shell, &toolchain, &builds);
+    let bindgen = Bindgen::build(shell, &builds)?;
+    let module = module(shell, &toolchain, &bindgen, &builds);
+    let tests = tests(shell, &toolchain, &bindgen, &builds);
     let built = module.and_then(|()| node.run(shell, &["npm/build.mjs"], &[]));
     drop(here);
     let is_built = built.is_ok();
@@ -90,34 +93,30 @@ fn wasm_toolchain(shell: &Shell) -> Option<Toolchain> {
 }
 
 /// The module, and the JavaScript that wasm-bindgen puts beside it.
-fn module(shell: &Shell, toolchain: &Toolchain, builds: &PathBuf) -> Result<()> {
-    let bindgen = BINDGEN.program_named("wasm-bindgen", shell)?;
+fn module(shell: &Shell, toolchain: &Toolchain, bindgen: &Bindgen, builds: &Path) -> Result<()> {
     toolchain
         .cargo(shell)
         .args(["build", "--release", "--lib", "--target", TRIPLE])
         .env("CARGO_TARGET_DIR", builds)
         .run()?;
     let module = builds.join(TRIPLE).join("release/blockyard_wasm.wasm");
-    shell.remove_path("pkg")?;
-    cmd!(
-        shell,
-        "{bindgen} --target web --omit-default-module-path --out-dir pkg --out-name blockyard {module}"
-    )
-    .run()?;
-    Ok(())
+    bindgen.run(shell, &module, Path::new("pkg"), Kind::Package)
 }
 
-/// The crate's tests for browsers, compiled; the path of their module.
-fn tests(shell: &Shell, toolchain: &Toolchain, builds: &PathBuf) -> Result<PathBuf> {
+/// The crate's tests for browsers; the folder of what a page needs to run them.
+fn tests(shell: &Shell, toolchain: &Toolchain, bindgen: &Bindgen, builds: &Path) -> Result<PathBuf> {
     let said = toolchain
         .cargo(shell)
-        .args(["test", "--test", "browser", "--target", TRIPLE, "--no-run", "--message-format", "json"])
+        .args(["test", "--release", "--test", "browser", "--target", TRIPLE, "--no-run"])
+        .args(["--message-format", "json"])
         .env("CARGO_TARGET_DIR", builds)
         .read()?;
     let (_, behind) =
         said.rsplit_once("\"executable\":\"").context("cargo names no module of the crate's tests")?;
-    let (path, _) = behind.split_once('"').context("cargo's words end early")?;
-    Ok(PathBuf::from(path))
+    let (module, _) = behind.split_once('"').context("cargo's words end early")?;
+    let folder = builds.join("tests-of-the-crate");
+    bindgen.run(shell, Path::new(module), &folder, Kind::Tests)?;
+    Ok(folder)
 }
 
 /// Runs what `wasm-shell/test` holds.
@@ -125,7 +124,6 @@ fn try_out(shell: &Shell, node: &Node, arguments: &Arguments, tests: Result<Path
     // The command line's program, to read each other's files.
     cmd!(shell, "cargo build --quiet --package blockyard-cli").run()?;
     let program = build_folder(shell, "debug").join("blockyard");
-    let runner = BINDGEN.program_named("wasm-bindgen-test-runner", shell)?;
     let mut words = vec!["wasm-shell/test/run.mjs"];
     words.extend(arguments.browser.as_deref());
     if let Some(only) = &arguments.only {
@@ -134,5 +132,5 @@ fn try_out(shell: &Shell, node: &Node, arguments: &Arguments, tests: Result<Path
     if arguments.quick {
         words.push("--quick");
     }
-    node.run(shell, &words, &[("CLI", program), ("RUNNER", runner), ("WASM_TESTS", tests?)])
+    node.run(shell, &words, &[("CLI", program), ("WASM_TESTS", tests?)])
 }

@@ -16,14 +16,9 @@ pub(crate) struct Tool {
 impl Tool {
     /// The program, built if it is not there yet.
     pub(crate) fn program(self, shell: &Shell) -> Result<PathBuf> {
-        self.program_named(self.name, shell)
-    }
-
-    /// A program of the package that has another name.
-    pub(crate) fn program_named(self, program: &str, shell: &Shell) -> Result<PathBuf> {
         let Self { name, version } = self;
         let root = cache()?.join(format!("{name}-{version}"));
-        let program = root.join("bin").join(program);
+        let program = root.join("bin").join(name);
         if program.is_file() {
             return Ok(program);
         }

@@ -12,7 +12,13 @@ export const textOf = (bytes: Uint8Array): string => decoder.decode(bytes);
 /** Length of an entry's head; see `write_entry` in the crate. */
 const HEAD = 72;
 
-const hex = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+const DIGITS = Array.from({ length: 256 }, (_, byte) => (byte + 256).toString(16).slice(1));
+
+function hex(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += DIGITS[byte];
+  return text;
+}
 
 /** The entries of a packed list. */
 export function unpack(packed: Uint8Array): Entry[] {
@@ -101,8 +107,17 @@ const FIGURES = [
   "recoveredRecords", "tornTail", "poisoned", "maxNameLength",
 ] as const satisfies (keyof Stats)[];
 
+/** Where `pageSize` stands. */
+const FIRST_SIZE = 8;
+
 export const statsOf = (figures: Float64Array): Stats =>
   Object.fromEntries(FIGURES.map((name, index) => [name, figures[index]])) as unknown as Stats;
+
+/** The sizes that a file was created with. */
+export function sizesOf(engine: { stats(): Float64Array }): { pageSize: number; chunkSize: number; journalSize: number } {
+  const [pageSize, chunkSize, , journalSize] = engine.stats().subarray(FIRST_SIZE);
+  return { pageSize: pageSize!, chunkSize: chunkSize!, journalSize: journalSize! };
+}
 
 /** One change of a commit, as it travels. */
 export type Change =
@@ -112,7 +127,62 @@ export type Change =
 
 /** A commit as it travels; `expect` holds what a transaction has read: names and their commits, 0 for none. */
 export interface Commit {
-  changes: Change[];
+  /** Many small ones are packed. */
+  changes: Change[] | Uint8Array;
   durable: boolean;
   expect?: [Name, number][];
+}
+
+/** Values from this length on travel by themselves: copying them costs more than another array does. */
+const LARGE = 64 << 10;
+/** Length of a packed change's head: of the name, of the value, tag; see `stage` in the crate. */
+const CHANGE = 16;
+const DELETION = 0xffffffff;
+
+/** Changes as one array of bytes, if that is worth it. */
+export function pack(changes: Change[]): Uint8Array | undefined {
+  const parts: [name: Uint8Array, value: Uint8Array | undefined, tag: number][] = [];
+  let length = 0;
+  for (const change of changes) {
+    if ("writer" in change) return undefined;
+    const deleted = "delete" in change;
+    const name = bytesOf(deleted ? change.delete : change.put);
+    const value = deleted ? undefined : change.value;
+    const size = value?.length ?? 0;
+    if (size >= LARGE) return undefined;
+    length += CHANGE + name.length + size;
+    parts.push([name, value, deleted ? 0 : change.tag ?? 0]);
+  }
+  const packed = new Uint8Array(length);
+  const view = new DataView(packed.buffer);
+  let at = 0;
+  for (const [name, value, tag] of parts) {
+    view.setUint32(at, name.length, true);
+    view.setUint32(at + 4, value ? value.length : DELETION, true);
+    view.setFloat64(at + 8, tag, true);
+    packed.set(name, (at += CHANGE));
+    at += name.length;
+    if (value) packed.set(value, at);
+    at += value?.length ?? 0;
+  }
+  return packed;
+}
+
+/** What changes concern, packed or not. */
+export function* concerned(changes: Change[] | Uint8Array): Generator<{ name: Uint8Array; kind: "put" | "delete" }> {
+  if (!(changes instanceof Uint8Array)) {
+    for (const change of changes) {
+      if ("delete" in change) yield { name: bytesOf(change.delete), kind: "delete" };
+      else yield { name: bytesOf(change.put), kind: "put" };
+    }
+    return;
+  }
+  const view = new DataView(changes.buffer, changes.byteOffset, changes.byteLength);
+  for (let at = 0; at < changes.length; ) {
+    const length = view.getUint32(at + 4, true);
+    const start = at + CHANGE;
+    at = start + view.getUint32(at, true);
+    yield { name: changes.subarray(start, at), kind: length === DELETION ? "delete" : "put" };
+    if (length !== DELETION) at += length;
+  }
 }

@@ -1,6 +1,8 @@
 /** The wasm module, and a store that runs in this very thread. */
-import init, { initSync, Options, Yard as Engine } from "../../pkg/blockyard.js";
-import type { EngineOptions } from "./types.js";
+import init, { initSync, Yard as Engine } from "../../pkg/blockyard.js";
+import { textOf, unpack } from "./codec.js";
+import { InvalidError, NotFoundError, UnsupportedError } from "./errors.js";
+import type { EngineOptions, VerifyReport } from "./types.js";
 
 export type { Engine };
 
@@ -35,20 +37,68 @@ export function load(source: () => unknown): Promise<unknown> {
     .then((it) => (it instanceof Uint8Array ? initSync({ module: it as BufferSource }) : init({ module_or_path: it as URL })))
     .catch((error: unknown) => {
       loaded = undefined;
-      throw error;
+      if ((error as Error)?.name !== "CompileError") throw error;
+      throw new UnsupportedError(
+        "the module does not compile: use a newer browser, one that has WebAssembly SIMD, and check wasmUrl",
+      );
     });
   return loaded;
 }
 
 /** Opens the store on a handle, or in memory. */
 export function attach(handle: Handle | undefined, options: EngineOptions, create = true): Engine {
-  const settings = new Options(crypto.getRandomValues(new Uint8Array(16)));
+  const { pageSize, journalSize, chunkSize, growth, cacheSize } = options;
+  const id = crypto.getRandomValues(new Uint8Array(16));
+  const numbers = Float64Array.from([pageSize, journalSize, chunkSize, growth, cacheSize, +create], (it) => it ?? 0);
+  return handle ? Engine.open(handle, id, numbers) : Engine.inMemory(id, numbers);
+}
+
+/** No digest. */
+export const NONE = new Uint8Array();
+const PIECE = 1 << 20;
+const EXPORTED = 8 << 20;
+
+/** Changes part of a block: the rest of it is copied inside the file. Returns the commit's number. */
+export function writeRange(engine: Engine, name: Uint8Array, start: number, value: Uint8Array, durable: boolean): number {
+  const [found] = unpack(engine.metadata(0, name));
+  if (!found) throw new NotFoundError("there is no block of this name");
+  if (!(start >= 0 && start <= found.length)) throw new InvalidError("the range begins behind the block's end");
+  const [writer, batch] = [engine.beginWriter(), engine.begin()];
+  const copy = (from: number, to: number) => {
+    for (let at = from; at < to; at += PIECE) engine.write(writer, engine.get(0, name, at, Math.min(at + PIECE, to))!, NONE);
+  };
   try {
-    settings.sizes(options.pageSize ?? 0, options.journalSize ?? 0, options.chunkSize ?? 0);
-    settings.memory(options.growth ?? 0, options.cacheSize ?? 0);
-    settings.access(false, create);
-    return handle ? Engine.open(handle, settings) : Engine.inMemory(new Uint8Array(), settings);
+    copy(0, start);
+    engine.write(writer, value, NONE);
+    copy(start + value.length, found.length);
+    engine.finishWriter(writer, batch, name, found.tag);
+    return engine.commit(Uint32Array.of(batch), durable);
   } finally {
-    settings.free();
+    // What was used up is not known any more.
+    engine.release(writer);
+    engine.release(batch);
   }
+}
+
+/** Reads and compares every byte. */
+export function verified(engine: Engine, progress?: (...figures: [number, number, number, number]) => void): VerifyReport {
+  const [blocks, bytes, pages, leakedPages, problemCount, ...problems] = engine.verify(progress) as [
+    number, number, number, number, number, ...[Uint8Array | null, string][],
+  ];
+  return {
+    blocks, bytes, pages, leakedPages, problemCount,
+    problems: problems.map(([name, message]) => ({ name: name && textOf(name), message })),
+  };
+}
+
+/** The whole file, as of one commit. */
+export function exported(engine: Engine, progress?: (figures: number[]) => void): Blob {
+  engine.checkpoint();
+  const length = engine.fileLength();
+  const pieces: Blob[] = [];
+  for (let at = 0; at < length; at += EXPORTED) {
+    pieces.push(new Blob([engine.raw(at, EXPORTED) as BlobPart]));
+    progress?.([Math.min(at + EXPORTED, length), length]);
+  }
+  return new Blob(pieces, { type: "application/octet-stream" });
 }

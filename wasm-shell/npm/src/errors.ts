@@ -101,12 +101,14 @@ export function make({ code, message, causeName }: WireError): BlockyardError {
 /** Anything thrown, as an error of this package. Decides by codes and names, never by text. */
 export function wrap(thrown: unknown): BlockyardError {
   if (thrown instanceof BlockyardError) return thrown;
-  const { code, name, message = String(thrown), causeName } = (thrown ?? {}) as {
+  let { code, name, message = String(thrown), causeName } = (thrown ?? {}) as {
     code?: unknown;
     name?: string;
     message?: string;
     causeName?: string;
   };
+  // As the module throws it.
+  if (Array.isArray(thrown)) [code, message, causeName] = thrown;
   let known = typeof code === "string" && code in CLASSES ? (code as ErrorCode) : NAMES[name ?? ""] ?? "Io";
   // A handle that was closed or whose file was removed under it.
   if (known === "Io" && causeName) known = NAMES[causeName] ?? known;

@@ -2,14 +2,15 @@
  * The one place that drives an engine: it answers the requests of all clients, shares one flush among the
  * commits that wait, and looks after what is due later.
  *
- * 1. Commits are queued and made together once the requests that have already arrived are read; anything
- *    else makes what is queued first, so that a client sees its own writes.
+ * 1. Commits are queued and made together once the requests that have already arrived are read; a commit
+ *    whose client waits for nothing else is made at once. Anything else makes what is queued first, so that a
+ *    client sees its own writes.
  * 2. After a failed write the engine refuses everything: the file is opened anew, which recovers, and what
  *    was not answered is answered with the failure.
  * 3. What a client holds (snapshots, writers) is let go when the client is gone.
  */
-import { bytesOf, statsOf, textOf, type Change, type Commit } from "./codec.js";
-import { attach, type Engine, type Files, type Handle } from "./engine.js";
+import { bytesOf, concerned, sizesOf, textOf, type Change, type Commit } from "./codec.js";
+import { attach, exported, NONE, verified, writeRange, type Engine, type Files, type Handle } from "./engine.js";
 import { AbortedError, ClosedError, ConflictError, CorruptError, LockedError, wrap } from "./errors.js";
 import { copy } from "./replace.js";
 import type { Requests } from "./requests.js";
@@ -156,6 +157,7 @@ export class Host {
     request: R,
     argument: Requests[R][0],
     progress?: (figures: number[]) => void,
+    alone = false,
   ): Promise<Requests[R][1]> {
     for (;;) {
       if (this.#closed) throw new ClosedError("the yard was closed");
@@ -167,10 +169,11 @@ export class Host {
       argument: Requests[R][0],
       client: Client,
       progress?: (figures: number[]) => void,
+      alone?: boolean,
     ) => Requests[R][1] | Promise<Requests[R][1]>;
     if (request !== "commit") this.#drain();
     try {
-      return await handler(argument, client, progress);
+      return await handler(argument, client, progress, alone);
     } catch (error) {
       this.#recover();
       throw wrap(error);
@@ -203,6 +206,7 @@ export class Host {
       argument: Requests[R][0],
       client: Client,
       progress?: (figures: number[]) => void,
+      alone?: boolean,
     ) => Requests[R][1] | Promise<Requests[R][1]>;
   } = {
     open: () => {},
@@ -210,11 +214,13 @@ export class Host {
     metadata: ({ snapshot, name }) => this.#live.metadata(snapshot, bytesOf(name)),
     scan: ({ snapshot, lower, upper, flags, limit, values }) =>
       this.#live.scan(snapshot, lower, upper, flags, limit, SCAN_BYTES, values),
-    commit: (commit, client) =>
+    commit: (commit, client, _, alone) =>
       new Promise((resolve, reject) => {
         // A writer is used up by its commit.
-        for (const change of commit.changes) if ("writer" in change) this.#held(client).numbers.delete(change.writer);
+        if (!(commit.changes instanceof Uint8Array))
+          for (const change of commit.changes) if ("writer" in change) this.#held(client).numbers.delete(change.writer);
         this.#queue.push({ ...commit, resolve, reject });
+        if (alone) return this.#drain();
         if (this.#scheduled) return;
         this.#scheduled = true;
         this.#soon(() => this.#drain());
@@ -226,7 +232,13 @@ export class Host {
     },
     snapshot: (_, client) => this.#give(client, this.#live.snapshot()),
     writer: (_, client) => this.#give(client, this.#live.beginWriter()),
-    write: ({ writer, bytes }) => this.#live.write(writer, bytes),
+    write: ({ writer, bytes, digest = NONE }) => this.#live.write(writer, bytes, digest),
+    fill: ({ writer, blob }, client, progress) => this.#fill(client, writer, blob, progress),
+    writeRange: ({ name, start, value, durable }) => {
+      const sequence = writeRange(this.#live, bytesOf(name), start, value, durable);
+      this.#committed(1, durable, [{ put: name, value }]);
+      return sequence;
+    },
     release: (number, client) => {
       this.#held(client).numbers.delete(number);
       this.#live.release(number);
@@ -293,8 +305,9 @@ export class Host {
     }
   }
 
-  #stage(changes: Change[]): number {
+  #stage(changes: Commit["changes"]): number {
     const engine = this.#live;
+    if (changes instanceof Uint8Array) return engine.stage(changes);
     const batch = engine.begin();
     try {
       for (const change of changes) {
@@ -315,8 +328,9 @@ export class Host {
     try {
       const last = this.#live.commit(Uint32Array.from(group, ([, batch]) => batch), durable);
       group.forEach(([item], at) => item.resolve(last - group.length + 1 + at));
-      const changes = group.flatMap(([item]) => item.changes);
-      this.#committed(changes.length, durable, changes);
+      const all = group.map(([item]) => item.changes);
+      const operations = all.reduce((sum, it) => sum + (it instanceof Uint8Array ? OPERATIONS : it.length), 0);
+      this.#committed(operations, durable, ...all);
     } catch (error) {
       const poisoned = this.#engine?.isPoisoned() ?? true;
       if (group.length > 1 && !poisoned) {
@@ -332,7 +346,7 @@ export class Host {
     }
   }
 
-  #committed(operations: number, durable: boolean, changes: Change[]): void {
+  #committed(operations: number, durable: boolean, ...all: Commit["changes"][]): void {
     if (durable) this.#synced();
     else this.#unsynced += operations;
     if (this.#unsynced >= OPERATIONS) this.#later(() => this.#live.sync(), true);
@@ -341,7 +355,7 @@ export class Host {
       unref(this.#flushTimer);
     }
     this.#idle(this.#live.wantsCheckpoint() && Date.now() >= this.#restUntil);
-    this.#tell(changes);
+    for (const changes of all) this.#tell(changes);
   }
 
   #synced(): void {
@@ -375,18 +389,37 @@ export class Host {
     unref(this.#idleTimer);
   }
 
-  #tell(changes: Change[]): void {
+  #tell(changes: Commit["changes"]): void {
     for (const { client, subscriptions } of this.#clients.values()) {
       for (const [id, prefix] of subscriptions) {
-        const named = changes.map((change) =>
-          "delete" in change
-            ? ({ name: bytesOf(change.delete), kind: "delete" } as const)
-            : ({ name: bytesOf(change.put), kind: "put" } as const),
-        );
-        const matching = named.filter(({ name }) => startsWith(name, prefix));
+        const matching = [...concerned(changes)].filter(({ name }) => startsWith(name, prefix));
         const told = matching.map(({ name, kind }) => ({ name: textOf(name), kind }));
         if (told.length > 0) client.changed(id, told);
       }
+    }
+  }
+
+  /**
+   * Writes a blob. The platform digests a whole chunk several times as fast as the module does; the next is
+   * read meanwhile. Other requests come between.
+   */
+  async #fill(client: Client, writer: number, blob: Blob, progress?: (figures: number[]) => void): Promise<void> {
+    const { chunkSize } = sizesOf(this.#live);
+    const subtle = blob.size > chunkSize ? globalThis.crypto?.subtle : undefined;
+    const read = (at: number) => {
+      const reading = blob.slice(at, at + chunkSize).arrayBuffer();
+      reading.catch(() => {});
+      return reading;
+    };
+    let next = read(0);
+    for (let at = 0; at < blob.size; ) {
+      const bytes = new Uint8Array(await next);
+      at += bytes.length;
+      if (at < blob.size) next = read(at);
+      const computed = bytes.length === chunkSize ? await subtle?.digest("SHA-256", bytes) : undefined;
+      const digest = new Uint8Array(computed ?? []);
+      await this.handle(client, "write", { writer, bytes, digest });
+      progress?.([at]);
     }
   }
 
@@ -398,32 +431,19 @@ export class Host {
 
   #verify(progress?: (figures: number[]) => void): VerifyReport {
     let told = 0;
-    const [blocks, bytes, pages, leakedPages, problemCount, ...problems] = this.#live.verify(
-      progress &&
-        ((...figures: number[]) => {
-          if (Date.now() - told < 50) return;
-          told = Date.now();
-          progress(figures);
-        }),
-    ) as [number, number, number, number, number, ...[Uint8Array | null, string][]];
-    return {
-      blocks, bytes, pages, leakedPages, problemCount,
-      problems: problems.map(([name, message]) => ({ name: name && textOf(name), message })),
+    const tell = (...figures: number[]) => {
+      if (Date.now() - told < 50) return;
+      told = Date.now();
+      progress?.(figures);
     };
+    return verified(this.#live, progress && tell);
   }
 
   /** The whole file, as of one commit. */
   #export(progress?: (figures: number[]) => void): Blob {
-    const engine = this.#live;
-    engine.checkpoint();
+    const blob = exported(this.#live, progress);
     this.#synced();
-    const length = engine.fileLength();
-    const pieces: Blob[] = [];
-    for (let at = 0; at < length; at += PIECE) {
-      pieces.push(new Blob([engine.raw(at, PIECE) as BlobPart]));
-      progress?.([Math.min(at + PIECE, length), length]);
-    }
-    return new Blob(pieces, { type: "application/octet-stream" });
+    return blob;
   }
 
   async #exclusively(work: (files: Files) => Promise<void>): Promise<void> {
@@ -462,10 +482,10 @@ export class Host {
   async #vacuum(files: Files, progress?: (figures: number[]) => void): Promise<void> {
     const old = this.#live;
     await this.#swap(files, async (spare) => {
-      const { pageSize, chunkSize, journalBytes } = statsOf(old.stats());
-      const fresh = attach(spare, { ...this.#options, pageSize, chunkSize, journalSize: journalBytes, growth: 1 << 20 });
+      const sizes = sizesOf(old);
+      const fresh = attach(spare, { ...this.#options, ...sizes, growth: 1 << 20 });
       try {
-        await copy(old, fresh, chunkSize, progress);
+        await copy(old, fresh, sizes.chunkSize, progress);
         fresh.settle();
       } finally {
         fresh.free();

@@ -79,9 +79,11 @@ class WorkerTransport implements Transport {
     if (this.#ended) return Promise.reject(this.#ended);
     return new Promise((resolve, reject) => {
       const id = this.#next++;
+      // Then there is no other commit to wait for.
+      const alone = this.#waiting.size === 0;
       this.#waiting.set(id, { resolve, reject, progress });
       try {
-        this.post({ kind: "request", id, request, argument, progress: progress !== undefined }, transfer);
+        this.post({ kind: "request", id, request, argument, progress: progress !== undefined, alone }, transfer);
       } catch (error) {
         this.#waiting.delete(id);
         reject(wrap(error));

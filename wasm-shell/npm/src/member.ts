@@ -44,6 +44,8 @@ interface Pending {
   argument: unknown;
   /** Whom it was sent to. */
   owner: Owner | undefined;
+  /** The page waits for nothing else. */
+  alone: boolean;
   resolve(value: unknown): void;
   reject(error: unknown): void;
   progress: ((figures: number[]) => void) | undefined;
@@ -54,7 +56,7 @@ function repeats(request: keyof Requests, argument: unknown): boolean {
   switch (request) {
     case "commit": {
       const { expect, changes } = argument as Commit;
-      return !expect && !changes.some((change) => "writer" in change);
+      return !expect && (changes instanceof Uint8Array || !changes.some((change) => "writer" in change));
     }
     case "get":
     case "metadata":
@@ -62,6 +64,8 @@ function repeats(request: keyof Requests, argument: unknown): boolean {
       return !(argument as { snapshot: number }).snapshot;
     case "rename":
     case "write":
+    case "fill":
+    case "writeRange":
     case "import":
       return false;
     default:
@@ -199,6 +203,7 @@ export class Member {
     request: keyof Requests,
     argument: unknown,
     progress?: (figures: number[]) => void,
+    alone = false,
   ): Promise<unknown> {
     if (this.#closed) return Promise.reject(new ClosedError("the yard was closed"));
     if (request === "subscribe") {
@@ -208,21 +213,21 @@ export class Member {
     if (request === "unsubscribe") this.#subscriptions.delete(argument as number);
     return new Promise((resolve, reject) => {
       const id = this.#next++;
-      const pending = { request, argument, owner: undefined, resolve, reject, progress };
+      const pending = { request, argument, owner: undefined, alone, resolve, reject, progress };
       this.#pending.set(id, pending);
       this.#send(id, pending);
     });
   }
 
   #send(id: number, pending: Pending): void {
-    const { request, argument, progress } = pending;
+    const { request, argument, progress, alone } = pending;
     pending.owner = this.#owner;
     if (this.#owner === undefined) return;
     if (this.#owner === this.#self) {
       const host = this.#host;
       if (!host) return;
       const client: Client = { id: this.#id, changed: (...told) => this.#page.changed(...told) };
-      host.handle(client, request, argument as never, progress).then(
+      host.handle(client, request, argument as never, progress, alone).then(
         (value) => {
           this.#answered(id, value);
           if (request === "destroy") this.#destroyed(true);

@@ -1,6 +1,6 @@
 /** Copying all blocks of one store into another. */
 import { after, scanOf, unpack } from "./codec.js";
-import type { Engine } from "./engine.js";
+import { NONE, type Engine } from "./engine.js";
 
 const AT_ONCE = 4 << 20;
 
@@ -23,7 +23,7 @@ export async function copy(
       for (const { nameBytes, length, tag } of entries) {
         const writer = to.beginWriter();
         for (let at = 0; at < length; at += chunk)
-          to.write(writer, from.get(snapshot, nameBytes, at, at + chunk) ?? new Uint8Array());
+          to.write(writer, from.get(snapshot, nameBytes, at, at + chunk) ?? NONE, NONE);
         to.finishWriter(writer, batch, nameBytes, tag);
         held += Math.min(length, chunk);
         copied += length;

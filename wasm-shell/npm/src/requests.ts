@@ -12,7 +12,10 @@ export interface Requests {
   rename: [{ from: Name; to: Name; durable: boolean }, number];
   snapshot: [undefined, number];
   writer: [undefined, number];
-  write: [{ writer: number; bytes: Uint8Array }, void];
+  write: [{ writer: number; bytes: Uint8Array; digest?: Uint8Array }, void];
+  /** Writes all of a blob. */
+  fill: [{ writer: number; blob: Blob }, void];
+  writeRange: [{ name: Name; start: number; value: Uint8Array; durable: boolean }, number];
   release: [number, void];
   flush: [undefined, void];
   stats: [undefined, Float64Array];

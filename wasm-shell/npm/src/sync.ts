@@ -1,49 +1,32 @@
 /** A yard inside a worker, without promises: every call is over when it returns. */
 import { after, bytesOf, scanOf, statsOf, textOf, unpack } from "./codec.js";
-import { attach, load, type Engine, type Files, type Handle } from "./engine.js";
+import { attach, exported, load, verified, writeRange, type Engine, type Handle } from "./engine.js";
 import { ClosedError, LockedError, wrap } from "./errors.js";
 import { missing, opfs, unsupported } from "./opfs.js";
-import type { Durability, Entry, ListOptions, Metadata, Name, OpenOptions, PutOptions, Stats, Value, WriteOptions } from "./types.js";
+import type {
+  Durability, Entry, ListOptions, Metadata, Name, OpenOptions, PutOptions, Stats, Value, VerifyProgress, VerifyReport,
+  WriteOptions,
+} from "./types.js";
 
 export * from "./errors.js";
 export type * from "./types.js";
 
-/** A store of named blocks that this thread has to itself. */
-export class SyncYard {
-  #engine: Engine | undefined;
-  readonly #release: () => void;
-  readonly #durability: Durability;
+/** What can be read, of now or of a snapshot. */
+export class SyncReader {
+  /** @internal */
+  protected readonly run: <T>(work: (engine: Engine) => T) => T;
+  /** @internal */
+  protected readonly at: number;
 
   /** @internal */
-  constructor(engine: Engine, release: () => void, durability: Durability = "durable") {
-    this.#engine = engine;
-    this.#release = release;
-    this.#durability = durability;
+  constructor(run: <T>(work: (engine: Engine) => T) => T, at: number) {
+    this.run = run;
+    this.at = at;
   }
 
-  #do<T>(work: (engine: Engine) => T): T {
-    if (!this.#engine) throw new ClosedError("the yard was closed");
-    try {
-      return work(this.#engine);
-    } catch (error) {
-      throw wrap(error);
-    }
-  }
-
-  #change(options: WriteOptions, fill: (engine: Engine, batch: number) => void): number {
-    return this.#do((engine) => {
-      const batch = engine.begin();
-      try {
-        fill(engine, batch);
-        return engine.commit(Uint32Array.of(batch), (options.durability ?? this.#durability) === "durable");
-      } finally {
-        engine.release(batch);
-      }
-    });
-  }
-
-  get(name: Name, start = 0, end = Number.MAX_SAFE_INTEGER): Uint8Array | undefined {
-    return this.#do((engine) => engine.get(0, bytesOf(name), start, end));
+  /** A block's bytes; undefined if it does not exist. */
+  get(name: Name): Uint8Array | undefined {
+    return this.readRange(name, 0);
   }
 
   getText(name: Name): string | undefined {
@@ -51,20 +34,36 @@ export class SyncYard {
     return bytes && textOf(bytes);
   }
 
+  getJSON<T = unknown>(name: Name): T | undefined {
+    const text = this.getText(name);
+    return text === undefined ? undefined : (JSON.parse(text) as T);
+  }
+
+  /** Bytes `start` to below `end` of a block, verified; undefined if it does not exist. */
+  readRange(name: Name, start: number, end = Infinity): Uint8Array | undefined {
+    const last = Math.min(end, Number.MAX_SAFE_INTEGER);
+    return this.run((engine) => engine.get(this.at, bytesOf(name), start, last));
+  }
+
   has(name: Name): boolean {
     return this.metadata(name) !== undefined;
   }
 
+  /** What is known of a block without reading it. */
   metadata(name: Name): Metadata | undefined {
-    return this.#do((engine) => unpack(engine.metadata(0, bytesOf(name)))[0]);
+    const [entry] = unpack(this.run((engine) => engine.metadata(this.at, bytesOf(name))));
+    if (!entry) return undefined;
+    const { length, digest, sequence, tag, chunks } = entry;
+    return { length, digest, sequence, tag, chunks };
   }
 
+  /** Blocks in the order of their names. */
   *list(options: ListOptions = {}): Generator<Entry, void, undefined> {
-    let scan = scanOf(0, options);
+    let scan = scanOf(this.at, options);
     for (let left = options.limit ?? Infinity; left > 0; ) {
-      const { lower, upper, flags, values } = scan;
+      const { snapshot, lower, upper, flags, values } = scan;
       const limit = Math.min(left, 256);
-      const entries = unpack(this.#do((engine) => engine.scan(0, lower, upper, flags, limit, 1 << 20, values)));
+      const entries = unpack(this.run((engine) => engine.scan(snapshot, lower, upper, flags, limit, 1 << 20, values)));
       const last = entries[entries.length - 1];
       if (!last) return;
       yield* entries;
@@ -72,9 +71,62 @@ export class SyncYard {
       scan = after(scan, last);
     }
   }
+}
+
+/** The state of one moment. Close it: the file keeps for it what has changed since. */
+export class SyncSnapshot extends SyncReader {
+  close(): void {
+    this.run((engine) => engine.release(this.at));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** A store of named blocks that this thread has to itself. */
+export class SyncYard extends SyncReader {
+  #engine: Engine | undefined;
+  readonly #release: () => void;
+  readonly #remove: () => Promise<void>;
+  readonly #durability: Durability;
+
+  /** @internal */
+  constructor(engine: Engine, release: () => void, remove: () => Promise<void>, durability: Durability = "durable") {
+    super((work) => {
+      if (!this.#engine) throw new ClosedError("the yard was closed");
+      try {
+        return work(this.#engine);
+      } catch (error) {
+        throw wrap(error);
+      }
+    }, 0);
+    this.#engine = engine;
+    this.#release = release;
+    this.#remove = remove;
+    this.#durability = durability;
+  }
+
+  #durable = ({ durability = this.#durability }: WriteOptions) => durability === "durable";
+
+  #change(options: WriteOptions, fill: (engine: Engine, batch: number) => void): number {
+    return this.run((engine) => {
+      const batch = engine.begin();
+      try {
+        fill(engine, batch);
+        return engine.commit(Uint32Array.of(batch), this.#durable(options));
+      } finally {
+        engine.release(batch);
+      }
+    });
+  }
 
   put(name: Name, value: Value, options: PutOptions = {}): number {
     return this.#change(options, (engine, batch) => engine.put(batch, bytesOf(name), bytesOf(value), options.tag ?? 0));
+  }
+
+  putJSON(name: Name, value: unknown, options?: PutOptions): number {
+    return this.put(name, JSON.stringify(value), options);
   }
 
   delete(name: Name, options: WriteOptions = {}): number {
@@ -92,22 +144,40 @@ export class SyncYard {
   }
 
   rename(from: Name, to: Name, options: WriteOptions = {}): number {
-    const durable = (options.durability ?? this.#durability) === "durable";
-    return this.#do((engine) => engine.rename(bytesOf(from), bytesOf(to), durable));
+    return this.run((engine) => engine.rename(bytesOf(from), bytesOf(to), this.#durable(options)));
+  }
+
+  /** Changes part of a block. The rest is copied inside the file, so this costs what a put of the block costs. */
+  writeRange(name: Name, start: number, value: Value, options: WriteOptions = {}): number {
+    return this.run((engine) => writeRange(engine, bytesOf(name), start, bytesOf(value), this.#durable(options)));
+  }
+
+  /** The state of now, for as long as it is held. */
+  snapshot(): SyncSnapshot {
+    return new SyncSnapshot(this.run, this.run((engine) => engine.snapshot()));
   }
 
   /** Makes buffered commits durable; nothing does so by itself here but `close`. */
   flush(): void {
-    this.#do((engine) => engine.sync());
+    this.run((engine) => engine.sync());
   }
 
   stats(): Stats {
-    return this.#do((engine) => statsOf(engine.stats()));
+    return this.run((engine) => statsOf(engine.stats()));
   }
 
-  /** Whether every byte is what was written. */
-  verify(): boolean {
-    return this.#do((engine) => (engine.verify(undefined) as number[])[4] === 0);
+  /** Reads and compares every byte. */
+  verify({ onProgress }: { onProgress?: (progress: VerifyProgress) => void } = {}): VerifyReport {
+    const progress =
+      onProgress &&
+      ((blocks: number, bytes: number, totalBlocks: number, totalBytes: number) =>
+        onProgress({ blocks, bytes, totalBlocks, totalBytes }));
+    return this.run((engine) => verified(engine, progress));
+  }
+
+  /** The whole file, as the command line reads it. */
+  exportBlob(): Blob {
+    return this.run((engine) => exported(engine));
   }
 
   close(): void {
@@ -124,6 +194,21 @@ export class SyncYard {
     }
   }
 
+  /** Removes the file. */
+  async destroy(): Promise<void> {
+    const engine = this.#engine;
+    this.#engine = undefined;
+    if (!engine) return;
+    engine.free();
+    try {
+      await this.#remove();
+    } catch (error) {
+      throw wrap(error);
+    } finally {
+      this.#release();
+    }
+  }
+
   [Symbol.dispose](): void {
     this.close();
   }
@@ -134,17 +219,21 @@ export async function openSync(name: string, options: OpenOptions = {}): Promise
   const lacks = options.storage === "memory" ? undefined : missing();
   if (lacks) throw unsupported(lacks);
   await load(() => options.wasmUrl ?? new URL("./blockyard.wasm", import.meta.url));
-  if (options.storage === "memory") return new SyncYard(attach(undefined, options), () => {}, options.durability);
+  if (options.storage === "memory") return new SyncYard(attach(undefined, options), () => {}, async () => {}, options.durability);
   const held = await acquire(`blockyard/${name}`, options.lockTimeout ?? 5000);
+  const files = opfs(name);
   let handle: Handle | undefined;
   try {
-    const files: Files = opfs(name);
     const opened = (handle = await files.open());
     const release = () => {
       opened.close();
       held();
     };
-    return new SyncYard(attach(opened, options), release, options.durability);
+    const remove = () => {
+      opened.close();
+      return files.remove();
+    };
+    return new SyncYard(attach(opened, options), release, remove, options.durability);
   } catch (error) {
     handle?.close();
     held();

@@ -10,7 +10,7 @@ import type { Changes, EngineOptions } from "./types.js";
 /** From the page. */
 export type ToWorker =
   | { kind: "init"; name: string; options: EngineOptions; wasmUrl: string | undefined }
-  | { kind: "request"; id: number; request: keyof Requests; argument: unknown; progress: boolean }
+  | { kind: "request"; id: number; request: keyof Requests; argument: unknown; progress: boolean; alone: boolean }
   | { kind: "leave" }
   | { kind: "join" }
   | { kind: "close" };
@@ -25,7 +25,7 @@ export type FromWorker =
   | { kind: "closed"; error?: WireError };
 
 interface Backend {
-  request(request: keyof Requests, argument: unknown, progress?: (figures: number[]) => void): Promise<unknown>;
+  request(request: keyof Requests, argument: unknown, progress?: (figures: number[]) => void, alone?: boolean): Promise<unknown>;
   leave?(quick: boolean): Promise<void>;
   join?(): Promise<void>;
   close(): void | Promise<void>;
@@ -53,7 +53,7 @@ async function start({ name, options, wasmUrl }: ToWorker & { kind: "init" }): P
     const host = new Host(undefined, options);
     const client: Client = { id: "page", changed: page.changed };
     return {
-      request: (request, argument, progress) => host.handle(client, request, argument as never, progress),
+      request: (request, argument, ...how) => host.handle(client, request, argument as never, ...how),
       close: () => host.close(),
     };
   }
@@ -68,10 +68,10 @@ function transfers(value: unknown): Transferable[] {
   return value instanceof Uint8Array || value instanceof Float64Array ? [value.buffer as ArrayBuffer] : [];
 }
 
-async function answer({ id, request, argument, progress }: ToWorker & { kind: "request" }): Promise<void> {
+async function answer({ id, request, argument, progress, alone }: ToWorker & { kind: "request" }): Promise<void> {
   try {
     const tell = progress ? (figures: number[]) => post({ kind: "progress", id, figures }) : undefined;
-    const value = await (await backend!).request(request, argument, tell);
+    const value = await (await backend!).request(request, argument, tell, alone);
     post({ kind: "answer", id, value }, transfers(value));
   } catch (error) {
     post({ kind: "answer", id, error: wire(error) });

@@ -1,6 +1,6 @@
 /** The yard as programs see it: promises, iterators and streams over requests. */
-import { after, bytesOf, scanOf, statsOf, textOf, unpack, type Change, type Commit } from "./codec.js";
-import { AbortedError, ClosedError, ConflictError, InvalidError, NotFoundError, wrap } from "./errors.js";
+import { after, bytesOf, pack, scanOf, statsOf, textOf, unpack, type Change, type Commit } from "./codec.js";
+import { AbortedError, ClosedError, ConflictError, wrap } from "./errors.js";
 import type { Requests } from "./requests.js";
 import type {
   Changes, Entry, ListOptions, Metadata, Name, PutOptions, Durability, Stats, Value, VerifyProgress, VerifyReport,
@@ -170,12 +170,12 @@ export class Batch {
   /** @internal */
   protected readonly changes: Change[] = [];
   readonly #transfer: Transferable[] = [];
-  readonly #send: (commit: Commit, transfer: Transferable[]) => Promise<number>;
+  readonly #send: (commit: Commit & { changes: Change[] }, transfer: Transferable[]) => Promise<number>;
   readonly #durable: (options: WriteOptions) => boolean;
 
   /** @internal */
   constructor(
-    send: (commit: Commit, transfer: Transferable[]) => Promise<number>,
+    send: (commit: Commit & { changes: Change[] }, transfer: Transferable[]) => Promise<number>,
     durable: (options: WriteOptions) => boolean,
   ) {
     this.#send = send;
@@ -267,7 +267,7 @@ export class Transaction {
   }
 
   /** @internal */
-  commit(durable: boolean): Commit {
+  commit(durable: boolean): Commit & { changes: Change[] } {
     const changes = [...this.#changed.values()].map(({ name, value, tag }): Change =>
       value ? { put: name, value, tag } : { delete: name },
     );
@@ -276,6 +276,8 @@ export class Transaction {
 }
 
 const TRIES = 16;
+/** So many changes travel packed. */
+const MANY = 8;
 
 /** A store of named blocks in one file. */
 export class Yard extends Reader {
@@ -294,7 +296,11 @@ export class Yard extends Reader {
   }
 
   #durable = ({ durability = this.#durability }: WriteOptions) => durability === "durable";
-  #commit = (commit: Commit, transfer: Transferable[] = []) => this.transport.request("commit", commit, { transfer });
+  #commit = ({ changes, ...commit }: Commit & { changes: Change[] }, transfer: Transferable[] = []) => {
+    const packed = changes.length >= MANY && transfer.length === 0 ? pack(changes) : undefined;
+    if (packed) transfer = [packed.buffer as ArrayBuffer];
+    return this.transport.request("commit", { ...commit, changes: packed ?? changes }, { transfer });
+  };
 
   /** Stores a block. When this resolves, the commit has the durability that was asked for. */
   put(name: Name, value: Value, options: PutOptions & Signalled = {}): Promise<number> {
@@ -351,17 +357,24 @@ export class Yard extends Reader {
     source: ReadableStream<Uint8Array> | Blob,
     { signal, onProgress, ...options }: PutOptions & StreamOptions = {},
   ): Promise<number> {
-    const stream = source instanceof Blob ? source.stream() : source;
-    return this.#written(async (write, commit) => {
-      const reader = stream.getReader();
+    return this.#written(async (writer, commit) => {
+      if (source instanceof Blob) {
+        const progress = onProgress && (([bytes]: number[]) => onProgress(bytes!));
+        await within(signal, () => this.transport.request("fill", { writer, blob: source }, { progress }));
+        return commit({ put: name, tag: options.tag }, this.#durable(options));
+      }
+      const reader = source.getReader();
       let length = 0;
       try {
-        for (;;) {
+        // While a piece is written the next one is read.
+        for (let written: Promise<void> | undefined; ; ) {
           const { done, value } = await within(signal, () => reader.read());
+          await within(signal, async () => written);
           if (done) break;
-          // A stream may hand out views of one large buffer: copied, only what is meant travels.
-          await within(signal, () => write(value));
           onProgress?.((length += value.length));
+          // A stream may hand out views of one large buffer: copied, only what is meant travels.
+          written = this.transport.request("write", { writer, bytes: value });
+          written.catch(() => {});
         }
       } catch (error) {
         await reader.cancel(error).catch(() => {});
@@ -372,43 +385,20 @@ export class Yard extends Reader {
   }
 
   /** Changes part of a block. The rest is copied inside the file, so this costs what a put of the block costs. */
-  async writeRange(name: Name, start: number, value: Value, options: WriteOptions = {}): Promise<number> {
-    const bytes = bytesOf(value);
-    for (let tries = 1; ; tries++) {
-      const snapshot = await this.snapshot();
-      try {
-        const found = await snapshot.metadata(name);
-        if (!found) throw new NotFoundError("there is no block of this name");
-        if (!(start >= 0 && start <= found.length)) throw new InvalidError("the range begins behind the block's end");
-        const { sequence, length, tag } = found;
-        return await this.#written(async (write, commit) => {
-          for (let at = 0; at < start; at += PIECE) await write((await snapshot.readRange(name, at, Math.min(at + PIECE, start)))!);
-          await write(bytes);
-          for (let at = start + bytes.length; at < length; at += PIECE) await write((await snapshot.readRange(name, at, at + PIECE))!);
-          return commit({ put: name, tag }, this.#durable(options), [[name, sequence]]);
-        });
-      } catch (error) {
-        if (!(error instanceof ConflictError) || tries >= TRIES) throw error;
-      } finally {
-        await snapshot.close().catch(() => {});
-      }
-    }
+  writeRange(name: Name, start: number, value: Value, options: WriteOptions = {}): Promise<number> {
+    return this.transport.request("writeRange", { name, start, value: bytesOf(value), durable: this.#durable(options) });
   }
 
   /** Lets `work` write a value in pieces and commit it; what it did not commit leaves nothing behind. */
   async #written(
     work: (
-      write: (bytes: Uint8Array) => Promise<void>,
-      commit: (put: { put: Name; tag?: number | undefined }, durable: boolean, expect?: [Name, number][]) => Promise<number>,
+      writer: number,
+      commit: (put: { put: Name; tag?: number | undefined }, durable: boolean) => Promise<number>,
     ) => Promise<number>,
   ): Promise<number> {
     const writer = await this.transport.request("writer", undefined);
     try {
-      return await work(
-        (bytes) => this.transport.request("write", { writer, bytes }),
-        (put, durable, expect) =>
-          this.#commit({ changes: [{ ...put, writer }], durable, ...(expect && { expect }) }),
-      );
+      return await work(writer, (put, durable) => this.#commit({ changes: [{ ...put, writer }], durable }));
     } catch (error) {
       await this.transport.request("release", writer).catch(() => {});
       throw error;

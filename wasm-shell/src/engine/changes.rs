@@ -25,8 +25,13 @@ pub(super) struct Writer {
 impl Engine {
     /// Begins a batch.
     pub fn begin(&mut self) -> u32 {
+        self.begin_for(0)
+    }
+
+    /// Begins a batch that will hold about so many bytes.
+    pub(crate) fn begin_for(&mut self, bytes: usize) -> u32 {
         let number = self.number();
-        let batch = Batch::new(self.store.geometry(), Vec::new(), Vec::new());
+        let batch = Batch::new(self.store.geometry(), Vec::new(), Vec::with_capacity(bytes));
         self.batches.insert(number, Changes { batch, staged: false });
         number
     }
@@ -88,14 +93,46 @@ impl Engine {
         done
     }
 
+    /// Takes a whole chunk of a value of several chunks, whose digest somebody has computed already.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_chunk(&mut self, number: u32, chunk: &[u8], digest: Digest) -> Result<()> {
+        let mut writer = self.writers.remove(number).ok_or(Error::Gone)?;
+        if !writer.buffer.is_empty() || chunk.len() != self.store.geometry().chunk_size() as usize {
+            self.writers.insert(number, writer);
+            return self.write(number, chunk);
+        }
+        match self.append(&mut writer, chunk, digest) {
+            Ok(()) => {
+                writer.length += chunk.len() as u64;
+                self.writers.insert(number, writer);
+                Ok(())
+            }
+            Err(error) => {
+                self.store.end_staged();
+                Err(error)
+            }
+        }
+    }
+
     fn put_chunk(&mut self, writer: &mut Writer) -> Result<()> {
+        let buffer = std::mem::take(&mut writer.buffer);
+        let put = self.append(writer, &buffer, Digest::of(&buffer));
+        writer.buffer = buffer;
+        put?;
+        writer.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes a chunk to fresh pages.
+    fn append(&mut self, writer: &mut Writer, chunk: &[u8], digest: Digest) -> Result<()> {
         if !writer.staged {
             self.store.begin_staged();
             writer.staged = true;
         }
-        let staged = self.store.write_chunk(&writer.buffer, Digest::of(&writer.buffer))?;
+        let staged = self.store.write_chunk(chunk, digest)?;
         writer.chunks.push(staged.to_ref());
-        writer.buffer.clear();
         Ok(())
     }
 

@@ -287,6 +287,40 @@ export async function files(name) {
   await yard.destroy();
 }
 
+/** Many changes travel as one array of bytes, few or large ones as they are. */
+export async function batches(name) {
+  const yard = await open(name);
+  const heard = [];
+  await yard.subscribe("b/", (changes) => heard.push(...changes));
+  for (const count of [1, 7, 8, 300]) {
+    const batch = yard.batch();
+    for (let index = 0; index < count; index++) batch.put(`b/${index}`, bytes(index + count, index * 40), { tag: index * 2 ** 40 });
+    batch.delete("b/0").put(new Uint8Array([0, 255]), new Uint8Array());
+    equal(batch.size, count + 2);
+    await batch.commit();
+    await yard.flush();
+    for (let index = 1; index < count; index++) ok(same(await yard.get(`b/${index}`), bytes(index + count, index * 40)), `${index} of ${count}`);
+    equal(await yard.has("b/0"), false);
+    equal((await yard.metadata(new Uint8Array([0, 255]))).length, 0);
+    equal(heard.length, count + 1);
+    equal([heard[0], heard.at(-1)], [{ name: "b/0", kind: "put" }, { name: "b/0", kind: "delete" }]);
+    heard.length = 0;
+  }
+  equal((await yard.metadata("b/299")).tag, 299 * 2 ** 40);
+  const large = yard.batch();
+  for (let index = 0; index < 10; index++) large.put(`large/${index}`, bytes(index, 200_000));
+  await large.commit();
+  ok(same(await yard.get("large/9"), bytes(9, 200_000)), "large values");
+  // One that cannot be makes none of them.
+  const { sequence } = await yard.stats();
+  const refused = yard.batch();
+  for (let index = 0; index < 20; index++) refused.put(index === 19 ? "n".repeat(600) : `never/${index}`, "x");
+  equal(await thrown(() => refused.commit()), "Invalid");
+  equal([await yard.has("never/0"), (await yard.stats()).sequence], [false, sequence]);
+  equal((await yard.verify()).problemCount, 0);
+  await yard.destroy();
+}
+
 export async function subscriptions(name) {
   const yard = await open(name);
   const heard = [];
@@ -356,7 +390,10 @@ export async function synchronous(name) {
     worker.postMessage(name);
   });
   worker.terminate();
-  equal(found, { names: ["drei", "two"], each: 1, locked: "Locked", clean: true, closed: "Closed", kept: "2" });
+  equal(found, {
+    names: ["drei", "two"], each: 1, locked: "Locked", range: "re", before: ["3", false, 3],
+    json: [{ a: [1] }, 0, 1, 9], refused: "NotFound", told: 4, clean: [4, 0], exported: true, closed: "Closed", kept: "2", left: 0,
+  });
 }
 
 /** A browser without synchronous file access, without a file system, without locks. */
@@ -385,6 +422,11 @@ export async function unsupported(name) {
     await memory.put("name", "x");
     await memory.close();
   }
+  // A module of an instruction that no browser knows, as one with SIMD is to an old browser.
+  const unknown = [0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 6, 1, 4, 0, 253, 255, 127, 11];
+  const wasmUrl = URL.createObjectURL(new Blob([new Uint8Array(unknown)], { type: "application/wasm" }));
+  const said = await open(name, { wasmUrl }).then(() => "", (error) => `${error.code}: ${error.message}`);
+  ok(/^Unsupported: .*SIMD/.test(said), said);
   const missing = new URL("/nowhere.js", location.href);
   equal(await thrown(() => open(name, { workerUrl: missing })), "Unsupported");
 }

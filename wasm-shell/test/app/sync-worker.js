@@ -1,5 +1,14 @@
 import { openSync } from "blockyard/sync";
 
+function code(work) {
+  try {
+    work();
+  } catch (error) {
+    return error.code;
+  }
+  return "nothing";
+}
+
 onmessage = async ({ data: name }) => {
   try {
     const yard = await openSync(name);
@@ -12,17 +21,30 @@ onmessage = async ({ data: name }) => {
     const each = yard.stats().syncs - syncs;
     let locked = "nothing";
     await openSync(name, { lockTimeout: 200 }).catch((error) => (locked = error.code));
-    const clean = yard.verify();
+    const snapshot = yard.snapshot();
+    yard.putJSON("json", { a: [1] });
+    yard.writeRange("drei", 1, "rei");
+    const range = new TextDecoder().decode(yard.readRange("drei", 1, 3));
+    const before = [snapshot.getText("drei"), snapshot.has("json"), [...snapshot.list()].length];
+    snapshot.close();
+    const { tag, chunks, length } = yard.metadata("json");
+    const json = [yard.getJSON("json"), tag, chunks, length];
+    const refused = code(() => yard.writeRange("absent", 0, "x"));
+    const told = [];
+    const clean = yard.verify({ onProgress: (it) => told.push(it.totalBlocks) });
+    const exported = yard.exportBlob().size === yard.stats().fileBytes;
     yard.close();
-    let closed = "nothing";
-    try {
-      yard.get("two");
-    } catch (error) {
-      closed = error.code;
-    }
+    const closed = code(() => yard.get("two"));
     const again = await openSync(name);
-    postMessage({ names, each, locked, clean, closed, kept: again.getText("two") });
-    again.close();
+    const kept = again.getText("two");
+    await again.destroy();
+    const empty = await openSync(name);
+    const left = [...empty.list()].length;
+    await empty.destroy();
+    postMessage({
+      names, each, locked, range, before, json, refused, told: told.at(-1), clean: [clean.blocks, clean.problemCount],
+      exported, closed, kept, left,
+    });
   } catch (error) {
     postMessage({ error: String(error) });
   }
