@@ -2,14 +2,14 @@
 
 use crate::support::*;
 use blockyard_core::Durability::{Buffered, Durable};
+use blockyard_core::Extent;
 use blockyard_core::Sequence;
 use blockyard_core::Store;
 use blockyard_core::device::{MemoryError, VecDevice};
 use blockyard_core::error::{Damage, OpenError, Structure, WriteError};
-use blockyard_core::format::{RecordHeader, SLOT_STRIDE, SLOTS, Superblock};
-use blockyard_core::overlay::Overlay;
-use blockyard_core::store::Recovery;
-use blockyard_core::store::{OpenOptions, Progress};
+use blockyard_core::format::{GeometryError, RecordHeader, SLOT_STRIDE, SLOTS, Superblock};
+use blockyard_core::overlay::{Entry, Overlay, OverlayFull, TreeRoot};
+use blockyard_core::store::{Memory, OpenOptions, Progress, Recovery};
 use blockyard_sim::device::SimDevice;
 use blockyard_sim::fault::{Fault, Operation, SimError};
 
@@ -316,4 +316,265 @@ fn pages_of_commits_behind_a_checkpoint_are_not_handed_out_again() {
     }
     store.checkpoint().unwrap();
     assert_sound(&mut store, &model, "folded in");
+}
+
+/// A store that advised a checkpoint always, never or at another length of the journal passed every quick test:
+/// commits would have waited for checkpoints that nobody needed, or the journal would have run full.
+#[test]
+fn a_checkpoint_is_advised_once_the_journal_is_more_than_half_full() {
+    let mut advised = [0, 0];
+    for journal_pages in [16, 17, 32] {
+        let shape = Shape { journal_pages, ..SHAPE };
+        let mut store: TestStore<Heap> = shape.new_store(shape.device(LIMIT));
+        for number in 0..40_u8 {
+            let durability = if number % 3 == 0 { Buffered } else { Durable };
+            put(&mut store, b"name", &[number], durability).unwrap();
+            let half_full = 2 * store.journal_used() > store.geometry().journal_length();
+            assert_eq!(store.wants_checkpoint(), half_full, "{} bytes", store.journal_used());
+            advised[usize::from(half_full)] += 1;
+        }
+        store.checkpoint().unwrap();
+        assert!(!store.wants_checkpoint());
+        put(&mut store, b"name", b"word", Durable).unwrap();
+        assert_eq!(store.checkpoint_step(), Ok(Progress::Working));
+        assert!(store.wants_checkpoint(), "one that has begun should end");
+    }
+    assert!(advised.iter().all(|count| *count > 10), "{advised:?}");
+}
+
+/// A seal that said again what the superblock says, or was left out after a checkpoint that did not cover the
+/// last commit, passed every test; so did one that took the last room of the journal.
+#[test]
+fn a_seal_says_what_nothing_else_says_and_only_where_there_is_room() {
+    let seal = |store: &mut TestStore<Heap>| {
+        let before = store.journal_used();
+        store.seal().unwrap();
+        store.journal_used() > before
+    };
+    let mut store: TestStore<Heap> = SHAPE.new_store(SHAPE.device(LIMIT));
+    assert!(!seal(&mut store), "nothing was committed");
+    put(&mut store, b"one", b"word", Buffered).unwrap();
+    assert!(!seal(&mut store), "nothing is durable");
+    store.sync().unwrap();
+    assert!(seal(&mut store));
+    assert!(!seal(&mut store), "once is enough");
+    put(&mut store, b"one", b"word", Durable).unwrap();
+    let checkpoints = store.counters().checkpoints;
+    store.checkpoint().unwrap();
+    assert_eq!(store.counters().checkpoints, checkpoints + 1);
+    assert!(!seal(&mut store), "the superblock says it");
+    put(&mut store, b"one", b"word", Buffered).unwrap();
+    assert_eq!(store.checkpoint_step(), Ok(Progress::Working));
+    put(&mut store, b"two", b"word", Durable).unwrap();
+    assert_eq!(store.checkpoint_step(), Ok(Progress::Done));
+    assert!(seal(&mut store), "the second commit is not in the superblock");
+
+    let (page, mut refused) = (512, 0);
+    for (journal_pages, seals) in [(16, true), (17, true), (16, false), (17, false)] {
+        let shape = Shape { journal_pages, ..SHAPE };
+        let mut store: TestStore<Heap> = shape.new_store(shape.device(LIMIT));
+        for _ in 0..30 {
+            put(&mut store, b"name", b"word", Durable).unwrap();
+            // A unit is always left free.
+            let room = journal_pages * page - store.journal_used().next_multiple_of(page) - page;
+            if seals || room <= 5 * page {
+                assert_eq!(seal(&mut store), room >= 4 * page, "{room} bytes");
+                refused += u32::from(room < 4 * page);
+            }
+        }
+    }
+    assert!(refused > 4, "{refused}");
+}
+
+/// A sync of what is durable already took the time of a sync, and no test counted.
+#[test]
+fn what_is_durable_is_not_synced_again() {
+    let mut store: TestStore<Heap> = SHAPE.new_store(SHAPE.device(LIMIT));
+    let last = put(&mut store, b"name", b"word", Durable).unwrap();
+    let syncs = store.counters().syncs;
+    assert_eq!((store.sync(), store.counters().syncs), (Ok(last), syncs));
+}
+
+/// Names that were taken over from another one make a checkpoint when they change again; no others do. All
+/// counted as taken over, and every second change of a block made a checkpoint.
+#[test]
+fn changing_a_block_again_makes_no_checkpoint() {
+    let mut store: TestStore<Heap> = SHAPE.new_store(SHAPE.device(LIMIT));
+    for number in 0..5_u8 {
+        put(&mut store, b"one", &[number], Buffered).unwrap();
+        put(&mut store, b"two", &[number], Buffered).unwrap();
+    }
+    assert_eq!(store.counters().checkpoints, 0);
+}
+
+/// An overlay that keeps account of the pages that only older readers need.
+#[derive(Default)]
+struct Account {
+    heap: Heap,
+    retired: Vec<Extent>,
+}
+
+impl Overlay for Account {
+    const KEEPS_BODIES: bool = Heap::KEEPS_BODIES;
+
+    fn has_room(&self, entries: usize) -> bool {
+        self.heap.has_room(entries)
+    }
+    fn insert(&mut self, name: &[u8], entry: &Entry, body: &[u8]) -> Result<(), OverlayFull> {
+        self.heap.insert(name, entry, body)
+    }
+    fn active(&self, name: &[u8]) -> Option<Entry> {
+        self.heap.active(name)
+    }
+    fn frozen(&self, name: &[u8]) -> Option<Entry> {
+        self.heap.frozen(name)
+    }
+    fn freeze(&mut self) {
+        self.heap.freeze();
+    }
+    fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
+        self.heap.next_frozen(after, name)
+    }
+    fn next(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
+        self.heap.next(after, name)
+    }
+    fn frozen_len(&self) -> usize {
+        self.heap.frozen_len()
+    }
+    fn with_body(&self, name: &[u8], entry: &Entry, use_body: &mut dyn FnMut(&[u8])) -> bool {
+        self.heap.with_body(name, entry, use_body)
+    }
+    fn folded(&mut self, root: TreeRoot) {
+        self.heap.folded(root);
+    }
+    fn discard_frozen(&mut self) {
+        self.heap.discard_frozen();
+    }
+    fn retire(&mut self, extent: Extent) {
+        self.retired.push(extent);
+    }
+}
+
+/// An overlay was not told of the pages of blocks that gave way, or of others, and only tests of the shell
+/// noticed: pages that a snapshot reads would have been handed out.
+#[test]
+fn an_overlay_is_told_of_the_pages_of_whatever_gives_way() {
+    let mut store: TestStore<Account> = SHAPE.new_store(SHAPE.device(LIMIT));
+    let (short, long) = (bytes(1, 900), bytes(2, 2 * 2048 + 600));
+    put(&mut store, b"short", &short, Buffered).unwrap();
+    stream(&mut store, b"long", 0, &long, Buffered).unwrap();
+    delete(&mut store, b"short", Buffered).unwrap();
+    put(&mut store, b"long", b"word", Buffered).unwrap();
+    let geometry = *store.geometry();
+    let (device, overlay, _) = store.into_parts();
+    let lengths: Vec<u64> = overlay.retired.iter().map(|extent| extent.pages).collect();
+    assert_eq!(lengths, [2, 4, 4, 2]);
+    let values = std::iter::once(&short[..]).chain(long.chunks(2048));
+    for (extent, value) in overlay.retired.iter().zip(values) {
+        let at = geometry.offset(extent.start.0) as usize;
+        assert!(device.bytes()[at..].starts_with(value), "{extent:?}");
+    }
+}
+
+/// What an earlier store left on the device came back in a new one of the same name: its records were not
+/// overwritten, and they follow from the same beginning.
+#[test]
+fn a_new_store_holds_nothing_of_an_older_one() {
+    let mut store: TestStore<Heap> = SHAPE.new_store(SHAPE.device(LIMIT));
+    for _ in 0..3 {
+        put(&mut store, b"name", b"word", Durable).unwrap();
+    }
+    let store: TestStore<Heap> = SHAPE.new_store(store.into_device());
+    let (mut store, recovery) = SHAPE.open::<Heap, _>(store.into_device()).unwrap();
+    assert_eq!((recovery.records, recovery.torn_tail), (0, false));
+    assert_same(&contents(&mut store), &Model::new(), "a new store");
+}
+
+/// A device with larger units than the file's may be read, not written: a torn write would reach further.
+#[test]
+fn a_device_of_larger_units_is_for_reading_only() {
+    let (image, model) = file();
+    let open = |read_only| {
+        let device = VecDevice::from_bytes(image.clone(), 1024, LIMIT * 512);
+        SHAPE.open_with::<Heap, _>(device, |options| options.read_only = read_only)
+    };
+    assert!(matches!(open(false), Err(OpenError::Geometry(GeometryError::Unit(1024)))));
+    assert_same(&contents(&mut open(true).unwrap().0), &model, "read only");
+}
+
+/// A damaged journal was salvaged when somebody opened the file for reading only, without being asked, or for
+/// writing: commits that had been durable were gone without an error.
+#[test]
+fn only_who_asks_for_it_and_only_reads_gets_a_salvaged_file() {
+    let tail = Tail::new();
+    let mut image = tail.image.clone();
+    // It says that a later commit is durable.
+    let mut later = tail.header;
+    let position = tail.behind + 2 * 512;
+    later.position.set(position);
+    later.sequence.set(tail.last.0 + 5);
+    later.watermark.set(tail.last.0 + 1);
+    let at = tail.ring + position as usize;
+    image[at..at + RecordHeader::SIZE].copy_from_slice(later.sealed().bytes());
+    for (read_only, salvage) in [(false, false), (true, false), (false, true), (true, true)] {
+        let device = VecDevice::from_bytes(image.clone(), 512, LIMIT * 512);
+        let opened = SHAPE.open_with::<Heap, _>(device, |options| {
+            (options.read_only, options.salvage) = (read_only, salvage);
+        });
+        let found = opened.map(|(_, recovery)| recovery.damage.is_some());
+        let damaged = matches!(found, Err(OpenError::Corrupted(Damage { what: Structure::Journal, .. })));
+        assert!(if read_only && salvage { found == Ok(true) } else { damaged }, "{found:?}");
+    }
+}
+
+/// Memory that is too small in one thing alone was taken for enough: what followed was an error in the middle of
+/// a commit, or a panic.
+#[test]
+fn memory_that_is_too_small_in_one_thing_is_refused() {
+    let (image, _) = file();
+    let open = |memory: Memory, less: usize| {
+        let device = VecDevice::from_bytes(image.clone(), 512, LIMIT * 512);
+        let buffer = vec![0; memory.bytes(512) - less];
+        let options = OpenOptions { memory, ..SHAPE.options() };
+        Store::open(device, Heap::new(), buffer, &options).map(drop)
+    };
+    assert_eq!(open(SHAPE.memory, 0), Ok(()));
+    let too_small = Err(OpenError::WorkspaceTooSmall);
+    assert_eq!(open(SHAPE.memory, 1), too_small, "the buffer");
+    for (levels, map_pages) in [(1, 12), (64, 12), (8, 1), (8, 1000)] {
+        let memory = Memory { levels, map_pages, ..SHAPE.memory };
+        assert_eq!(open(memory, 0), too_small, "{levels} levels, {map_pages} pages of the map");
+    }
+}
+
+/// The places of a superblock that is whole and holds an impossible number, and what a file says that ends in the
+/// middle of its slots.
+#[test]
+fn superblocks_are_told_with_their_place() {
+    let (image, _) = file();
+    let read = |image: &[u8], slot: u32| {
+        let at = slot as usize * SLOT_STRIDE as usize;
+        Superblock::read(&image[at..at + 512]).filter(|copy| copy.is_valid(slot))
+    };
+    let newest = (0..SLOTS).filter_map(|slot| read(&image, slot)).max_by_key(|copy| copy.generation.get());
+    for raised in [0, 1] {
+        let mut superblock = newest.unwrap();
+        superblock.generation.set(superblock.generation.get() + raised);
+        superblock.map_slot.set(3);
+        let (mut image, first) = (image.clone(), superblock.slot_of(0));
+        for slot in [first, superblock.slot_of(1)] {
+            let at = slot as usize * SLOT_STRIDE as usize;
+            image[at..at + Superblock::SIZE].copy_from_slice(superblock.sealed(slot).bytes());
+        }
+        let damage = Damage { what: Structure::Superblock, offset: u64::from(first) * SLOT_STRIDE };
+        assert_eq!(open(image).map(drop), Err(OpenError::Corrupted(damage)));
+    }
+    for length in [0, 100, 511] {
+        assert_eq!(open(vec![0; length]).map(drop), Err(OpenError::NotBlockyard), "{length} bytes");
+    }
+    // Only the last copy is whole, and nothing is behind it.
+    let last = (SLOTS as usize - 1) * SLOT_STRIDE as usize;
+    let mut cut = image[..last + 512].to_vec();
+    cut[..last].fill(0);
+    assert!(matches!(open(cut).map(drop), Err(OpenError::Truncated { .. })));
 }
