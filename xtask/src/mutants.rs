@@ -44,16 +44,16 @@ pub(crate) struct Arguments {
     /// One of the suites, `queue` or `store`, alone
     #[arg(long, value_parser = ["queue", "store"])]
     suite: Option<String>,
-    /// Those alone whose place or change contains this
+    /// Those alone whose place or change contains this, or another that is given
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
 }
 
 impl Arguments {
     /// A small shard.
     #[expect(dead_code, reason = "once every survivor is explained")]
     pub(crate) const fn budgeted() -> Self {
-        Self { shard: Some(Shard { k: 0, n: SMALL }), suite: None, only: None }
+        Self { shard: Some(Shard { k: 0, n: SMALL }), suite: None, only: Vec::new() }
     }
 }
 
@@ -93,7 +93,8 @@ pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
                 continue;
             }
             let in_shard = shard.is_none_or(|Shard { k, n }| number % n == k);
-            let named = arguments.only.as_ref().is_none_or(|only| mutant.name.contains(only.as_str()));
+            let named = arguments.only.is_empty()
+                || arguments.only.iter().any(|only| mutant.name.contains(only.as_str()));
             number += 1;
             if in_shard && named {
                 chosen.push(mutant);

@@ -24,7 +24,7 @@ const MOMENT: Duration = Duration::from_secs(30);
 /// A mutant that takes memory without end gets no more than this, in KiB.
 const MEMORY: &str = "8388608";
 /// After so many seconds a test of the queue says that somebody hangs.
-const QUEUE_PATIENCE: &str = "5";
+const QUEUE_PATIENCE: &str = "10";
 
 /// A suite with what it takes to run it.
 pub(super) struct Bench<'a> {
