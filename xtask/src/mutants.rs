@@ -12,7 +12,6 @@
 mod bench;
 mod explained;
 mod mutant;
-mod one_by_one;
 mod suite;
 mod weave;
 

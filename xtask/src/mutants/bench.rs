@@ -9,14 +9,13 @@ use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
 use super::mutant::Mutant;
-use super::one_by_one;
 use super::suite::{Fate, Stage, Suite};
 use super::weave::{self, Constant, NUMBER};
 use crate::child::{self, Echo, Ended};
 use crate::scratch::Scratch;
 
-/// For a build, and for all mutants that are not woven.
-pub(super) const LIMIT: Duration = Duration::from_hours(24);
+/// For a build, and for tests without a mutant.
+const LIMIT: Duration = Duration::from_hours(24);
 /// Tests in which somebody sleeps for ever are given up after so many times what they take without a mutant, and
 /// a moment more.
 const PATIENCE: u32 = 5;
@@ -46,7 +45,7 @@ enum Built {
 
 impl Bench<'_> {
     /// The tool that makes the suite's mutants.
-    pub(super) fn tool(&self) -> Cmd<'_> {
+    fn tool(&self) -> Cmd<'_> {
         let program = self.program;
         let files = self.suite.files.iter().flat_map(|file| ["--file", file]);
         cmd!(self.shell, "{program} mutants --package blockyard-core").args(files)
@@ -64,32 +63,47 @@ impl Bench<'_> {
     pub(super) fn run(&self, mutants: &[Mutant]) -> Result<Vec<Fate>> {
         let mut fates = vec![Fate::Survived; mutants.len()];
         let (programs, woven) = self.build(mutants, &mut fates)?;
+        let mut limits = Vec::new();
         for stage in self.suite.stages {
             let program = programs.get(stage.test).with_context(|| format!("no test {}", stage.test))?;
+            let limit = self.limit(program, stage)?;
+            limits.push(limit);
             let chosen = |index: &usize| fates[*index] == Fate::Survived && woven.contains(index);
             let chosen: Vec<usize> = (0..mutants.len()).filter(chosen).collect();
             println!("{} mutants in one build meet {}", chosen.len(), stage.test);
-            let limit = self.limit(program, stage)?;
             for index in chosen {
                 let begun = Instant::now();
                 fates[index] = self.meet(program, stage, Some(index), limit)?.0;
-                let (fate, name) = (fates[index], &mutants[index].name);
-                println!("{fate} {:.1} s: {name}", begun.elapsed().as_secs_f64());
+                println!("{} {:.1} s: {}", fates[index], begun.elapsed().as_secs_f64(), mutants[index].name);
             }
+        }
+        let left = |index: &usize| fates[*index] == Fate::Survived && !woven.contains(index);
+        for index in (0..mutants.len()).filter(left).collect::<Vec<_>>() {
+            fates[index] = self.alone(&mutants[index], &limits)?;
+            println!("{}, built alone: {}", fates[index], mutants[index].name);
         }
         self.scratch.refresh()?;
-        for stage in self.suite.stages {
-            let left = |index: &usize| fates[*index] == Fate::Survived && !woven.contains(index);
-            let left: Vec<usize> = (0..mutants.len()).filter(left).collect();
-            if !left.is_empty() {
-                println!("{} mutants one by one meet {}", left.len(), stage.test);
-                let these: Vec<&Mutant> = left.iter().map(|index| &mutants[*index]).collect();
-                for (index, fate) in left.iter().zip(one_by_one::try_each(self, &these, stage)?) {
-                    fates[*index] = fate;
-                }
+        Ok(fates)
+    }
+
+    /// A build for one mutant, which meets all stages.
+    fn alone(&self, mutant: &Mutant, limits: &[Duration]) -> Result<Fate> {
+        self.scratch.refresh()?;
+        let path = self.scratch.tree.join(&mutant.file);
+        std::fs::write(&path, weave::mutated(&std::fs::read_to_string(&path)?, mutant))?;
+        let programs = match self.compile()? {
+            Built::Programs(programs) => programs,
+            Built::Errors(places, _) if !places.is_empty() => return Ok(Fate::Unviable),
+            Built::Errors(_, output) => bail!("{}:\n{}", mutant.name, child::tail(&output, 40)),
+        };
+        for (stage, limit) in self.suite.stages.iter().zip(limits) {
+            let program = programs.get(stage.test).with_context(|| format!("no test {}", stage.test))?;
+            let (fate, _) = self.meet(program, stage, None, *limit)?;
+            if fate != Fate::Survived {
+                return Ok(fate);
             }
         }
-        Ok(fates)
+        Ok(Fate::Survived)
     }
 
     /// Builds the tests with all mutants that compile, and says which are woven in.

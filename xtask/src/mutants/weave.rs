@@ -7,8 +7,8 @@
 //! }                                     _ => { self.a + self.b } } }
 //! ```
 //!
-//! A function that returns an `impl Trait` has to return the same type in every body; its mutants are left to
-//! cargo-mutants, and so are those of a function within another. A constant function cannot ask for a number:
+//! A function that returns an `impl Trait` has to return the same type in every body; its mutants are left for
+//! builds of their own, and so are those of a function within another. A constant function cannot ask for a number:
 //! it is woven as an ordinary one where the engine compiles with that, and left else.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,12 @@ pub(super) fn weave(
     let text = std::fs::read_to_string(&root)? + ASK;
     std::fs::write(root, text)?;
     Ok(woven)
+}
+
+/// A file with one mutant in it.
+pub(super) fn mutated(source: &str, mutant: &Mutant) -> String {
+    let span = Offsets::new(source).range(&mutant.span);
+    [&source[..span.start], &mutant.replacement, " ", &source[span.end..]].concat()
 }
 
 type Places = Vec<(Range<usize>, usize)>;
@@ -216,6 +222,7 @@ mod tests {
             _ => {\n    a < b &&\n        c\n} } }\nfn g() {}\n";
         assert_eq!(text, expected);
         assert_eq!(places, [(3..7, 6), (7..11, 8)]);
+        assert_eq!(mutated(source, &mutants[1]), source.replace("&&", "|| "));
         let woven = Woven { places: vec![("a.rs".to_owned(), 3..7, 6)] };
         assert_eq!((woven.at("a.rs", 6), woven.at("a.rs", 7), woven.at("b.rs", 6)), (Some(6), None, None));
     }
