@@ -227,6 +227,7 @@ fn a_leader_gathers_until_it_takes() {
         queue.abandon(&submit(&queue, 1, Durable));
         assert_eq!((group.remaining(), group.durability()), (1, Buffered));
         assert_eq!((group.gather(), group.durability()), (2, Durable));
+        assert_eq!(group.remaining(), 2);
         (2..6).for_each(|item| queue.abandon(&submit(&queue, item, Buffered)));
         assert_eq!(group.gather(), 3, "a group has a limit");
         let (member, item) = group.take().expect("an item was queued");
@@ -384,6 +385,25 @@ fn a_panic_of_the_leader_strands_nobody() {
     });
 }
 
+/// A waiter that leads and does not return has given up its ticket. Without that the queue lost a slot for
+/// good when it was a waker that panicked: the group is over by then, and the queue goes on.
+#[test]
+fn a_waker_that_panics_costs_no_slot() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("(expected in this test)");
+        }
+    }
+    let queue = queue(2, Limits::default());
+    let watched = submit(&queue, 1, Buffered);
+    queue.register_waker(&watched, Waker::from(Arc::new(Panics)));
+    let ticket = submit(&queue, 2, Buffered);
+    catch_unwind(AssertUnwindSafe(|| queue.wait(ticket, echo))).expect_err("the panic is the waiter's");
+    assert_eq!((queue.fault(), queue.try_take(&watched)), (None, Some(Ok(1))));
+    assert_no_slot_is_lost(&queue, 2);
+}
+
 #[test]
 fn a_leader_without_a_report_poisons() {
     let silent: [fn(&mut Writes<'_>); 2] = [
@@ -433,6 +453,20 @@ fn an_abandoned_ticket_is_committed_and_strands_nobody() {
     assert_no_slot_is_lost(&queue, 3);
 }
 
+/// Numbers tell an old ticket from the one that has its slot now. A queue that gave every submission the
+/// same number passed every test: giving up an old ticket twice took the reply from somebody else.
+#[test]
+fn an_old_ticket_says_nothing_about_the_next_one_in_its_slot() {
+    let queue = queue(1, Limits::default());
+    let old = submit(&queue, 1, Buffered);
+    queue.abandon(&old);
+    queue.lead_pending(echo);
+    let new = submit(&queue, 2, Buffered);
+    queue.abandon(&old);
+    queue.lead_pending(echo);
+    assert_eq!(queue.try_take(&new), Some(Ok(2)));
+}
+
 /// A queue that told no flusher of an abandoned ticket passed this test while it had one round: the
 /// flusher was not asleep yet.
 #[test]
@@ -472,6 +506,36 @@ fn a_full_queue_holds_submitters_back() {
                 assert_eq!(queue.wait(third, echo), Ok(3));
             });
             assert_no_slot_is_lost(&queue, 2);
+        }
+    });
+}
+
+/// A submitter that sleeps for want of a slot looks again when a reply is taken or given up, when the queue is
+/// closed and when it breaks. A queue that left one of these calls out passed every test: nobody slept, or
+/// something else woke them.
+#[test]
+fn a_submitter_that_sleeps_hears_of_whatever_changes_its_answer() {
+    type Change = fn(&Queue, &Ticket);
+    type Submitted = Result<(), SubmitError<u64, Error>>;
+    let fault = Fault::Fatal("EIO");
+    let changes: [(bool, Change, Submitted); 4] = [
+        (true, |queue, ticket| assert_eq!(queue.try_take(ticket), Some(Ok(1))), Ok(())),
+        (true, |queue, ticket| queue.abandon(ticket), Ok(())),
+        (true, |queue, _| queue.close(), Err(SubmitError::Closed(2))),
+        (false, |queue, _| assert!(queue.lead_pending(fail_the_sync)), Err(SubmitError::Poisoned(2, fault))),
+    ];
+    within_time(move || {
+        for (answered, change, expected) in changes.iter().cycle().take(20) {
+            let queue = queue(1, Limits::default());
+            let ticket = submit(&queue, 1, Buffered);
+            assert!(!answered || queue.lead_pending(echo));
+            thread::scope(|scope| {
+                let submitter = scope.spawn(|| queue.submit(2, Buffered).map(drop));
+                // Only who sleeps can be forgotten. A submitter that takes longer makes the round easy.
+                thread::sleep(Duration::from_millis(5));
+                change(&queue, &ticket);
+                assert_eq!(&submitter.join().expect("a submitter returns"), expected);
+            });
         }
     });
 }
@@ -644,6 +708,9 @@ fn draining_leads_or_waits_for_who_leads() {
 #[test]
 fn a_flusher_may_lead_when_its_time_is_over() {
     let queue = roomy();
+    // One that was counted as left to a flusher for ever made work of every ticket after it.
+    submit_and_forget(&queue);
+    assert!(queue.lead_pending(echo));
     let ticket = submit(&queue, 1, Buffered);
     let begun = std::time::Instant::now();
     assert_eq!(queue.wait_for_work_timeout(Duration::from_millis(20)), None);

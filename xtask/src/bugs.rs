@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     fn ended(success: bool, timed_out: bool, output: &str) -> Ended {
-        Ended { success, timed_out, output: output.into() }
+        Ended { success, timed_out, out_of_time: false, output: output.into() }
     }
 
     #[test]

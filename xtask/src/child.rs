@@ -1,6 +1,7 @@
 //! Running a program whose output is read, and that may hang.
 
 use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -8,12 +9,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+const SIGXCPU: i32 = 24;
+
 /// What became of a program.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) success: bool,
-    /// It had to be killed.
+    /// It had to be killed, because it took too long.
     pub(crate) timed_out: bool,
+    /// It had used up the time of the processor that `ulimit -S -t` gave it.
+    pub(crate) out_of_time: bool,
     /// What it said on both channels, a line at a time as it came.
     pub(crate) output: String,
 }
@@ -27,6 +32,16 @@ pub(crate) enum Echo {
 
 /// Runs a program to its end, or kills it with all it has started when `limit` is over.
 pub(crate) fn run(command: impl Into<Command>, limit: Duration, echo: Echo) -> Result<Ended> {
+    run_until(command, limit, echo, |_| false)
+}
+
+/// As [`run`], and kills it too when it has said a line that is `enough`.
+pub(crate) fn run_until(
+    command: impl Into<Command>,
+    limit: Duration,
+    echo: Echo,
+    enough: impl Fn(&str) -> bool,
+) -> Result<Ended> {
     let mut command: Command = command.into();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
@@ -40,7 +55,7 @@ pub(crate) fn run(command: impl Into<Command>, limit: Duration, echo: Echo) -> R
         thread::spawn(move || forward(channel, &sender));
     }
     drop(sender);
-    let (mut output, mut timed_out) = (String::new(), false);
+    let (mut output, mut timed_out, mut heard) = (String::new(), false, false);
     let deadline = Instant::now() + limit;
     loop {
         match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -49,6 +64,10 @@ pub(crate) fn run(command: impl Into<Command>, limit: Duration, echo: Echo) -> R
                     print!("{line}");
                 }
                 output.push_str(&line);
+                if !heard && enough(&line) {
+                    heard = true;
+                    kill_with_descendants(&mut child)?;
+                }
             }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
@@ -59,7 +78,8 @@ pub(crate) fn run(command: impl Into<Command>, limit: Duration, echo: Echo) -> R
         }
     }
     let status = child.wait().context("cannot learn how a program ended")?;
-    Ok(Ended { success: status.success() && !timed_out, timed_out, output })
+    let success = status.success() && !timed_out && !heard;
+    Ok(Ended { success, timed_out, out_of_time: status.signal() == Some(SIGXCPU), output })
 }
 
 fn forward(channel: impl Read, sender: &mpsc::Sender<String>) {
@@ -128,7 +148,15 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_is_killed_with_its_children() {
+    fn what_hangs_or_has_said_enough_is_killed_with_its_children() {
+        let failed = |line: &str| line.starts_with("FAILED");
+        let script = "echo begun; echo FAILED; sleep 1000";
+        let ended = run_until(shell(script), Duration::MAX / 4, Echo::Silent, failed).expect("sh is there");
+        assert!(!ended.success && !ended.timed_out && !ended.out_of_time);
+        assert_eq!(ended.output, "begun\nFAILED\n");
+        let script = "ulimit -S -t 1; while true; do true; done";
+        let ended = run(shell(script), Duration::MAX / 4, Echo::Silent).expect("sh is there");
+        assert!(ended.out_of_time && !ended.timed_out && !ended.success);
         let script = "echo begun; (sleep 1000; echo never) & wait";
         let ended = run(shell(script), Duration::from_millis(300), Echo::Silent).expect("sh is there");
         assert!(ended.timed_out && !ended.success);

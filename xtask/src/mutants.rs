@@ -5,12 +5,15 @@
 //! test is about. `bugs/mutants.md` explains those that do no harm ([`explained`]); any other fails the
 //! step.
 //!
-//! A mutant meets quick tests first, and only if it survives those the others of its [`suite`]. The whole
-//! takes hours; a shard takes every n-th mutant, and a run of all steps a small one, the same each time: it
-//! shows that the step works. A survivor elsewhere is found by whoever runs the other shards.
+//! All of a suite are in one build, and a number in the environment brings one to life ([`weave`]): a build
+//! for each took twenty seconds. A mutant meets quick tests first, and only if it survives those the others
+//! of its [`suite`]; the first test that fails ends it. A shard takes every n-th mutant.
 
+mod bench;
 mod explained;
+mod mutant;
 mod suite;
+mod weave;
 
 use std::fmt;
 
@@ -20,13 +23,15 @@ use xshell::Shell;
 use crate::scratch::Scratch;
 use crate::tally::Tally;
 use crate::tool::Tool;
-use explained::{Explained, Mutant};
-use suite::{Fate, SUITES};
+use bench::Bench;
+use explained::Explained;
+use mutant::Mutant;
+use suite::{Fate, SUITES, Suite};
 
 /// What makes the mutants.
 const TOOL: Tool = Tool { name: "cargo-mutants", version: "27.1.0" };
 
-/// How many shards the run of all steps takes one of: what is in it takes less than two minutes.
+/// How many shards a run of all steps would take one of.
 const SMALL: usize = 160;
 
 /// Which mutants.
@@ -35,16 +40,19 @@ pub(crate) struct Arguments {
     /// Every n-th mutant, from number k on: `k/n`
     #[arg(long, value_parser = parse_shard)]
     shard: Option<Shard>,
-    /// Those alone whose place or change contains this
+    /// One of the suites, `queue` or `store`, alone
+    #[arg(long, value_parser = ["queue", "store"])]
+    suite: Option<String>,
+    /// Those alone whose place or change contains this, or another that is given
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
 }
 
 impl Arguments {
     /// A small shard.
     #[expect(dead_code, reason = "once every survivor is explained")]
     pub(crate) const fn budgeted() -> Self {
-        Self { shard: Some(Shard { k: 0, n: SMALL }), only: None }
+        Self { shard: Some(Shard { k: 0, n: SMALL }), suite: None, only: Vec::new() }
     }
 }
 
@@ -71,8 +79,9 @@ pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
     let shard = arguments.shard;
     let mut tally = Tally::default();
     let (mut number, mut counts) = (0, Counts::default());
-    for suite in &SUITES {
-        let bench = suite.bench(shell, &scratch, &program);
+    let suite_is_chosen = |suite: &&Suite| arguments.suite.as_ref().is_none_or(|name| *name == suite.name);
+    for suite in SUITES.iter().filter(suite_is_chosen) {
+        let bench = Bench { suite, shell, scratch: &scratch, program: &program };
         let all = bench.list()?;
         ensure!(!all.is_empty(), "{} has no mutants: were files renamed?", suite.name);
         counts.all += all.len();
@@ -83,17 +92,18 @@ pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
                 continue;
             }
             let in_shard = shard.is_none_or(|Shard { k, n }| number % n == k);
-            let named = arguments.only.as_ref().is_none_or(|only| mutant.name.contains(only.as_str()));
+            let named = arguments.only.is_empty()
+                || arguments.only.iter().any(|only| mutant.name.contains(only.as_str()));
             number += 1;
             if in_shard && named {
                 chosen.push(mutant);
             }
         }
         if !chosen.is_empty() {
-            record(&bench.run(&chosen)?, &mut counts, &mut tally);
+            record(&chosen, &bench.run(&chosen)?, &mut counts, &mut tally);
         }
     }
-    for stale in explained.iter().filter(|it| it.uses == 0) {
+    for stale in explained.iter().filter(|it| it.uses == 0 && arguments.suite.is_none()) {
         tally.record(&stale.to_string(), Err(anyhow!("bugs/mutants.md explains it and there is no such")));
     }
     println!("{counts}");
@@ -103,8 +113,7 @@ pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
 /// Whether this mutant's survival is explained.
 fn explain(explained: &mut [Explained], mutant: &Mutant, scratch: &Scratch<'_>) -> Result<bool> {
     let source = std::fs::read_to_string(scratch.tree.join(&mutant.file))?;
-    let code = source.lines().nth(mutant.line - 1).unwrap_or_default().trim();
-    let found = explained.iter_mut().find(|it| it.explains(mutant, code));
+    let found = explained.iter_mut().find(|it| it.explains(mutant, mutant.code(&source)));
     Ok(found.is_some_and(|explained| {
         explained.uses += 1;
         true
@@ -134,8 +143,8 @@ impl fmt::Display for Counts {
     }
 }
 
-fn record(fates: &[(Mutant, Fate)], counts: &mut Counts, tally: &mut Tally) {
-    for (mutant, fate) in fates {
+fn record(mutants: &[Mutant], fates: &[Fate], counts: &mut Counts, tally: &mut Tally) {
+    for (mutant, fate) in mutants.iter().zip(fates) {
         let result = match fate {
             Fate::Caught => {
                 counts.caught += 1;

@@ -31,11 +31,12 @@ impl<'a> Scratch<'a> {
         lock.try_lock().with_context(|| format!("another run is at work in {}", folder.display()))?;
         let (tree, builds) = (folder.join("tree"), folder.join("builds"));
         let scratch = Self { shell, tree, builds, _lock: lock };
-        scratch.copy_workspace()?;
+        scratch.refresh()?;
         Ok(scratch)
     }
 
-    fn copy_workspace(&self) -> Result<()> {
+    /// Makes the copy what the workspace is now.
+    pub(crate) fn refresh(&self) -> Result<()> {
         let root = self.shell.current_dir();
         let list = cmd!(self.shell, "git ls-files -z --cached --others --exclude-standard");
         let list = list.quiet().read().context("git cannot list the files of the workspace")?;
@@ -56,6 +57,17 @@ impl<'a> Scratch<'a> {
 
     /// Runs a command in the copy.
     pub(crate) fn run(&self, command: Cmd<'_>, limit: Duration, echo: Echo) -> Result<Ended> {
+        self.run_until(command, limit, echo, |_| false)
+    }
+
+    /// As [`run`](Self::run), to a line that is `enough`.
+    pub(crate) fn run_until(
+        &self,
+        command: Cmd<'_>,
+        limit: Duration,
+        echo: Echo,
+        enough: impl Fn(&str) -> bool,
+    ) -> Result<Ended> {
         let command = command
             .env("CARGO_TARGET_DIR", &self.builds)
             // Nobody debugs these builds.
@@ -66,7 +78,7 @@ impl<'a> Scratch<'a> {
             .env("CARGO_TERM_COLOR", "never");
         let mut command = std::process::Command::from(command);
         command.current_dir(&self.tree);
-        child::run(command, limit, echo)
+        child::run_until(command, limit, echo, enough)
     }
 
     /// Applies a patch, the other way round if it is to be taken back; the error is what git said.

@@ -11,26 +11,7 @@ use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 
-/// A mutant as cargo-mutants names it: `file:line:column: change`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mutant {
-    pub(super) name: String,
-    pub(super) file: String,
-    pub(super) line: usize,
-    change: String,
-}
-
-impl Mutant {
-    pub(super) fn parse(name: &str) -> Result<Self> {
-        let parts = || {
-            let (place, change) = name.split_once(": ")?;
-            let mut place = place.split(':');
-            let (file, line) = (place.next()?, place.next()?.parse().ok()?);
-            Some(Self { name: name.to_owned(), file: file.to_owned(), line, change: change.to_owned() })
-        };
-        parts().filter(|mutant| mutant.line > 0).with_context(|| format!("no mutant's name: {name}"))
-    }
-}
+use super::mutant::Mutant;
 
 /// A survivor with a reason.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,13 +63,15 @@ pub(super) fn parse(text: &str) -> Result<Vec<Explained>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutants::mutant::tests::mutant;
 
     #[test]
     fn a_survivor_is_found_by_its_change_and_its_code() {
-        let text = "# Survivors\nWords.\n\n## a.rs\n- `replace < with <= in f` at `if a < b {`: nothing is done\n  once more.\n";
+        let text = "# Survivors\nWords.\n\n## a.rs\n- `replace < with <=` at `if a < b {`: nothing is done\n  once more.\n";
         let [explained] = &parse(text).expect("readable")[..] else { panic!("one item") };
-        let mutant = Mutant::parse("a.rs:7:9: replace < with <= in f").expect("a name");
-        assert_eq!((mutant.line, &*mutant.file), (7, "a.rs"));
+        let source = "fn f() {\n    if a < b {\n    }\n}\n";
+        let mutant = mutant(source, (1, 4), "<", "<=");
+        assert_eq!(mutant.code(source), "if a < b {");
         assert!(explained.explains(&mutant, "if a < b {"));
         assert!(!explained.explains(&mutant, "if b < c {"));
     }

@@ -1,0 +1,213 @@
+//! A suite at work: its mutants woven into one build, and its tests run with each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use xshell::{Cmd, Shell, cmd};
+
+use super::mutant::Mutant;
+use super::suite::{Fate, Stage, Suite};
+use super::weave::{self, Constant, NUMBER};
+use crate::child::{self, Echo, Ended};
+use crate::scratch::Scratch;
+
+/// For a build, and for tests without a mutant.
+const LIMIT: Duration = Duration::from_hours(24);
+/// Tests in which somebody sleeps for ever are given up after so many times what they take without a mutant, and
+/// a moment more.
+const PATIENCE: u32 = 5;
+const MOMENT: Duration = Duration::from_secs(30);
+/// A mutant that takes memory without end gets no more than this, in KiB.
+const MEMORY: &str = "8388608";
+/// After so many seconds a test of the queue says that somebody hangs.
+const QUEUE_PATIENCE: &str = "10";
+
+/// A suite with what it takes to run it.
+pub(super) struct Bench<'a> {
+    pub(super) suite: &'a Suite,
+    pub(super) shell: &'a Shell,
+    pub(super) scratch: &'a Scratch<'a>,
+    pub(super) program: &'a Path,
+}
+
+/// The tests' programs by name.
+type Programs = BTreeMap<String, PathBuf>;
+
+/// A build.
+enum Built {
+    Programs(Programs),
+    /// The places of its errors: file and line.
+    Errors(Vec<(String, usize)>, String),
+}
+
+impl Bench<'_> {
+    /// The tool that makes the suite's mutants.
+    fn tool(&self) -> Cmd<'_> {
+        let program = self.program;
+        let files = self.suite.files.iter().flat_map(|file| ["--file", file]);
+        cmd!(self.shell, "{program} mutants --package blockyard-core").args(files)
+    }
+
+    /// Every mutant of the suite.
+    pub(super) fn list(&self) -> Result<Vec<Mutant>> {
+        let command = self.tool().args(["--no-config", "--list", "--json"]);
+        let ended = self.scratch.run(command, LIMIT, Echo::Silent)?;
+        ensure!(ended.success, "cargo-mutants lists nothing:\n{}", child::tail(&ended.output, 20));
+        Mutant::parse_list(&ended.output)
+    }
+
+    /// What becomes of each mutant.
+    pub(super) fn run(&self, mutants: &[Mutant]) -> Result<Vec<Fate>> {
+        let mut fates = vec![Fate::Survived; mutants.len()];
+        let (programs, woven) = self.build(mutants, &mut fates)?;
+        let mut limits = Vec::new();
+        for stage in self.suite.stages {
+            let program = programs.get(stage.test).with_context(|| format!("no test {}", stage.test))?;
+            let limit = self.limit(program, stage)?;
+            limits.push(limit);
+            let chosen = |index: &usize| fates[*index] == Fate::Survived && woven.contains(index);
+            let chosen: Vec<usize> = (0..mutants.len()).filter(chosen).collect();
+            println!("{} mutants in one build meet {}", chosen.len(), stage.test);
+            for index in chosen {
+                let begun = Instant::now();
+                fates[index] = self.meet(program, stage, Some(index), limit)?.0;
+                println!("{} {:.1} s: {}", fates[index], begun.elapsed().as_secs_f64(), mutants[index].name);
+            }
+        }
+        let left = |index: &usize| fates[*index] == Fate::Survived && !woven.contains(index);
+        for index in (0..mutants.len()).filter(left).collect::<Vec<_>>() {
+            fates[index] = self.alone(&mutants[index], &limits)?;
+            println!("{}, built alone: {}", fates[index], mutants[index].name);
+        }
+        self.scratch.refresh()?;
+        Ok(fates)
+    }
+
+    /// A build for one mutant, which meets all stages.
+    fn alone(&self, mutant: &Mutant, limits: &[Duration]) -> Result<Fate> {
+        self.scratch.refresh()?;
+        let path = self.scratch.tree.join(&mutant.file);
+        std::fs::write(&path, weave::mutated(&std::fs::read_to_string(&path)?, mutant))?;
+        let programs = match self.compile()? {
+            Built::Programs(programs) => programs,
+            Built::Errors(places, _) if !places.is_empty() => return Ok(Fate::Unviable),
+            Built::Errors(_, output) => bail!("{}:\n{}", mutant.name, child::tail(&output, 40)),
+        };
+        for (stage, limit) in self.suite.stages.iter().zip(limits) {
+            let program = programs.get(stage.test).with_context(|| format!("no test {}", stage.test))?;
+            let (fate, _) = self.meet(program, stage, None, *limit)?;
+            if fate != Fate::Survived {
+                return Ok(fate);
+            }
+        }
+        Ok(Fate::Survived)
+    }
+
+    /// Builds the tests with all mutants that compile, and says which are woven in.
+    fn build(&self, mutants: &[Mutant], fates: &mut [Fate]) -> Result<(Programs, BTreeSet<usize>)> {
+        let (mut unviable, mut constant) = (BTreeSet::new(), Constant::Woven);
+        loop {
+            self.scratch.refresh()?;
+            if constant == Constant::Woven {
+                self.suite.constant.iter().try_for_each(|(file, name)| self.make_ordinary(file, name))?;
+            }
+            let woven = weave::weave(&self.scratch.tree, "core/src/lib.rs", mutants, &unviable, constant)?;
+            let (errors, output) = match self.compile()? {
+                Built::Programs(programs) => return Ok((programs, woven.indexes())),
+                Built::Errors(errors, output) => (errors, output),
+            };
+            let mut found = errors.iter().filter_map(|(file, line)| woven.at(file, *line)).peekable();
+            if found.peek().is_none() && constant == Constant::Woven {
+                constant = Constant::Left;
+                continue;
+            }
+            if found.peek().is_none() {
+                bail!("the engine with its mutants does not compile:\n{}", child::tail(&output, 40));
+            }
+            for index in found {
+                if unviable.insert(index) {
+                    fates[index] = Fate::Unviable;
+                    println!("{}: {}", fates[index], mutants[index].name);
+                }
+            }
+        }
+    }
+
+    fn make_ordinary(&self, file: &str, name: &str) -> Result<()> {
+        let path = self.scratch.tree.join(file);
+        let source = std::fs::read_to_string(&path)?;
+        let (constant, ordinary) = (format!("const fn {name}("), format!("fn {name}("));
+        ensure!(source.contains(&constant), "{file} has no constant function {name}");
+        Ok(std::fs::write(path, source.replace(&constant, &ordinary))?)
+    }
+
+    fn compile(&self) -> Result<Built> {
+        let features = self.suite.features;
+        let tests = self.suite.stages.iter().flat_map(|stage| ["--test", stage.test]);
+        let command = cmd!(self.shell, "cargo test --no-run --package blockyard-core --features {features}");
+        let command = command.args(["--message-format=json"]).args(tests);
+        let ended = self.scratch.run(command, LIMIT, Echo::Silent)?;
+        let messages = ended.output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        if ended.success {
+            let program = |message: Value| {
+                let name = message["target"]["name"].as_str()?.to_owned();
+                Some((name, PathBuf::from(message["executable"].as_str()?)))
+            };
+            return Ok(Built::Programs(messages.filter_map(program).collect()));
+        }
+        let (mut places, mut rendered) = (Vec::new(), String::new());
+        for message in messages.filter(|it| it["message"]["level"] == "error") {
+            rendered += message["message"]["rendered"].as_str().unwrap_or_default();
+            let spans = message["message"]["spans"].as_array().map_or(&[][..], Vec::as_slice);
+            let primary = spans.iter().filter(|span| span["is_primary"] == true);
+            places.extend(primary.filter_map(|span| {
+                let line = usize::try_from(span["line_start"].as_u64()?).ok()?;
+                Some((span["file_name"].as_str()?.to_owned(), line))
+            }));
+        }
+        let output = if rendered.is_empty() { ended.output } else { rendered };
+        Ok(Built::Errors(places, output))
+    }
+
+    /// How long a stage may take with a mutant, by what it takes without.
+    fn limit(&self, program: &Path, stage: &Stage) -> Result<Duration> {
+        let begun = Instant::now();
+        let (fate, ended) = self.meet(program, stage, None, LIMIT)?;
+        let output = child::tail(&ended.output, 20);
+        ensure!(fate == Fate::Survived, "{} fails without a mutant:\n{output}", stage.test);
+        let limit = begun.elapsed() * PATIENCE + MOMENT;
+        println!("{} takes {:.1} s without a mutant", stage.test, begun.elapsed().as_secs_f64());
+        Ok(limit)
+    }
+
+    /// Runs a stage's tests to the first that fails.
+    fn meet(
+        &self,
+        program: &Path,
+        stage: &Stage,
+        index: Option<usize>,
+        limit: Duration,
+    ) -> Result<(Fate, Ended)> {
+        let number = index.map_or(0, weave::number).to_string();
+        let command = cmd!(self.shell, "sh -c")
+            .arg(format!(
+                "ulimit -v {MEMORY}; ulimit -S -t {}; BLOCKYARD_PATIENCE={QUEUE_PATIENCE} exec \"$@\"",
+                stage.seconds
+            ))
+            .arg("sh")
+            .arg(program)
+            .args(stage.arguments())
+            .env(NUMBER, number);
+        let failed = |line: &str| line.starts_with("test ") && line.trim_end().ends_with("FAILED");
+        let ended = self.scratch.run_until(command, limit, Echo::Silent, failed)?;
+        let fate = match &ended {
+            Ended { success: true, .. } => Fate::Survived,
+            Ended { timed_out: true, .. } | Ended { out_of_time: true, .. } => Fate::TimedOut,
+            _ => Fate::Caught,
+        };
+        Ok((fate, ended))
+    }
+}
