@@ -773,10 +773,17 @@ fn superblocks_are_told_with_their_place() {
         Superblock::read(&image[at..at + 512]).filter(|copy| copy.is_valid(slot))
     };
     let newest = (0..SLOTS).filter_map(|slot| read(&image, slot)).max_by_key(|copy| copy.generation.get());
-    for raised in [0, 1] {
+    // The least of the numbers that are impossible.
+    let wrong: [fn(&mut Superblock); 4] = [
+        |superblock| superblock.map_slot.set(3),
+        |superblock| superblock.height.set(24),
+        |superblock| superblock.root_page.set(superblock.pages.get()),
+        |superblock| superblock.sequence.set(u64::MAX / 4),
+    ];
+    for (raised, change) in wrong.iter().flat_map(|change| [(0, change), (1, change)]) {
         let mut superblock = newest.unwrap();
         superblock.generation.set(superblock.generation.get() + raised);
-        superblock.map_slot.set(3);
+        change(&mut superblock);
         let (mut image, first) = (image.clone(), superblock.slot_of(0));
         for slot in [first, superblock.slot_of(1)] {
             let at = slot as usize * SLOT_STRIDE as usize;

@@ -22,9 +22,6 @@ const PATIENCE: u32 = 5;
 const MOMENT: Duration = Duration::from_secs(30);
 /// A mutant that takes memory without end gets no more than this, in KiB.
 const MEMORY: &str = "8388608";
-/// After so many seconds a test of the queue says that somebody hangs.
-const QUEUE_PATIENCE: &str = "10";
-
 /// A suite with what it takes to run it.
 pub(super) struct Bench<'a> {
     pub(super) suite: &'a Suite,
@@ -192,9 +189,11 @@ impl Bench<'_> {
         limit: Duration,
     ) -> Result<(Fate, Ended)> {
         let number = index.map_or(0, weave::number).to_string();
+        // Who sleeps for ever is told by the test, a while before the limit.
+        let patience = limit.saturating_sub(MOMENT * 4 / 5).as_secs();
         let command = cmd!(self.shell, "sh -c")
             .arg(format!(
-                "ulimit -v {MEMORY}; ulimit -S -t {}; BLOCKYARD_PATIENCE={QUEUE_PATIENCE} exec \"$@\"",
+                "ulimit -v {MEMORY}; ulimit -S -t {}; BLOCKYARD_PATIENCE={patience} exec \"$@\"",
                 stage.seconds
             ))
             .arg("sh")
