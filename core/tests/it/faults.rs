@@ -351,3 +351,37 @@ fn an_unreadable_generation_is_no_reason_to_go_back_to_the_one_before() {
     let (mut store, _) = SHAPE.open::<Heap, _>(device).unwrap();
     assert_eq!(get(&mut store, b"name").as_deref(), Some(&[2; 9][..]));
 }
+
+/// One copy of a generation that cannot be read says nothing while the other one is whole; where the other one has
+/// rotted it may be that of the newest, and the generation before is no answer.
+#[test]
+fn of_a_generation_one_whole_copy_is_enough_and_none_is_too_few() {
+    let device = device();
+    let mut store: TestStore<Heap, _> = SHAPE.new_store(device.clone());
+    for round in 0..3 {
+        put(&mut store, b"name", &[round; 9], Durable).unwrap();
+        store.checkpoint().unwrap();
+        let newest = store.superblock().slot_of(0);
+        for slot in 0..4_u64 {
+            let image = device.image();
+            let copy = || SimDevice::new(image.clone(), 4096 * 4096, 0);
+            let unreadable = copy();
+            unreadable.arm(Some(Fault::ReadsFail(slot, slot + 1)));
+            let (mut opened, _) = SHAPE.open::<Heap, _>(unreadable).unwrap();
+            assert_eq!(
+                get(&mut opened, b"name").as_deref(),
+                Some(&[round; 9][..]),
+                "round {round}, slot {slot}"
+            );
+            let damaged = copy();
+            damaged.rot((slot ^ 1) * 8, 3);
+            damaged.arm(Some(Fault::ReadsFail(slot, slot + 1)));
+            let opened = SHAPE.open::<Heap, _>(damaged);
+            assert_eq!(
+                opened.map(drop),
+                Err(OpenError::Device(EIO)),
+                "round {round}, slot {slot}, newest {newest}"
+            );
+        }
+    }
+}
