@@ -801,3 +801,23 @@ fn superblocks_are_told_with_their_place() {
     cut[..last].fill(0);
     assert!(matches!(open(cut).map(drop), Err(OpenError::Truncated { .. })));
 }
+
+/// A recovery that took the longest name there may be for too long would call its commit torn.
+#[test]
+fn commits_of_the_longest_names_are_recovered() {
+    recovers_longest_names::<Heap>();
+    recovers_longest_names::<Fixed>();
+}
+
+fn recovers_longest_names<O: Overlay + Default>() {
+    let mut store: TestStore<O, _> = Shape::SMALL.new_store(Shape::SMALL.device(400));
+    let longest = store.geometry().max_name();
+    for (letter, length) in [(b'a', 5), (b'b', 128), (b'c', 400)] {
+        put(&mut store, &vec![letter; longest], &bytes(length, length as usize), Durable).unwrap();
+    }
+    let model = contents(&mut store);
+    assert_eq!(model.len(), 3);
+    let (mut store, recovery) = Shape::SMALL.open::<O, _>(store.into_device()).unwrap();
+    assert_eq!((recovery.records, recovery.torn_tail), (3, false));
+    assert_sound(&mut store, &model, "recovered");
+}
