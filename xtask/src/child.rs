@@ -150,7 +150,8 @@ mod tests {
     #[test]
     fn what_hangs_or_has_said_enough_is_killed_with_its_children() {
         let failed = |line: &str| line.starts_with("FAILED");
-        let script = "echo begun; echo FAILED; sleep 1000";
+        // No shell is left to say that what it ran was killed.
+        let script = "echo begun; echo FAILED; exec sleep 1000";
         let ended = run_until(shell(script), Duration::MAX / 4, Echo::Silent, failed).expect("sh is there");
         assert!(!ended.success && !ended.timed_out && !ended.out_of_time);
         assert_eq!(ended.output, "begun\nFAILED\n");
