@@ -17,9 +17,9 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Half a minute's worth.
+    /// Half a minute's worth, of the same workloads each time.
     pub(crate) const fn budgeted() -> Self {
-        Self { rounds: 60, seed: None }
+        Self { rounds: 60, seed: Some(1) }
     }
 }
 
