@@ -1,12 +1,16 @@
 //! Parts of slices, and rounding, without code that can panic: an image of a microcontroller holds none. Whoever
-//! asks for a part knows that it is there; should it not be, a debug build says so, and a release build
-//! copies nothing, or takes what there is.
+//! asks for a part knows that it is there. Should it not be, the engine is wrong, and it is better to stop than to write
+//! wrong bytes: a debug build and one with the standard library do. Without either it copies nothing, or takes what
+//! there is, and the digests tell.
 
 use core::ops::Range;
 
+/// Whether what cannot be is looked for, and panics.
+const LOUD: bool = cfg!(any(debug_assertions, feature = "std"));
+
 /// The first `length` bytes.
 pub(crate) fn head(bytes: &[u8], length: usize) -> &[u8] {
-    debug_assert!(length <= bytes.len(), "{length} of {} bytes", bytes.len());
+    assert!(!LOUD || length <= bytes.len(), "{length} of {} bytes", bytes.len());
     bytes.get(..length).unwrap_or_default()
 }
 
@@ -28,7 +32,7 @@ pub(crate) fn copy(into: &mut [u8], from: &[u8]) -> Option<()> {
 /// Copies all of `from` to where `at` is in `into`; None, and nothing copied, if there is no room.
 pub(crate) fn place(into: &mut [u8], at: usize, from: &[u8]) -> Option<()> {
     let room = into.get_mut(at..).and_then(|room| room.get_mut(..from.len()));
-    debug_assert!(room.is_some(), "{} bytes do not fit", from.len());
+    assert!(!LOUD || room.is_some(), "{} bytes do not fit", from.len());
     copy_some(room?, from);
     Some(())
 }
@@ -45,7 +49,7 @@ pub(crate) fn copy_some(into: &mut [u8], from: &[u8]) -> usize {
 
 /// Moves a part of `bytes` to their start.
 pub(crate) fn move_to_front(bytes: &mut [u8], part: Range<usize>) {
-    debug_assert!(part.start <= part.end && part.end <= bytes.len(), "{part:?} is not there");
+    assert!(!LOUD || part.start <= part.end && part.end <= bytes.len(), "{part:?} is not there");
     let distance = part.start;
     let mut rest = bytes.get_mut(..part.end).unwrap_or_default();
     // As many bytes at once as do not overlap: `copy_within` would bring another function of copying along.
