@@ -1,7 +1,7 @@
 //! Batches: changes that become visible and durable together.
 
 use crate::bytes;
-use crate::digest::Digest;
+use crate::digest::{AT_ONCE, Digest};
 use crate::format::{ChunkRef, Geometry, OpHeader, U16, U32, U64, op_kind};
 use core::fmt;
 use zerocopy::{FromBytes as _, IntoBytes as _};
@@ -80,8 +80,8 @@ impl fmt::Display for BatchError {
 impl core::error::Error for BatchError {}
 
 /// Bytes of values that a batch digests as they are added: so many that the rest is worth writing before it
-/// is digested.
-const DIGESTED_AT_ONCE: usize = 256 << 10;
+/// is digested; where several values are digested together, as many as a commit carries in one write.
+const DIGESTED_AT_ONCE: usize = if AT_ONCE > 1 { 64 << 10 } else { 256 << 10 };
 
 /// In memory only: stands in the reserved byte of an operation whose value has no digest yet.
 const LATE: u8 = 1;
@@ -195,19 +195,20 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         }
         let (meta, data) = (self.meta.as_mut(), self.data.as_ref());
         let (mut at, mut from) = (0, 0_usize);
-        while let Some((mut head, _, end)) = operation_at(meta, at) {
+        let mut waiting = Waiting::default();
+        while let Some((head, _, end)) = operation_at(meta, at) {
             if is_carried(&head) {
                 let length = head.length.get() as usize;
                 from = bytes::round_up(from, self.page_size);
                 if head.reserved == LATE {
                     let value = data.get(from..).unwrap_or_default();
-                    (head.reserved, head.digest) = (0, Digest::of(bytes::head(value, length)).0);
-                    bytes::place(meta, at, head.as_bytes());
+                    waiting.add(meta, at, bytes::head(value, length));
                 }
                 from += length;
             }
             at = end;
         }
+        waiting.digest(meta);
         self.late = 0;
     }
 
@@ -339,6 +340,43 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         }
         self.operations += 1;
         Ok(())
+    }
+}
+
+/// Values that are digested as soon as there are as many as can be at once.
+#[derive(Default)]
+struct Waiting<'a> {
+    /// Where their operations are.
+    operations: [usize; AT_ONCE],
+    values: [&'a [u8]; AT_ONCE],
+    count: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn add(&mut self, meta: &mut [u8], operation: usize, value: &'a [u8]) {
+        let places = (self.operations.get_mut(self.count), self.values.get_mut(self.count));
+        if let (Some(at), Some(place)) = places {
+            (*at, *place) = (operation, value);
+            self.count += 1;
+        }
+        if self.count == AT_ONCE {
+            self.digest(meta);
+        }
+    }
+
+    /// Digests what waits, and tells its operations.
+    fn digest(&mut self, meta: &mut [u8]) {
+        if self.count == 0 {
+            return;
+        }
+        let digests = Digest::of_each(self.values);
+        for (at, digest) in self.operations.iter().zip(digests).take(self.count) {
+            if let Some((mut head, _, _)) = operation_at(meta, *at) {
+                (head.reserved, head.digest) = (0, digest.0);
+                bytes::place(meta, *at, head.as_bytes());
+            }
+        }
+        *self = Self::default();
     }
 }
 
