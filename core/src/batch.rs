@@ -151,6 +151,12 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         self.meta.as_ref().len() + self.data.as_ref().len()
     }
 
+    /// The larger values in the order of their operations, each from the start of a page on: what a shell that
+    /// keeps bytes for readers may take from a batch that was committed.
+    pub const fn data(&self) -> &V {
+        &self.data
+    }
+
     /// Puts a block of at most one chunk.
     ///
     /// # Errors
