@@ -9,9 +9,11 @@
 //! 3. The lock is held for one look-up, one insert, or the copying of a few slots, never across I/O.
 //! 4. The number of slots is told without the lock; it is raised before what was inserted is published.
 
+use crate::buffer::Pool;
 use blockyard_core::overlay::{Entry, Value};
 use parking_lot::RwLock;
 use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 
@@ -23,21 +25,84 @@ const SPARE_LEAVES: usize = 512;
 /// The most bytes of a scratch buffer that are kept.
 const SPARE_SCRATCH: usize = 1 << 20;
 
-/// One version of a name: its entry, and the name followed by the body in one allocation.
+/// One version of a name: its entry, and where its name and its body lie, be it in memory of their own or
+/// in a batch's.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
-    pub(crate) bytes: Arc<[u8]>,
-    pub(crate) name_length: usize,
+    bytes: Arc<[u8]>,
+    name_at: u32,
+    name_length: u32,
+    /// Bytes of the body that lie behind the name.
+    behind: u32,
+    /// The body, if it lies elsewhere.
+    apart: Option<Part>,
     pub(crate) entry: Entry,
 }
 
+/// Some bytes of an allocation.
+#[derive(Clone, Debug)]
+struct Part {
+    bytes: Arc<[u8]>,
+    at: u32,
+    length: u32,
+}
+
+impl Part {
+    fn range(&self) -> Range<usize> {
+        range(self.at, self.length)
+    }
+}
+
+/// Where `part` lies in an allocation.
+fn place(bytes: &Arc<[u8]>, part: &[u8]) -> Option<u32> {
+    let at = (part.as_ptr() as usize).checked_sub(bytes.as_ptr() as usize)?;
+    (at + part.len() <= bytes.len()).then_some(u32::try_from(at).ok()?)
+}
+
+const fn range(at: u32, length: u32) -> Range<usize> {
+    at as usize..at as usize + length as usize
+}
+
 impl Slot {
+    /// A version whose name and body lie in a batch's memory; None if they do not.
+    pub(crate) fn within(
+        names: &Arc<[u8]>,
+        bodies: Option<&Arc<[u8]>>,
+        name: &[u8],
+        entry: &Entry,
+        body: &[u8],
+    ) -> Option<Self> {
+        let (name_at, name_length) = (place(names, name)?, name.len() as u32);
+        let length = u32::try_from(body.len()).ok()?;
+        let follows = body.is_empty() || place(names, body) == name_at.checked_add(name_length);
+        let (behind, apart) = match bodies {
+            _ if follows => (length, None),
+            Some(bodies) => (0, Some(Part { bytes: Arc::clone(bodies), at: place(bodies, body)?, length })),
+            None => return None,
+        };
+        Some(Self { bytes: Arc::clone(names), name_at, name_length, behind, apart, entry: *entry })
+    }
+
     pub(crate) fn name(&self) -> &[u8] {
-        &self.bytes[..self.name_length]
+        &self.bytes[range(self.name_at, self.name_length)]
     }
 
     pub(crate) fn body(&self) -> &[u8] {
-        &self.bytes[self.name_length..]
+        let (bytes, range) = self.body_within();
+        &bytes[range]
+    }
+
+    fn body_within(&self) -> (&Arc<[u8]>, Range<usize>) {
+        match &self.apart {
+            Some(part) => (&part.bytes, part.range()),
+            None => (&self.bytes, range(self.name_at + self.name_length, self.behind)),
+        }
+    }
+
+    /// The body: the allocation that it lies in, and where.
+    pub(crate) fn into_body(self) -> (Arc<[u8]>, Range<usize>) {
+        let range = self.body_within().1;
+        (self.apart.map_or(self.bytes, |part| part.bytes), range)
     }
 
     /// By name, then the newest version first.
@@ -102,7 +167,10 @@ impl Leaf {
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     bytes: Arc<[u8]>,
+    name_at: u32,
     name_length: u32,
+    behind: u32,
+    apart: Option<Part>,
     pub(crate) kind: ChangeKind,
 }
 
@@ -111,7 +179,7 @@ pub(crate) struct Change {
 pub(crate) enum ChangeKind {
     /// Nowhere.
     Deleted,
-    /// Behind its name.
+    /// In memory.
     Here,
     /// In the file.
     Elsewhere,
@@ -124,17 +192,22 @@ impl Change {
             Value::Inline { .. } | Value::Carried { .. } => ChangeKind::Here,
             Value::Extent { .. } | Value::Chunks { .. } => ChangeKind::Elsewhere,
         };
-        let (bytes, name_length) = (Arc::clone(&slot.bytes), slot.name_length as u32);
-        Self { bytes, name_length, kind }
+        let apart = if kind == ChangeKind::Here { slot.apart.clone() } else { None };
+        let (bytes, behind) = (Arc::clone(&slot.bytes), slot.behind);
+        Self { bytes, name_at: slot.name_at, name_length: slot.name_length, behind, apart, kind }
     }
 
     pub(crate) fn name(&self) -> &[u8] {
-        &self.bytes[..self.name_length as usize]
+        &self.bytes[range(self.name_at, self.name_length)]
     }
 
     /// The block's bytes if they are here, and the allocation that they lie in.
     pub(crate) fn here(&self) -> Option<(&Arc<[u8]>, &[u8])> {
-        (self.kind == ChangeKind::Here).then(|| (&self.bytes, &self.bytes[self.name_length as usize..]))
+        let (bytes, range) = match &self.apart {
+            Some(part) => (&part.bytes, part.range()),
+            None => (&self.bytes, range(self.name_at + self.name_length, self.behind)),
+        };
+        (self.kind == ChangeKind::Here).then(|| (bytes, &bytes[range]))
     }
 }
 
@@ -152,6 +225,8 @@ struct Leaves {
     leaves: Vec<Leaf>,
     slots: usize,
     scratch: Vec<u8>,
+    /// Memory of batches that slots lie in.
+    lent: Vec<Arc<[u8]>>,
     spare: Spare,
 }
 
@@ -162,6 +237,7 @@ pub(crate) struct Spare {
     /// The list of leaves and the scratch buffer of the last table.
     list: Vec<Leaf>,
     scratch: Vec<u8>,
+    lent: Vec<Arc<[u8]>>,
 }
 
 impl Spare {
@@ -246,21 +322,25 @@ impl Memtable {
     /// An empty table that uses the memory of earlier ones.
     pub(crate) fn reusing(mut spare: Spare) -> Self {
         let (leaves, scratch) = (std::mem::take(&mut spare.list), std::mem::take(&mut spare.scratch));
-        let inner = RwLock::new(Leaves { leaves, slots: 0, scratch, spare });
+        let lent = std::mem::take(&mut spare.lent);
+        let inner = RwLock::new(Leaves { leaves, slots: 0, scratch, lent, spare });
         Self { inner, slots: AtomicUsize::new(0) }
     }
 
-    /// Takes the table's memory for another one.
-    pub(crate) fn into_spare(self) -> Spare {
-        let Leaves { mut leaves, mut scratch, mut spare, .. } = self.inner.into_inner();
+    /// Takes the table's memory for another one, and gives that of batches to `pool`.
+    pub(crate) fn into_spare(self, pool: &Pool) -> Spare {
+        let Leaves { mut leaves, mut scratch, mut lent, mut spare, .. } = self.inner.into_inner();
         let room = SPARE_LEAVES.saturating_sub(spare.leaves.len());
-        spare.leaves.extend(leaves.drain(..).take(room).map(|mut leaf| {
+        leaves.truncate(room);
+        spare.leaves.extend(leaves.drain(..).map(|mut leaf| {
             leaf.clear();
             leaf
         }));
         leaves.shrink_to(2 * SPARE_LEAVES);
         scratch.shrink_to(SPARE_SCRATCH);
-        Spare { leaves: spare.leaves, list: leaves, scratch }
+        lent.drain(..).for_each(|memory| pool.give(memory));
+        lent.shrink_to(SPARE_LEAVES);
+        Spare { leaves: spare.leaves, list: leaves, scratch, lent }
     }
 
     /// The newest version of `name` not above `sequence`.
@@ -292,8 +372,21 @@ impl Memtable {
         scratch.extend_from_slice(body);
         let bytes = Arc::from(scratch.as_slice());
         inner.scratch = scratch;
-        inner.insert(Slot { bytes, name_length: name.len(), entry: *entry });
+        let (name_length, behind) = (name.len() as u32, body.len() as u32);
+        inner.insert(Slot { bytes, name_at: 0, name_length, behind, apart: None, entry: *entry });
         self.slots.store(inner.slots, Memory::Release);
+    }
+
+    /// Inserts a version that lies in a batch's memory.
+    pub(crate) fn insert_slot(&self, slot: Slot) {
+        let mut inner = self.inner.write();
+        inner.insert(slot);
+        self.slots.store(inner.slots, Memory::Release);
+    }
+
+    /// Takes note of a batch's memory that slots will lie in.
+    pub(crate) fn borrow(&self, memory: &Arc<[u8]>) {
+        self.inner.write().lent.push(Arc::clone(memory));
     }
 
     /// Whether there is no version.
@@ -502,7 +595,7 @@ mod tests {
         for index in 0..(SPARE_LEAVES * LEAF * 2) as u32 {
             table.insert(&index.to_be_bytes(), &entry(1), &[]);
         }
-        let spare = table.into_spare();
+        let spare = table.into_spare(&Pool::default());
         assert!(spare.leaves.len() <= SPARE_LEAVES);
         let again = Memtable::reusing(spare);
         again.insert(b"name", &entry(2), &[]);

@@ -12,7 +12,7 @@ use crate::error::WriteError;
 use crate::format::{ChunkRef, Geometry, OpHeader, RecordHeader, U32, U64, op_kind, record_kind};
 use crate::ids::{Extent, PageIndex, Sequence};
 use crate::journal::Ahead;
-use crate::overlay::{Entry, Overlay, Value};
+use crate::overlay::{Entry, Lent, Overlay, Value};
 use zerocopy::IntoBytes as _;
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
@@ -214,6 +214,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let (mut at, mut data_at) = (meta_at, meta_at + meta);
         let page = self.geometry.page_size();
         for batch in batches {
+            self.overlay.lend(Lent {
+                changes: batch.len(),
+                carried: batch.carried,
+                meta: batch.meta.owner(),
+                data: batch.data.owner(),
+            });
             let mut values = carried_values(batch, page);
             for operation in batch.operations() {
                 let head = &operation.head;
@@ -235,6 +241,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 at += operation.body.len() as u64;
             }
         }
+        self.overlay.lend(Lent::default());
     }
 
     /// Puts one operation into the overlay; there is room. `place` is the journal position of the
