@@ -94,11 +94,7 @@ impl Buffer {
         let (has, least) = (self.memory.len(), length.max(self.usual));
         if length > has {
             // At first as much as it took the last time.
-            let more = match has {
-                0 => 0,
-                ..LARGE => has,
-                _ => has / 4,
-            };
+            let more = if has < LARGE { has } else { has / 4 };
             self.replace((has + more).max(least));
         } else if length > 0 && Arc::get_mut(&mut self.memory).is_none() {
             self.replace(has);
@@ -113,7 +109,7 @@ impl Buffer {
         let mut fresh = fresh.unwrap_or_else(|| std::iter::repeat_n(0, rounded).collect());
         let known = self.length;
         Arc::make_mut(&mut fresh)[..known].copy_from_slice(&self.memory[..known]);
-        self.pool.give(std::mem::replace(&mut self.memory, fresh));
+        self.memory = fresh;
         self.zero_to = 0;
     }
 
@@ -168,7 +164,7 @@ impl GrowBytes for Buffer {
             let start = self.length;
             self.memory(length)[start..length].fill(0);
         }
-        if length == 0 {
+        if length == 0 && self.length > 0 {
             (self.usual, self.digests) = (self.length, None);
             let oversized = self.usual >= SMALL && self.share_of(self.usual).is_none();
             if oversized || Arc::get_mut(&mut self.memory).is_none() {
@@ -260,7 +256,7 @@ mod tests {
         let bytes = pool.kept.lock().bytes;
         assert!(bytes >= 5000);
         let mut again = Buffer::new(&pool);
-        again.append(&[2; 3000]);
+        again.append(&[2; 4000]);
         assert_eq!((again.memory.len(), pool.kept.lock().bytes), (bytes, 0));
         assert!(again.share().is_some());
         again.set_length(100);

@@ -143,15 +143,6 @@ impl Leaf {
         start + self.slots[start..start + same].partition_point(below)
     }
 
-    /// Whether all slots are lower than that.
-    fn is_below(&self, head: u128, below: impl Fn(&Slot) -> bool) -> bool {
-        match self.heads.last().map(|last| last.cmp(&head)) {
-            Some(Ordering::Less) => true,
-            Some(Ordering::Equal) => self.slots.last().is_some_and(below),
-            _ => false,
-        }
-    }
-
     fn insert(&mut self, at: usize, slot: Slot) {
         self.heads.insert(at, head(slot.name()));
         self.slots.insert(at, slot);
@@ -223,6 +214,8 @@ pub(crate) struct Portion<'a> {
 #[derive(Debug, Default)]
 struct Leaves {
     leaves: Vec<Leaf>,
+    /// The head of each leaf's last slot, together for the search.
+    lasts: Vec<u128>,
     slots: usize,
     scratch: Vec<u8>,
     /// Memory of batches that slots lie in.
@@ -236,6 +229,7 @@ pub(crate) struct Spare {
     leaves: Vec<Leaf>,
     /// The list of leaves and the scratch buffer of the last table.
     list: Vec<Leaf>,
+    lasts: Vec<u128>,
     scratch: Vec<u8>,
     lent: Vec<Arc<[u8]>>,
 }
@@ -267,7 +261,10 @@ impl Leaves {
 
     fn place(&self, name: &[u8], below: impl Fn(&Slot) -> bool) -> (usize, usize) {
         let head = head(name);
-        let leaf = self.leaves.partition_point(|leaf| leaf.is_below(head, &below));
+        let start = self.lasts.partition_point(|last| *last < head);
+        let same = self.lasts[start..].partition_point(|last| *last == head);
+        let ends_below = |leaf: &Leaf| leaf.slots.last().is_some_and(&below);
+        let leaf = start + self.leaves[start..start + same].partition_point(ends_below);
         let at = self.leaves.get(leaf).map_or(0, |leaf| leaf.place(head, &below));
         (leaf, at)
     }
@@ -281,7 +278,10 @@ impl Leaves {
         let (mut leaf, mut at) = self.seek(slot.name(), slot.entry.sequence.0);
         if leaf == self.leaves.len() {
             match self.leaves.last() {
-                None => self.leaves.push(self.spare.leaf()),
+                None => {
+                    self.leaves.push(self.spare.leaf());
+                    self.lasts.push(0);
+                }
                 Some(last) => at = last.slots.len(),
             }
             leaf = self.leaves.len() - 1;
@@ -292,21 +292,28 @@ impl Leaves {
             let mut right = self.spare.leaf();
             right.take_from(&mut self.leaves[leaf], cut);
             self.leaves.insert(leaf + 1, right);
+            self.lasts.insert(leaf + 1, self.lasts[leaf]);
+            self.note_last(leaf);
             if at >= cut {
                 (leaf, at) = (leaf + 1, at - cut);
             }
         }
-        let leaf = &mut self.leaves[leaf];
+        let slots = &mut self.leaves[leaf].slots;
         // Another version of this commit's own sequence is replaced: the last of a batch wins.
-        match leaf.slots.get_mut(at) {
+        match slots.get_mut(at) {
             Some(same) if same.entry.sequence == slot.entry.sequence && same.name() == slot.name() => {
                 *same = slot;
             }
             _ => {
-                leaf.insert(at, slot);
+                self.leaves[leaf].insert(at, slot);
+                self.note_last(leaf);
                 self.slots += 1;
             }
         }
+    }
+
+    fn note_last(&mut self, leaf: usize) {
+        self.lasts[leaf] = self.leaves[leaf].heads.last().copied().unwrap_or_default();
     }
 
     /// The slot at or behind a place.
@@ -322,25 +329,27 @@ impl Memtable {
     /// An empty table that uses the memory of earlier ones.
     pub(crate) fn reusing(mut spare: Spare) -> Self {
         let (leaves, scratch) = (std::mem::take(&mut spare.list), std::mem::take(&mut spare.scratch));
-        let lent = std::mem::take(&mut spare.lent);
-        let inner = RwLock::new(Leaves { leaves, slots: 0, scratch, lent, spare });
+        let (lasts, lent) = (std::mem::take(&mut spare.lasts), std::mem::take(&mut spare.lent));
+        let inner = RwLock::new(Leaves { leaves, lasts, slots: 0, scratch, lent, spare });
         Self { inner, slots: AtomicUsize::new(0) }
     }
 
     /// Takes the table's memory for another one, and gives that of batches to `pool`.
     pub(crate) fn into_spare(self, pool: &Pool) -> Spare {
-        let Leaves { mut leaves, mut scratch, mut lent, mut spare, .. } = self.inner.into_inner();
+        let Leaves { mut leaves, mut lasts, mut scratch, mut lent, mut spare, .. } = self.inner.into_inner();
         let room = SPARE_LEAVES.saturating_sub(spare.leaves.len());
         leaves.truncate(room);
         spare.leaves.extend(leaves.drain(..).map(|mut leaf| {
             leaf.clear();
             leaf
         }));
+        lasts.clear();
         leaves.shrink_to(2 * SPARE_LEAVES);
+        lasts.shrink_to(2 * SPARE_LEAVES);
         scratch.shrink_to(SPARE_SCRATCH);
         lent.drain(..).for_each(|memory| pool.give(memory));
         lent.shrink_to(SPARE_LEAVES);
-        Spare { leaves: spare.leaves, list: leaves, scratch, lent }
+        Spare { leaves: spare.leaves, list: leaves, lasts, scratch, lent }
     }
 
     /// The newest version of `name` not above `sequence`.

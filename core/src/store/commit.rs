@@ -15,6 +15,9 @@ use crate::journal::Ahead;
 use crate::overlay::{Entry, Lent, Overlay, Value};
 use zerocopy::IntoBytes as _;
 
+/// Changes of a group that take longer to show than it takes to have the device start on their record.
+const WORTH_STARTING: usize = 64;
+
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Commits `batches` in order, each under its own sequence number, all in one journal record:
     /// after a crash either all of them are there or none. Returns the last one's number.
@@ -87,6 +90,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             self.barrier()?;
         } else if durability == Durability::Buffered {
             self.io.start_sync_of_much();
+        } else if demand.operations >= WORTH_STARTING {
+            // The device writes while the changes go into the overlay.
+            self.io.start_sync();
         }
         self.show(batches, meta_at);
         Ok(self.sequence)
