@@ -1,9 +1,11 @@
 //! Batches: changes that become visible and durable together.
 
 use crate::bytes;
-use crate::digest::{AT_ONCE, Digest};
+use crate::digest::Digest;
 use crate::format::{ChunkRef, Geometry, OpHeader, U16, U32, U64, op_kind};
+use core::any::Any;
 use core::fmt;
+use core::ops::Range;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// Bytes that grow: a heapless vector, or with `alloc` one on the heap.
@@ -12,6 +14,18 @@ pub trait GrowBytes: AsRef<[u8]> + AsMut<[u8]> {
     fn append(&mut self, bytes: &[u8]) -> bool;
     /// Sets the length; new bytes are zero. False if it does not fit.
     fn set_length(&mut self, length: usize) -> bool;
+
+    /// What keeps the bytes in memory beyond the batch, for an overlay that knows what it is and
+    /// shares rather than copies: see [`Overlay::lend`](crate::overlay::Overlay::lend).
+    fn owner(&self) -> Option<&dyn Any> {
+        None
+    }
+
+    /// SHA-256 of some of the bytes, where somebody else may have computed it meanwhile. A wrong
+    /// digest makes a block that every read refuses as damaged.
+    fn digest(&self, range: Range<usize>) -> Digest {
+        Digest::of(self.as_ref().get(range).unwrap_or_default())
+    }
 }
 
 impl<const N: usize> GrowBytes for heapless::Vec<u8, N> {
@@ -80,8 +94,8 @@ impl fmt::Display for BatchError {
 impl core::error::Error for BatchError {}
 
 /// Bytes of values that a batch digests as they are added: so many that the rest is worth writing before it
-/// is digested; where several values are digested together, as many as a commit carries in one write.
-const DIGESTED_AT_ONCE: usize = if AT_ONCE > 1 { 64 << 10 } else { 256 << 10 };
+/// is digested.
+const DIGESTED_AT_ONCE: usize = 256 << 10;
 
 /// In memory only: stands in the reserved byte of an operation whose value has no digest yet.
 const LATE: u8 = 1;
@@ -151,12 +165,6 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         self.meta.as_ref().len() + self.data.as_ref().len()
     }
 
-    /// The larger values in the order of their operations, each from the start of a page on: what a shell that
-    /// keeps bytes for readers may take from a batch that was committed.
-    pub const fn data(&self) -> &V {
-        &self.data
-    }
-
     /// Puts a block of at most one chunk.
     ///
     /// # Errors
@@ -199,23 +207,35 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         if self.late == 0 {
             return;
         }
-        let (meta, data) = (self.meta.as_mut(), self.data.as_ref());
+        let (meta, data) = (self.meta.as_mut(), &self.data);
         let (mut at, mut from) = (0, 0_usize);
-        let mut waiting = Waiting::default();
-        while let Some((head, _, end)) = operation_at(meta, at) {
+        while let Some((mut head, _, end)) = operation_at(meta, at) {
             if is_carried(&head) {
                 let length = head.length.get() as usize;
                 from = bytes::round_up(from, self.page_size);
                 if head.reserved == LATE {
-                    let value = data.get(from..).unwrap_or_default();
-                    waiting.add(meta, at, bytes::head(value, length));
+                    (head.reserved, head.digest) = (0, data.digest(from..from + length).0);
+                    bytes::place(meta, at, head.as_bytes());
                 }
                 from += length;
             }
             at = end;
         }
-        waiting.digest(meta);
         self.late = 0;
+    }
+
+    /// The buffer of the values, and where in it those lie, in order, whose digests the commit asks of it
+    /// ([`GrowBytes::digest`]): who has another processor can have them ready by then.
+    pub fn late_values(&mut self) -> (&mut V, impl Iterator<Item = Range<usize>>) {
+        let (page, mut from) = (self.page_size, 0_usize);
+        let operations = Operations { rest: self.meta.as_ref() };
+        let carried = operations.filter(|operation| is_carried(&operation.head));
+        let values = carried.filter_map(move |operation| {
+            let start = bytes::round_up(from, page);
+            from = start + operation.head.length.get() as usize;
+            (operation.head.reserved == LATE).then_some(start..from)
+        });
+        (&mut self.data, values)
     }
 
     /// Puts a block whose bytes lie in one extent already.
@@ -346,43 +366,6 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         }
         self.operations += 1;
         Ok(())
-    }
-}
-
-/// Values that are digested as soon as there are as many as can be at once.
-#[derive(Default)]
-struct Waiting<'a> {
-    /// Where their operations are.
-    operations: [usize; AT_ONCE],
-    values: [&'a [u8]; AT_ONCE],
-    count: usize,
-}
-
-impl<'a> Waiting<'a> {
-    fn add(&mut self, meta: &mut [u8], operation: usize, value: &'a [u8]) {
-        let places = (self.operations.get_mut(self.count), self.values.get_mut(self.count));
-        if let (Some(at), Some(place)) = places {
-            (*at, *place) = (operation, value);
-            self.count += 1;
-        }
-        if self.count == AT_ONCE {
-            self.digest(meta);
-        }
-    }
-
-    /// Digests what waits, and tells its operations.
-    fn digest(&mut self, meta: &mut [u8]) {
-        if self.count == 0 {
-            return;
-        }
-        let digests = Digest::of_each(self.values);
-        for (at, digest) in self.operations.iter().zip(digests).take(self.count) {
-            if let Some((mut head, _, _)) = operation_at(meta, *at) {
-                (head.reserved, head.digest) = (0, digest.0);
-                bytes::place(meta, *at, head.as_bytes());
-            }
-        }
-        *self = Self::default();
     }
 }
 

@@ -1,17 +1,7 @@
 //! SHA-256 as the engine uses it.
 
-#[cfg(any(test, all(target_arch = "wasm32", target_feature = "simd128")))]
-mod lanes;
-
 use core::fmt;
 use sha2::Digest as _;
-
-/// Values that are digested at once: several where that is faster than one after the other.
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-pub(crate) const AT_ONCE: usize = lanes::LANES;
-/// Values that are digested at once: several where that is faster than one after the other.
-#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-pub(crate) const AT_ONCE: usize = 1;
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,14 +12,6 @@ impl Digest {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
-    }
-
-    /// The digests of several values.
-    pub(crate) fn of_each(values: [&[u8]; AT_ONCE]) -> [Self; AT_ONCE] {
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        return lanes::digests(values).map(Self);
-        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-        values.map(Self::of)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod changes;
 mod numbered;
+mod values;
 
 use crate::device::{Device, Fault};
 use crate::error::Error;
@@ -22,6 +23,7 @@ use blockyard_core::{
 };
 use changes::{Changes, Writer};
 use numbered::Numbered;
+use values::Values;
 
 type Result<T> = std::result::Result<T, Error>;
 type DeviceStore = Store<Device, Layered, Vec<u8>>;
@@ -265,9 +267,10 @@ impl Engine {
                 }
             }
         }
+        group.iter_mut().for_each(values::digest);
         match self.store.commit(&mut group, durability) {
             Ok(sequence) => {
-                group.iter().for_each(|batch| self.keep_values(batch));
+                group.iter_mut().for_each(|batch| self.keep_values(batch));
                 for _ in staged.into_iter().filter(|&staged| staged) {
                     self.store.end_staged();
                 }
@@ -281,8 +284,9 @@ impl Engine {
     }
 
     /// Leaves the values of a batch that was committed in the cache.
-    fn keep_values(&mut self, batch: &changes::Batch) {
-        let data = batch.data();
+    fn keep_values(&mut self, batch: &mut changes::Batch) {
+        let data = std::mem::take(batch.late_values().0);
+        let data = data.as_ref();
         if !self.source.has_room_for(data.len()) {
             return;
         }
@@ -313,7 +317,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Write`].
     pub fn rename(&mut self, from: &[u8], to: &[u8], durability: Durability) -> Result<Sequence> {
-        let mut scratch = changes::Batch::new(self.store.geometry(), Vec::new(), Vec::new());
+        let mut scratch = changes::Batch::new(self.store.geometry(), Vec::new(), Values::default());
         Ok(self.store.rename(from, to, &mut scratch, durability)?)
     }
 

@@ -1,5 +1,5 @@
 //! SHA-256 of four values at once, one in each lane of a vector: for processors without instructions for it.
-//! [`Digest::of`](super::Digest::of) is what it has to agree with.
+//! `Digest::of` is what it has to agree with.
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 use portable::Word;
@@ -139,7 +139,7 @@ fn compress(state: &mut [Word; 8], blocks: &[[u8; BLOCK]; LANES]) {
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm {
     use super::{BLOCK, LANES};
-    use core::arch::wasm32::*;
+    use std::arch::wasm32::*;
 
     #[derive(Clone, Copy)]
     pub(super) struct Word(v128);
@@ -212,11 +212,11 @@ mod wasm {
     }
 }
 
-/// Four words on any processor: what is compared with [`Digest::of`](super::Digest::of) where tests run.
+/// Four words on any processor: what is compared with `Digest::of` where tests run.
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable {
     use super::{BLOCK, LANES};
-    use core::array::from_fn;
+    use std::array::from_fn;
 
     #[derive(Clone, Copy)]
     pub(super) struct Word([u32; LANES]);
@@ -265,9 +265,8 @@ mod portable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
-    use alloc::vec::Vec;
-    use core::array::from_fn;
+    use blockyard_core::Digest;
+    use std::array::from_fn;
 
     fn agrees(lengths: [usize; LANES]) {
         let values: [Vec<u8>; LANES] = from_fn(|lane| {
