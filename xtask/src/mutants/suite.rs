@@ -57,7 +57,7 @@ pub(super) const SUITES: [Suite; 2] = [
         constant: &[("core/src/store/mod.rs", "journal_used")],
         features: "alloc",
         stages: &[
-            Stage { test: UNIT, only: &["store::room"], without: &[], seconds: 8 },
+            Stage { test: UNIT, only: &["store::room", "store::replay"], without: &[], seconds: 8 },
             Stage { test: "it", only: &[], without: LONG, seconds: 8 },
             Stage { test: "few_seeds", only: &[], without: &[], seconds: 12 },
             Stage {
