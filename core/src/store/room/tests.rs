@@ -62,6 +62,15 @@ fn a_group_only_deletes_if_each_change_does() {
 }
 
 #[test]
+fn the_longest_value_is_the_longest_that_is_carried() {
+    let store = store();
+    let inline = store.geometry.max_inline();
+    assert_eq!(store.demand(&[batch(&store, &[(b"a", inline)])]).longest_value, 0);
+    let puts: [(&[u8], usize); 3] = [(b"a", inline + 1), (b"b", 700), (b"c", inline)];
+    assert_eq!(store.demand(&[batch(&store, &puts)]).longest_value, 700);
+}
+
+#[test]
 fn a_record_takes_its_name_slots_and_chunks() {
     let head = |kind, length: u64, chunk: u32| {
         let mut head = OpHeader::read(&[0; OpHeader::SIZE]).expect("a head");
@@ -152,6 +161,10 @@ fn a_record_that_just_fits_needs_no_checkpoint() {
     let room = store.journal.room(&store.geometry);
     assert_eq!(path(&mut store, placed(room - head), Durability::Durable), Path::Place);
     assert_eq!(path(&mut store, placed(room - head + 1), Durability::Durable), Path::Checkpoint);
+    // And in one that a checkpoint has emptied.
+    commit(&mut store, &[(b"a", 10)]);
+    assert_eq!(path(&mut store, placed(room - head), Durability::Durable), Path::Place);
+    assert_eq!(store.pending(), 0, "no checkpoint was made");
     // What is carried where pages lie scattered must fit as well.
     while store.journal.room(&store.geometry) >= 10 << 10 {
         commit(&mut store, &[(b"a", 10)]);
@@ -236,19 +249,19 @@ fn commits_are_short_of_pages_when_a_checkpoint_would_bring_more() {
 #[test]
 fn a_checkpoint_finds_the_pages_it_may_take() {
     let mut store = store();
-    store.superblock.height.set(2);
+    store.superblock.height.set(3);
     store.superblock.tree_pages.set(100);
     store.active = Pending { entries: 3, records: 700, ..Pending::default() };
     store.frozen = Pending { entries: 1, records: 300, ..Pending::default() };
     let demand = Demand { operations: 2, records: 25, ..Demand::default() };
-    // Six changes, each a path of two nodes with their neighbours and one more; three pages of records,
+    // Six changes, each a path of three nodes with their neighbours and one more; three pages of records,
     // twice; a new root and its neighbour, and the height.
-    assert_eq!(store.reserve(&demand), 6 * 5 + 3 * 2 + 2 + 2);
+    assert_eq!(store.reserve(&demand), 6 * 7 + 3 * 2 + 3 + 2);
     store.active.entries = 40;
     // No more than the registry's pages and half as many again.
-    assert_eq!(store.reserve(&demand), 150 + 3 * 2 + 2 + 2);
+    assert_eq!(store.reserve(&demand), 150 + 3 * 2 + 3 + 2);
     store.superblock.tree_pages.set(103);
-    assert_eq!(store.reserve(&demand), 154 + 3 * 2 + 2 + 2);
+    assert_eq!(store.reserve(&demand), 154 + 3 * 2 + 3 + 2);
 }
 
 #[test]
