@@ -10,7 +10,7 @@
 //! | whole | a quarter of a page for an inline block's bytes, four names |
 
 use super::builder::{BuildSpace, Builder, NodeSink, separator_above};
-use super::node::{Child, Key, NodeView, Place, Record};
+use super::node::{Child, Key, NodeView, Place};
 use super::search::MAX_HEIGHT;
 use crate::bytes;
 use crate::error::WriteError;
@@ -378,9 +378,7 @@ impl Fold {
             if let (Some(record), Some((length, moved))) = (record, self.last)
                 && record.name == bytes::head(space.last, length)
             {
-                let old = node.and_then(|node| node.record(index));
-                let old = old.ok_or_else(|| host.damaged(self.at(0).page))?;
-                self.drop_record(host, &old, record.chunk, moved)?;
+                self.drop_record(host, node, index, record.chunk, moved)?;
                 index += 1;
                 continue;
             }
@@ -411,14 +409,18 @@ impl Fold {
         Ok(())
     }
 
-    /// Frees the pages of a record that gives way.
+    /// Frees the pages of the record of the path's leaf that gives way.
+    #[inline(never)]
     fn drop_record<H: FoldHost>(
         &mut self,
         host: &mut H,
-        record: &Record<'_>,
+        leaf: Option<NodeView<'_>>,
+        index: usize,
         chunk: u32,
         moved: bool,
     ) -> Result<(), WriteError<H::Error>> {
+        let record = leaf.and_then(|leaf| leaf.record(index));
+        let record = record.ok_or_else(|| host.damaged(self.at(0).page))?;
         if chunk == 0 {
             self.balance.blocks -= 1;
             // A forged tree may hold any lengths.
