@@ -1,4 +1,4 @@
-//! Parts of slices, and rounding, without code that can panic: an image of a microcontroller holds none. Whoever
+//! Parts of slices, rounding and dividing, without code that can panic: an image of a microcontroller holds none. Whoever
 //! asks for a part knows that it is there. Should it not be, the engine is wrong, and it is better to stop than to write
 //! wrong bytes: a debug build and one with the standard library do. Without either it copies nothing, or takes what
 //! there is, and the digests tell.

@@ -171,24 +171,19 @@ impl FreeMap {
         if level < self.next.level {
             self.change(space, level + 1, geometry.map_above(index, 1))?;
         }
-        self.renew(space, level, index)?;
+        let durable = self.entry_of(space, self.durable, level, index)?;
+        let next = self.entry_of(space, self.next, level, index)?;
+        if next.slot == 0 || next.slot == durable.slot {
+            if durable.slot != 0 {
+                // Here less is on the stack than where it is copied.
+                self.load(space, level, index, durable)?;
+            }
+            self.copy_page(space, level, index, durable)?;
+        }
         let next = self.entry_of(space, self.next, level, index)?;
         let window = self.load(space, level, index, next)?;
         self.touch(window, true);
         Ok(window)
-    }
-
-    /// Sees to it that the next map has a version of a page of its own.
-    #[inline(never)]
-    fn renew<D: BlockDevice>(
-        &mut self,
-        space: &mut MapSpace<'_, D>,
-        level: u32,
-        index: u64,
-    ) -> Result<(), WriteError<D::Error>> {
-        let next = self.entry_of(space, self.next, level, index)?.slot;
-        let durable = self.entry_of(space, self.durable, level, index)?;
-        if next == 0 || next == durable.slot { self.copy_page(space, level, index, durable) } else { Ok(()) }
     }
 
     /// Makes the next map's version of a page, in the slot that the durable map does not use.
