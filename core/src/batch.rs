@@ -215,7 +215,8 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
                 from = bytes::round_up(from, self.page_size);
                 if head.reserved == LATE {
                     (head.reserved, head.digest) = (0, data.digest(from..from + length).0);
-                    bytes::place(meta, at, head.as_bytes());
+                    let put = bytes::place(meta, at, head.as_bytes());
+                    debug_assert!(put.is_some(), "the head was read there");
                 }
                 from += length;
             }
@@ -417,12 +418,10 @@ pub(crate) fn body_length(head: &OpHeader) -> Option<u64> {
     match head.kind {
         op_kind::INLINE => Some(head.length.get()),
         op_kind::CARRIED | op_kind::EXTENT => Some(8),
-        op_kind::CHUNKS if head.chunk_size.get() > 0 => Some(
-            head.length
-                .get()
-                .div_ceil(u64::from(head.chunk_size.get()))
-                .checked_mul(ChunkRef::SIZE as u64)?,
-        ),
+        op_kind::CHUNKS if head.chunk_size.get() > 0 => {
+            bytes::pieces(head.length.get(), u64::from(head.chunk_size.get()))
+                .checked_mul(ChunkRef::SIZE as u64)
+        }
         op_kind::DELETE | op_kind::MOVE => Some(0),
         _ => None,
     }
