@@ -118,6 +118,8 @@ pub struct Batch<M, V> {
     pub(crate) carried: u64,
     /// Values that have no digest yet.
     late: u32,
+    /// Values behind so many bytes are digested by the commit.
+    at_once: usize,
     page_size: usize,
     max_name: usize,
     max_inline: usize,
@@ -134,11 +136,18 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
             operations: 0,
             carried: 0,
             late: 0,
+            at_once: DIGESTED_AT_ONCE,
             page_size: geometry.page_size(),
             max_name: geometry.max_name(),
             max_inline: geometry.max_inline(),
             max_value: u64::from(geometry.chunk_size()),
         }
+    }
+
+    /// Leaves to the commit the digests of all values that lie behind the first `bytes` of them: 256 KiB, if this is not
+    /// called. What the batch holds already is not changed.
+    pub const fn digest_at_once(&mut self, bytes: usize) {
+        self.at_once = bytes;
     }
 
     /// Number of changes.
@@ -179,7 +188,7 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         }
         let before = self.data.as_ref().len();
         let offset = bytes::round_up(before, self.page_size);
-        let late = before >= DIGESTED_AT_ONCE;
+        let late = before >= self.at_once;
         let digest = if late { Digest::default() } else { Digest::of(value) };
         let mut head = self.head(op_kind::CARRIED, name, value.len() as u64, tag, digest)?;
         if late {
