@@ -53,6 +53,18 @@ impl OpenOptions {
     }
 }
 
+/// Where a store is made: emptied again unless it is taken back out, for a store that was not recovered to its end
+/// is none.
+struct Taken<'p, T>(Option<&'p mut Option<T>>);
+
+impl<T> Drop for Taken<'_, T> {
+    fn drop(&mut self) {
+        if let Some(place) = &mut self.0 {
+            **place = None;
+        }
+    }
+}
+
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Lays out a new file on `device`, whatever it held before, and opens it. Durable when this
     /// returns: the journal ring is written once in full, then the superblocks.
@@ -198,12 +210,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         buffer: B,
         options: &OpenOptions,
     ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
-        let recovered = Self::unrecovered_at(place, device, overlay, buffer, options)?.recover(options);
-        if recovered.is_err() {
-            *place = None;
-        }
-        let recovery = recovered?;
-        place.as_mut().map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
+        let mut taken = Taken(Some(place));
+        let Some(place) = &mut taken.0 else { return Err(OpenError::WorkspaceTooSmall) };
+        let recovery = Self::unrecovered_at(place, device, overlay, buffer, options)?.recover(options)?;
+        let store = taken.0.take().and_then(Option::as_mut);
+        store.map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
     }
 
     /// The store of the newest superblock, before its journal was looked at.

@@ -44,7 +44,7 @@ impl Memory {
         3 * self.levels + self.map_pages + 4
     }
 
-    pub(super) const fn staging_bytes(&self, page_size: usize) -> usize {
+    pub(crate) const fn staging_bytes(&self, page_size: usize) -> usize {
         match self.staging.checked_div(page_size) {
             Some(pages @ 2..) => pages * page_size,
             _ => 2 * page_size,
