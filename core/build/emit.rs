@@ -15,6 +15,15 @@ use crate::world::{At, Owner, World, path_names};
 /// The module that the variant lies in.
 const HERE: [&str; 2] = ["asynchronous", "made"];
 
+/// What the asynchronous variant of the device's trait promises besides.
+const IF_DROPPED: [&str; 5] = [
+    "",
+    " # A future that is dropped",
+    "",
+    " Of a write that is dropped before its end the range holds any mix of old and new bytes, of a sync or a growth nothing is",
+    " known. A dropped call has come to its end, or is given up, before the next one begins: no transfer goes on into a buffer.",
+];
+
 pub(crate) struct Emitter<'w> {
     world: &'w World,
     plan: &'w Plan,
@@ -85,6 +94,10 @@ impl<'w> Emitter<'w> {
                 }
             }
             Item::Trait(it) => {
+                if it.ident == "BlockDevice" {
+                    let text = IF_DROPPED.map(|line| -> Attribute { parse_quote!(#[doc = #line]) });
+                    it.attrs.extend(text);
+                }
                 for (part, method) in it.items.iter_mut().enumerate() {
                     if let TraitItem::Fn(method) = method {
                         let at = (at.0, at.1, Some(part));
