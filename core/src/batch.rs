@@ -3,7 +3,9 @@
 use crate::bytes;
 use crate::digest::Digest;
 use crate::format::{ChunkRef, Geometry, OpHeader, U16, U32, U64, op_kind};
+use core::any::Any;
 use core::fmt;
+use core::ops::Range;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// Bytes that grow: a heapless vector, or with `alloc` one on the heap.
@@ -12,6 +14,18 @@ pub trait GrowBytes: AsRef<[u8]> + AsMut<[u8]> {
     fn append(&mut self, bytes: &[u8]) -> bool;
     /// Sets the length; new bytes are zero. False if it does not fit.
     fn set_length(&mut self, length: usize) -> bool;
+
+    /// What keeps the bytes in memory beyond the batch, for an overlay that knows what it is and
+    /// shares rather than copies: see [`Overlay::lend`](crate::overlay::Overlay::lend).
+    fn owner(&self) -> Option<&dyn Any> {
+        None
+    }
+
+    /// SHA-256 of some of the bytes, where somebody else may have computed it meanwhile. A wrong
+    /// digest makes a block that every read refuses as damaged.
+    fn digest(&self, range: Range<usize>) -> Digest {
+        Digest::of(self.as_ref().get(range).unwrap_or_default())
+    }
 }
 
 impl<const N: usize> GrowBytes for heapless::Vec<u8, N> {
@@ -193,15 +207,14 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         if self.late == 0 {
             return;
         }
-        let (meta, data) = (self.meta.as_mut(), self.data.as_ref());
+        let (meta, data) = (self.meta.as_mut(), &self.data);
         let (mut at, mut from) = (0, 0_usize);
         while let Some((mut head, _, end)) = operation_at(meta, at) {
             if is_carried(&head) {
                 let length = head.length.get() as usize;
                 from = bytes::round_up(from, self.page_size);
                 if head.reserved == LATE {
-                    let value = data.get(from..).unwrap_or_default();
-                    (head.reserved, head.digest) = (0, Digest::of(bytes::head(value, length)).0);
+                    (head.reserved, head.digest) = (0, data.digest(from..from + length).0);
                     bytes::place(meta, at, head.as_bytes());
                 }
                 from += length;
@@ -209,6 +222,20 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
             at = end;
         }
         self.late = 0;
+    }
+
+    /// The buffer of the values, and where in it those lie, in order, whose digests the commit asks of it
+    /// ([`GrowBytes::digest`]): who has another processor can have them ready by then.
+    pub fn late_values(&mut self) -> (&mut V, impl Iterator<Item = Range<usize>>) {
+        let (page, mut from) = (self.page_size, 0_usize);
+        let operations = Operations { rest: self.meta.as_ref() };
+        let carried = operations.filter(|operation| is_carried(&operation.head));
+        let values = carried.filter_map(move |operation| {
+            let start = bytes::round_up(from, page);
+            from = start + operation.head.length.get() as usize;
+            (operation.head.reserved == LATE).then_some(start..from)
+        });
+        (&mut self.data, values)
     }
 
     /// Puts a block whose bytes lie in one extent already.

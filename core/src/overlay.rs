@@ -16,6 +16,7 @@ mod pins;
 
 use crate::digest::Digest;
 use crate::ids::{Extent, PageIndex, Sequence};
+use core::any::Any;
 #[cfg(feature = "alloc")]
 pub use map::MapOverlay;
 #[cfg(feature = "alloc")]
@@ -93,6 +94,19 @@ pub struct TreeRoot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverlayFull;
 
+/// The buffers of a batch, as [`GrowBytes::owner`](crate::batch::GrowBytes::owner) gives them.
+#[derive(Clone, Copy, Default)]
+pub struct Lent<'a> {
+    /// Changes in the batch.
+    pub changes: usize,
+    /// Bytes of values in `data`, without what is between them.
+    pub carried: u64,
+    /// Holds names, inline blocks and chunk lists.
+    pub meta: Option<&'a dyn Any>,
+    /// Holds carried blocks.
+    pub data: Option<&'a dyn Any>,
+}
+
 /// Storage of committed changes that are not yet folded in.
 pub trait Overlay {
     /// Whether [`with_body`](Self::with_body) gives back what [`insert`](Self::insert) was given.
@@ -112,6 +126,12 @@ pub trait Overlay {
     /// # Errors
     /// [`OverlayFull`]; nothing was changed.
     fn insert(&mut self, name: &[u8], entry: &Entry, body: &[u8]) -> Result<(), OverlayFull>;
+
+    /// What is inserted from here on, until the next call, lies in these buffers: an overlay that
+    /// knows them can share them instead of copying names and bodies.
+    fn lend(&mut self, lent: Lent<'_>) {
+        let _ = lent;
+    }
 
     /// The newest entry of `name` in the active layer.
     fn active(&self, name: &[u8]) -> Option<Entry>;
@@ -167,6 +187,9 @@ impl<O: Overlay + ?Sized> Overlay for &mut O {
     }
     fn insert(&mut self, name: &[u8], entry: &Entry, body: &[u8]) -> Result<(), OverlayFull> {
         (**self).insert(name, entry, body)
+    }
+    fn lend(&mut self, lent: Lent<'_>) {
+        (**self).lend(lent);
     }
     fn active(&self, name: &[u8]) -> Option<Entry> {
         (**self).active(name)

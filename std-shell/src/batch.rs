@@ -1,10 +1,11 @@
 //! Batches of changes.
 
+use crate::buffer::Buffer;
 use crate::error::Result;
 use blockyard_core::Batch;
 
 /// The engine's batch over growing buffers.
-pub(crate) type RawBatch = Batch<Vec<u8>, Vec<u8>>;
+pub(crate) type RawBatch = Batch<Buffer, Buffer>;
 
 /// Changes that become visible and durable together, or not at all. Made by
 /// [`Store::batch`](crate::Store::batch). Values are digested as they are added, in the caller's thread; those

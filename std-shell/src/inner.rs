@@ -8,7 +8,9 @@
 //!    after it is told.
 
 use crate::batch::RawBatch;
+use crate::buffer::{Buffer, Pool};
 use crate::device::{Device, SharedDevice};
+use crate::digests::{Digester, WORTH_IT};
 use crate::error::{Error, Result};
 use crate::read;
 use crate::source::Source;
@@ -17,6 +19,7 @@ use blockyard_core::queue::{Group, GroupQueue, Limits, Member, Slot, SubmitError
 use blockyard_core::store::{Progress, Store as Engine};
 use blockyard_core::{Durability, Geometry, Sequence};
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -140,6 +143,9 @@ pub(crate) struct Inner {
     pub(crate) pool: Mutex<Vec<RawBatch>>,
     /// Whether the pool is used.
     pooled: bool,
+    /// Memory of larger batches.
+    memory: Arc<Pool>,
+    digester: Digester,
     pub(crate) signal: Mutex<Signal>,
     pub(crate) signalled: Condvar,
     pub(crate) closed: AtomicBool,
@@ -171,11 +177,12 @@ impl Inner {
         engine: DeviceEngine,
         shared: Arc<Shared>,
         device: Arc<dyn Device>,
+        memory: Arc<Pool>,
         options: &crate::OpenOptions,
         verifier: Option<crate::verifier::Sender>,
     ) -> Self {
         let geometry = *engine.geometry();
-        let scratch = RawBatch::new(&geometry, Vec::new(), Vec::new());
+        let scratch = RawBatch::new(&geometry, Buffer::new(&memory), Buffer::new(&memory));
         let slots: Slots = std::iter::repeat_with(Slot::new).take(QUEUE_SLOTS).collect();
         let limits = Limits { pending: options.queue_limit.clamp(1, MOST_QUEUED), ..Limits::default() };
         Self {
@@ -193,6 +200,8 @@ impl Inner {
             geometry,
             pool: Mutex::new(Vec::new()),
             pooled: options.pooled_buffers,
+            memory,
+            digester: Digester::default(),
             signal: Mutex::default(),
             signalled: Condvar::new(),
             closed: AtomicBool::new(false),
@@ -251,17 +260,16 @@ impl Inner {
     /// An empty batch, from the pool if there is one.
     pub(crate) fn batch(&self) -> RawBatch {
         let pooled = self.pool.lock().pop();
-        pooled.unwrap_or_else(|| RawBatch::new(&self.geometry, Vec::new(), Vec::new()))
+        let buffer = || Buffer::new(&self.memory);
+        pooled.unwrap_or_else(|| RawBatch::new(&self.geometry, buffer(), buffer()))
     }
 
-    /// Gives a batch's buffers back, unless they have grown large. Of those with more than a small
-    /// batch's memory few are kept.
+    /// Gives a batch's buffers back. Those of a large one go to where the next large one finds them.
     pub(crate) fn recycle(&self, mut batch: RawBatch) {
         let most = match batch.bytes() {
             _ if !self.pooled => 0,
             0..=0x1_0000 => 64,
-            0x1_0001..=0x10_0000 => 8,
-            _ => 0,
+            _ => 8,
         };
         batch.clear();
         let mut pool = self.pool.lock();
@@ -270,9 +278,23 @@ impl Inner {
         }
     }
 
+    /// Has the digests of a large batch's values computed by another thread, too, from now on.
+    pub(crate) fn digest_ahead(&self, request: &mut Request) {
+        let (Request::Commit(batch) | Request::Guarded(batch, _)) = request else { return };
+        if batch.bytes() < 2 * WORTH_IT || !Digester::is_of_use() {
+            return;
+        }
+        let (buffer, values) = batch.late_values();
+        let values: Vec<_> = values.collect();
+        if values.iter().map(Range::len).sum::<usize>() >= WORTH_IT {
+            buffer.digest_ahead(values, self.geometry.page_size(), &self.digester);
+        }
+    }
+
     /// Hands a request to the queue and waits for its answer, leading the group if nobody does.
-    pub(crate) fn run(&self, request: Request, durability: Durability) -> Result<Sequence> {
+    pub(crate) fn run(&self, mut request: Request, durability: Durability) -> Result<Sequence> {
         self.check_writable()?;
+        self.digest_ahead(&mut request);
         let ticket = self
             .queue
             .submit_or_lead(request, durability, |group| self.lead(group))
@@ -388,6 +410,7 @@ impl Inner {
     pub(crate) fn stop(&self) {
         self.signal.lock().stop = true;
         self.signalled.notify_all();
+        self.digester.stop();
         *self.verifier.lock() = None;
     }
 

@@ -29,8 +29,10 @@
 //! none of them half, none before the last one that was answered durable.
 
 mod batch;
+mod buffer;
 mod cache;
 mod device;
+mod digests;
 mod error;
 mod file;
 mod flusher;

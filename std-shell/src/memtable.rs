@@ -9,9 +9,11 @@
 //! 3. The lock is held for one look-up, one insert, or the copying of a few slots, never across I/O.
 //! 4. The number of slots is told without the lock; it is raised before what was inserted is published.
 
+use crate::buffer::Pool;
 use blockyard_core::overlay::{Entry, Value};
 use parking_lot::RwLock;
 use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 
@@ -23,21 +25,84 @@ const SPARE_LEAVES: usize = 512;
 /// The most bytes of a scratch buffer that are kept.
 const SPARE_SCRATCH: usize = 1 << 20;
 
-/// One version of a name: its entry, and the name followed by the body in one allocation.
+/// One version of a name: its entry, and where its name and its body lie, be it in memory of their own or
+/// in a batch's.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
-    pub(crate) bytes: Arc<[u8]>,
-    pub(crate) name_length: usize,
+    bytes: Arc<[u8]>,
+    name_at: u32,
+    name_length: u32,
+    /// Bytes of the body that lie behind the name.
+    behind: u32,
+    /// The body, if it lies elsewhere.
+    apart: Option<Part>,
     pub(crate) entry: Entry,
 }
 
+/// Some bytes of an allocation.
+#[derive(Clone, Debug)]
+struct Part {
+    bytes: Arc<[u8]>,
+    at: u32,
+    length: u32,
+}
+
+impl Part {
+    fn range(&self) -> Range<usize> {
+        range(self.at, self.length)
+    }
+}
+
+/// Where `part` lies in an allocation.
+fn place(bytes: &Arc<[u8]>, part: &[u8]) -> Option<u32> {
+    let at = (part.as_ptr() as usize).checked_sub(bytes.as_ptr() as usize)?;
+    (at + part.len() <= bytes.len()).then_some(u32::try_from(at).ok()?)
+}
+
+const fn range(at: u32, length: u32) -> Range<usize> {
+    at as usize..at as usize + length as usize
+}
+
 impl Slot {
+    /// A version whose name and body lie in a batch's memory; None if they do not.
+    pub(crate) fn within(
+        names: &Arc<[u8]>,
+        bodies: Option<&Arc<[u8]>>,
+        name: &[u8],
+        entry: &Entry,
+        body: &[u8],
+    ) -> Option<Self> {
+        let (name_at, name_length) = (place(names, name)?, name.len() as u32);
+        let length = u32::try_from(body.len()).ok()?;
+        let follows = body.is_empty() || place(names, body) == name_at.checked_add(name_length);
+        let (behind, apart) = match bodies {
+            _ if follows => (length, None),
+            Some(bodies) => (0, Some(Part { bytes: Arc::clone(bodies), at: place(bodies, body)?, length })),
+            None => return None,
+        };
+        Some(Self { bytes: Arc::clone(names), name_at, name_length, behind, apart, entry: *entry })
+    }
+
     pub(crate) fn name(&self) -> &[u8] {
-        &self.bytes[..self.name_length]
+        &self.bytes[range(self.name_at, self.name_length)]
     }
 
     pub(crate) fn body(&self) -> &[u8] {
-        &self.bytes[self.name_length..]
+        let (bytes, range) = self.body_within();
+        &bytes[range]
+    }
+
+    fn body_within(&self) -> (&Arc<[u8]>, Range<usize>) {
+        match &self.apart {
+            Some(part) => (&part.bytes, part.range()),
+            None => (&self.bytes, range(self.name_at + self.name_length, self.behind)),
+        }
+    }
+
+    /// The body: the allocation that it lies in, and where.
+    pub(crate) fn into_body(self) -> (Arc<[u8]>, Range<usize>) {
+        let range = self.body_within().1;
+        (self.apart.map_or(self.bytes, |part| part.bytes), range)
     }
 
     /// By name, then the newest version first.
@@ -78,15 +143,6 @@ impl Leaf {
         start + self.slots[start..start + same].partition_point(below)
     }
 
-    /// Whether all slots are lower than that.
-    fn is_below(&self, head: u128, below: impl Fn(&Slot) -> bool) -> bool {
-        match self.heads.last().map(|last| last.cmp(&head)) {
-            Some(Ordering::Less) => true,
-            Some(Ordering::Equal) => self.slots.last().is_some_and(below),
-            _ => false,
-        }
-    }
-
     fn insert(&mut self, at: usize, slot: Slot) {
         self.heads.insert(at, head(slot.name()));
         self.slots.insert(at, slot);
@@ -102,7 +158,10 @@ impl Leaf {
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     bytes: Arc<[u8]>,
+    name_at: u32,
     name_length: u32,
+    behind: u32,
+    apart: Option<Part>,
     pub(crate) kind: ChangeKind,
 }
 
@@ -111,7 +170,7 @@ pub(crate) struct Change {
 pub(crate) enum ChangeKind {
     /// Nowhere.
     Deleted,
-    /// Behind its name.
+    /// In memory.
     Here,
     /// In the file.
     Elsewhere,
@@ -124,17 +183,22 @@ impl Change {
             Value::Inline { .. } | Value::Carried { .. } => ChangeKind::Here,
             Value::Extent { .. } | Value::Chunks { .. } => ChangeKind::Elsewhere,
         };
-        let (bytes, name_length) = (Arc::clone(&slot.bytes), slot.name_length as u32);
-        Self { bytes, name_length, kind }
+        let apart = if kind == ChangeKind::Here { slot.apart.clone() } else { None };
+        let (bytes, behind) = (Arc::clone(&slot.bytes), slot.behind);
+        Self { bytes, name_at: slot.name_at, name_length: slot.name_length, behind, apart, kind }
     }
 
     pub(crate) fn name(&self) -> &[u8] {
-        &self.bytes[..self.name_length as usize]
+        &self.bytes[range(self.name_at, self.name_length)]
     }
 
     /// The block's bytes if they are here, and the allocation that they lie in.
     pub(crate) fn here(&self) -> Option<(&Arc<[u8]>, &[u8])> {
-        (self.kind == ChangeKind::Here).then(|| (&self.bytes, &self.bytes[self.name_length as usize..]))
+        let (bytes, range) = match &self.apart {
+            Some(part) => (&part.bytes, part.range()),
+            None => (&self.bytes, range(self.name_at + self.name_length, self.behind)),
+        };
+        (self.kind == ChangeKind::Here).then(|| (bytes, &bytes[range]))
     }
 }
 
@@ -150,8 +214,12 @@ pub(crate) struct Portion<'a> {
 #[derive(Debug, Default)]
 struct Leaves {
     leaves: Vec<Leaf>,
+    /// The head of each leaf's last slot, together for the search.
+    lasts: Vec<u128>,
     slots: usize,
     scratch: Vec<u8>,
+    /// Memory of batches that slots lie in.
+    lent: Vec<Arc<[u8]>>,
     spare: Spare,
 }
 
@@ -161,7 +229,9 @@ pub(crate) struct Spare {
     leaves: Vec<Leaf>,
     /// The list of leaves and the scratch buffer of the last table.
     list: Vec<Leaf>,
+    lasts: Vec<u128>,
     scratch: Vec<u8>,
+    lent: Vec<Arc<[u8]>>,
 }
 
 impl Spare {
@@ -191,7 +261,10 @@ impl Leaves {
 
     fn place(&self, name: &[u8], below: impl Fn(&Slot) -> bool) -> (usize, usize) {
         let head = head(name);
-        let leaf = self.leaves.partition_point(|leaf| leaf.is_below(head, &below));
+        let start = self.lasts.partition_point(|last| *last < head);
+        let same = self.lasts[start..].partition_point(|last| *last == head);
+        let ends_below = |leaf: &Leaf| leaf.slots.last().is_some_and(&below);
+        let leaf = start + self.leaves[start..start + same].partition_point(ends_below);
         let at = self.leaves.get(leaf).map_or(0, |leaf| leaf.place(head, &below));
         (leaf, at)
     }
@@ -205,7 +278,10 @@ impl Leaves {
         let (mut leaf, mut at) = self.seek(slot.name(), slot.entry.sequence.0);
         if leaf == self.leaves.len() {
             match self.leaves.last() {
-                None => self.leaves.push(self.spare.leaf()),
+                None => {
+                    self.leaves.push(self.spare.leaf());
+                    self.lasts.push(0);
+                }
                 Some(last) => at = last.slots.len(),
             }
             leaf = self.leaves.len() - 1;
@@ -216,21 +292,28 @@ impl Leaves {
             let mut right = self.spare.leaf();
             right.take_from(&mut self.leaves[leaf], cut);
             self.leaves.insert(leaf + 1, right);
+            self.lasts.insert(leaf + 1, self.lasts[leaf]);
+            self.note_last(leaf);
             if at >= cut {
                 (leaf, at) = (leaf + 1, at - cut);
             }
         }
-        let leaf = &mut self.leaves[leaf];
+        let slots = &mut self.leaves[leaf].slots;
         // Another version of this commit's own sequence is replaced: the last of a batch wins.
-        match leaf.slots.get_mut(at) {
+        match slots.get_mut(at) {
             Some(same) if same.entry.sequence == slot.entry.sequence && same.name() == slot.name() => {
                 *same = slot;
             }
             _ => {
-                leaf.insert(at, slot);
+                self.leaves[leaf].insert(at, slot);
+                self.note_last(leaf);
                 self.slots += 1;
             }
         }
+    }
+
+    fn note_last(&mut self, leaf: usize) {
+        self.lasts[leaf] = self.leaves[leaf].heads.last().copied().unwrap_or_default();
     }
 
     /// The slot at or behind a place.
@@ -246,21 +329,27 @@ impl Memtable {
     /// An empty table that uses the memory of earlier ones.
     pub(crate) fn reusing(mut spare: Spare) -> Self {
         let (leaves, scratch) = (std::mem::take(&mut spare.list), std::mem::take(&mut spare.scratch));
-        let inner = RwLock::new(Leaves { leaves, slots: 0, scratch, spare });
+        let (lasts, lent) = (std::mem::take(&mut spare.lasts), std::mem::take(&mut spare.lent));
+        let inner = RwLock::new(Leaves { leaves, lasts, slots: 0, scratch, lent, spare });
         Self { inner, slots: AtomicUsize::new(0) }
     }
 
-    /// Takes the table's memory for another one.
-    pub(crate) fn into_spare(self) -> Spare {
-        let Leaves { mut leaves, mut scratch, mut spare, .. } = self.inner.into_inner();
+    /// Takes the table's memory for another one, and gives that of batches to `pool`.
+    pub(crate) fn into_spare(self, pool: &Pool) -> Spare {
+        let Leaves { mut leaves, mut lasts, mut scratch, mut lent, mut spare, .. } = self.inner.into_inner();
         let room = SPARE_LEAVES.saturating_sub(spare.leaves.len());
-        spare.leaves.extend(leaves.drain(..).take(room).map(|mut leaf| {
+        leaves.truncate(room);
+        spare.leaves.extend(leaves.drain(..).map(|mut leaf| {
             leaf.clear();
             leaf
         }));
+        lasts.clear();
         leaves.shrink_to(2 * SPARE_LEAVES);
+        lasts.shrink_to(2 * SPARE_LEAVES);
         scratch.shrink_to(SPARE_SCRATCH);
-        Spare { leaves: spare.leaves, list: leaves, scratch }
+        lent.drain(..).for_each(|memory| pool.give(memory));
+        lent.shrink_to(SPARE_LEAVES);
+        Spare { leaves: spare.leaves, list: leaves, lasts, scratch, lent }
     }
 
     /// The newest version of `name` not above `sequence`.
@@ -292,8 +381,21 @@ impl Memtable {
         scratch.extend_from_slice(body);
         let bytes = Arc::from(scratch.as_slice());
         inner.scratch = scratch;
-        inner.insert(Slot { bytes, name_length: name.len(), entry: *entry });
+        let (name_length, behind) = (name.len() as u32, body.len() as u32);
+        inner.insert(Slot { bytes, name_at: 0, name_length, behind, apart: None, entry: *entry });
         self.slots.store(inner.slots, Memory::Release);
+    }
+
+    /// Inserts a version that lies in a batch's memory.
+    pub(crate) fn insert_slot(&self, slot: Slot) {
+        let mut inner = self.inner.write();
+        inner.insert(slot);
+        self.slots.store(inner.slots, Memory::Release);
+    }
+
+    /// Takes note of a batch's memory that slots will lie in.
+    pub(crate) fn borrow(&self, memory: &Arc<[u8]>) {
+        self.inner.write().lent.push(Arc::clone(memory));
     }
 
     /// Whether there is no version.
@@ -502,7 +604,7 @@ mod tests {
         for index in 0..(SPARE_LEAVES * LEAF * 2) as u32 {
             table.insert(&index.to_be_bytes(), &entry(1), &[]);
         }
-        let spare = table.into_spare();
+        let spare = table.into_spare(&Pool::default());
         assert!(spare.leaves.len() <= SPARE_LEAVES);
         let again = Memtable::reusing(spare);
         again.insert(b"name", &entry(2), &[]);

@@ -1,5 +1,6 @@
 //! Opening and creating stores: on a file, in memory, on any device.
 
+use crate::buffer::Pool;
 use crate::device::{Device, FileDevice, IoError, MemoryDevice, SharedDevice};
 use crate::error::{OpenError, Result};
 use crate::inner::{DeviceEngine, Inner};
@@ -15,11 +16,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+/// Bytes of batches' memory that a store keeps for the next ones.
+const POOLED: usize = 8 << 20;
+
 /// An engine that is ready, and what it shares with readers.
 struct Opened {
     engine: DeviceEngine,
     shared: Arc<Shared>,
     device: Arc<dyn Device>,
+    pool: Arc<Pool>,
     recovery: Recovery,
 }
 
@@ -97,7 +102,8 @@ impl OpenOptions {
     fn open_engine(&self, device: Arc<dyn Device>, create: bool) -> Result<Opened, CoreOpenError<IoError>> {
         let memory = Memory::LARGE;
         let shared = Shared::new(self.cache_bytes);
-        let overlay = Layered::new(Arc::clone(&shared));
+        let pool = Pool::new(if self.pooled_buffers { POOLED } else { 0 });
+        let overlay = Layered::new(Arc::clone(&shared), Arc::clone(&pool));
         let page_size = if create { self.page_size } else { stored_page_size(&*device).unwrap_or(4096) };
         let options = EngineOptions {
             growth: self.growth_step / u64::from(page_size.max(512)),
@@ -124,19 +130,19 @@ impl OpenOptions {
         } else {
             DeviceEngine::open(engines, overlay, buffer, &options)?
         };
-        Ok(Opened { engine, shared, device, recovery })
+        Ok(Opened { engine, shared, device, pool, recovery })
     }
 
     /// Shows the store to readers and starts its threads.
     fn start(&self, opened: Opened, path: Option<&Path>) -> io::Result<Store> {
-        let Opened { engine, shared, device, recovery } = opened;
+        let Opened { engine, shared, device, pool, recovery } = opened;
         shared.start(engine.root(), engine.sequence());
         if recovery.records > 0 || recovery.torn_tail {
             tracing::info!(records = recovery.records, torn_tail = recovery.torn_tail, "journal replayed");
         }
         let verify = self.verify_writes && !self.read_only;
         let (sender, receiver) = verifier::Sender::new();
-        let inner = Arc::new(Inner::new(engine, shared, device, self, verify.then_some(sender)));
+        let inner = Arc::new(Inner::new(engine, shared, device, pool, self, verify.then_some(sender)));
         let mut threads = Vec::new();
         if !self.read_only {
             let weak = Arc::downgrade(&inner);

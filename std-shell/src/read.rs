@@ -37,7 +37,8 @@ impl Metadata {
     }
 }
 
-/// The bytes of a block, shared with the cache: no copy, and cheap to clone.
+/// The bytes of a block, shared with the cache: no copy, and cheap to clone. It keeps in memory what they lie in:
+/// of a small block its leaf of the registry, of one that was committed lately all of its batch.
 #[derive(Clone)]
 pub struct BlockRef {
     pub(crate) bytes: Arc<[u8]>,
@@ -149,8 +150,8 @@ pub(crate) fn locate_slot(slot: Slot) -> Option<Located> {
     match entry.value {
         Value::Deleted => None,
         Value::Inline { .. } | Value::Carried { .. } => {
-            let range = slot.name_length..slot.bytes.len();
-            let bytes = BlockRef { bytes: slot.bytes, range };
+            let (bytes, range) = slot.into_body();
+            let bytes = BlockRef { bytes, range };
             let digest = matches!(entry.value, Value::Carried { .. }).then_some(digest);
             Some(Located::Memory { bytes, sequence, tag, digest, handle: Handle::NONE })
         }

@@ -63,7 +63,8 @@ impl Open {
 }
 
 impl Ticket {
-    pub(crate) fn submit(inner: Arc<Inner>, request: Request, durability: Durability) -> Result<Self> {
+    pub(crate) fn submit(inner: Arc<Inner>, mut request: Request, durability: Durability) -> Result<Self> {
+        inner.digest_ahead(&mut request);
         inner.check_writable()?;
         inner.tickets.make_room(&inner.queue);
         let ticket = match inner.queue.try_submit(request, durability) {

@@ -9,15 +9,21 @@
 //! 4. The published sequence is never below that of a root that readers can see, so that a reader may go by
 //!    either: no read goes back behind an earlier one.
 
+use crate::buffer::{Buffer, Pool};
 use crate::cache::Link;
 use crate::memtable::{Change, Memtable, Portion, Slot, Spare};
 use crate::names::Names;
 use arc_swap::ArcSwap;
-use blockyard_core::overlay::{Entry, Overlay, OverlayFull, Pins, TreeRoot};
+use blockyard_core::overlay::{Entry, Lent, Overlay, OverlayFull, Pins, TreeRoot};
 use blockyard_core::{Extent, Sequence};
+use std::any::Any;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+
+/// Changes of a batch from which on a table shares its memory: a batch of fewer is copied, so that its buffers
+/// serve the next commit.
+const WORTH_LENDING: usize = 8;
 
 /// Everything a reader needs besides a sequence.
 #[derive(Debug)]
@@ -201,13 +207,19 @@ pub(crate) struct Layered {
     frozen: Option<Arc<Memtable>>,
     /// Memory of the table that was folded in last.
     spare: Spare,
+    /// Where the memory of batches goes that tables share.
+    pool: Arc<Pool>,
+    /// Memory of the batch at hand: its names, and its values unless they lie behind them.
+    names: Option<Arc<[u8]>>,
+    bodies: Option<Arc<[u8]>>,
     pins: RefCell<Pins<Weak<()>>>,
 }
 
 impl Layered {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, pool: Arc<Pool>) -> Self {
         let active = Arc::clone(&shared.layers.load().active);
-        Self { shared, active, frozen: None, spare: Spare::default(), pins: RefCell::default() }
+        let (spare, pins) = (Spare::default(), RefCell::default());
+        Self { shared, active, frozen: None, spare, pool, names: None, bodies: None, pins }
     }
 
     /// Shows new layers; `root` is given when a checkpoint has ended.
@@ -240,8 +252,30 @@ impl Overlay for Layered {
 
     fn insert(&mut self, name: &[u8], entry: &Entry, body: &[u8]) -> Result<(), OverlayFull> {
         self.shared.names.changed(name, entry.sequence.0);
-        self.active.insert(name, entry, body);
+        let lent = self.names.as_ref();
+        match lent.and_then(|names| Slot::within(names, self.bodies.as_ref(), name, entry, body)) {
+            Some(slot) => self.active.insert_slot(slot),
+            None => self.active.insert(name, entry, body),
+        }
         Ok(())
+    }
+
+    fn lend(&mut self, lent: Lent<'_>) {
+        let buffer = |owner: Option<&'_ dyn Any>| {
+            let buffer = owner?.downcast_ref::<Buffer>()?;
+            Some((Arc::clone(buffer.share()?), buffer.as_ref().len() as u64))
+        };
+        (self.names, self.bodies) = (None, None);
+        if lent.changes < WORTH_LENDING {
+            return;
+        }
+        self.names = buffer(lent.meta).map(|(memory, _)| memory);
+        if self.names.is_some() {
+            // Not what is mostly between the values.
+            let bodies = buffer(lent.data).filter(|(_, bytes)| 4 * lent.carried >= 3 * bytes && *bytes > 0);
+            self.bodies = bodies.map(|(memory, _)| memory);
+        }
+        [&self.names, &self.bodies].into_iter().flatten().for_each(|memory| self.active.borrow(memory));
     }
 
     fn active(&self, name: &[u8]) -> Option<Entry> {
@@ -262,14 +296,14 @@ impl Overlay for Layered {
 
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
         let slot = self.frozen.as_ref()?.next(after, false, u64::MAX)?;
-        name.get_mut(..slot.name_length)?.copy_from_slice(slot.name());
-        Some((slot.name_length, slot.entry))
+        name.get_mut(..slot.name().len())?.copy_from_slice(slot.name());
+        Some((slot.name().len(), slot.entry))
     }
 
     fn next(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
         let slot = self.shared.newest().next_pending(after, false)?;
-        name.get_mut(..slot.name_length)?.copy_from_slice(slot.name());
-        Some((slot.name_length, slot.entry))
+        name.get_mut(..slot.name().len())?.copy_from_slice(slot.name());
+        Some((slot.name().len(), slot.entry))
     }
 
     fn frozen_len(&self) -> usize {
@@ -298,7 +332,7 @@ impl Overlay for Layered {
         drop(old);
         // Unless a reader still looks at it.
         if let Some(table) = folded.and_then(Arc::into_inner) {
-            self.spare = table.into_spare();
+            self.spare = table.into_spare(&self.pool);
         }
         // Only the readers hold it now.
         self.pins.get_mut().turn(ended);
@@ -348,7 +382,7 @@ mod tests {
     #[test]
     fn what_is_overwritten_during_a_checkpoint_stays_pinned_for_readers_of_the_next() {
         let shared = Shared::new(0);
-        let mut layered = Layered::new(Arc::clone(&shared));
+        let mut layered = Layered::new(Arc::clone(&shared), Arc::default());
         layered.freeze();
         layered.insert(b"name", &entry(2, 100), &[]).expect("room");
         shared.publish(Sequence(2));
@@ -373,7 +407,7 @@ mod tests {
     #[test]
     fn runs_across_each_other_pin_all_their_pages() {
         let shared = Shared::new(0);
-        let mut layered = Layered::new(Arc::clone(&shared));
+        let mut layered = Layered::new(Arc::clone(&shared), Arc::default());
         let reader = shared.view();
         layered.freeze();
         for (start, pages) in [(100, 10), (105, 2), (120, 1), (300, 1)] {

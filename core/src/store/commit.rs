@@ -12,8 +12,11 @@ use crate::error::WriteError;
 use crate::format::{ChunkRef, Geometry, OpHeader, RecordHeader, U32, U64, op_kind, record_kind};
 use crate::ids::{Extent, PageIndex, Sequence};
 use crate::journal::Ahead;
-use crate::overlay::{Entry, Overlay, Value};
+use crate::overlay::{Entry, Lent, Overlay, Value};
 use zerocopy::IntoBytes as _;
+
+/// Changes of a group that take longer to show than it takes to have the device start on their record.
+const WORTH_STARTING: usize = 64;
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Commits `batches` in order, each under its own sequence number, all in one journal record:
@@ -87,6 +90,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             self.barrier()?;
         } else if durability == Durability::Buffered {
             self.io.start_sync_of_much();
+        } else if demand.operations >= WORTH_STARTING {
+            // The device writes while the changes go into the overlay.
+            self.io.start_sync();
         }
         self.show(batches, meta_at);
         Ok(self.sequence)
@@ -214,6 +220,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let (mut at, mut data_at) = (meta_at, meta_at + meta);
         let page = self.geometry.page_size();
         for batch in batches {
+            self.overlay.lend(Lent {
+                changes: batch.len(),
+                carried: batch.carried,
+                meta: batch.meta.owner(),
+                data: batch.data.owner(),
+            });
             let mut values = carried_values(batch, page);
             for operation in batch.operations() {
                 let head = &operation.head;
@@ -235,6 +247,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 at += operation.body.len() as u64;
             }
         }
+        self.overlay.lend(Lent::default());
     }
 
     /// Puts one operation into the overlay; there is room. `place` is the journal position of the

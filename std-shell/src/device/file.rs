@@ -37,6 +37,9 @@ impl FileDevice {
 
 /// The lock that the store took goes with its file, at once: else it would stay until a process that
 /// another thread is about to start has let go of its copy of the descriptor.
+/// Bytes that are written in pieces of half of it.
+const LONG: usize = 1 << 20;
+
 impl Drop for FileDevice {
     fn drop(&mut self) {
         // The lock goes when the descriptor is closed, if not before.
@@ -49,8 +52,16 @@ impl Device for FileDevice {
         self.file.read_exact_at(buf, offset)
     }
 
-    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(data, offset)
+    /// Of a long write the medium gets the first piece while the next is copied to the operating system.
+    fn write_at(&self, mut offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut rest = data;
+        while rest.len() > LONG {
+            let (piece, behind) = rest.split_at(LONG / 2);
+            self.file.write_all_at(piece, offset)?;
+            self.start_sync();
+            (offset, rest) = (offset + piece.len() as u64, behind);
+        }
+        self.file.write_all_at(rest, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
