@@ -4,8 +4,8 @@ use proc_macro2::Span;
 use quote::ToTokens as _;
 use syn::visit_mut::VisitMut;
 use syn::{
-    Attribute, Block, Expr, Ident, ImplItem, Item, ItemMod, ItemStruct, ItemUse, Path, Signature, Stmt, TraitItem, Type,
-    TypeParamBound, UseTree, parse_quote,
+    Attribute, Block, Expr, Ident, ImplItem, Item, ItemMod, ItemStruct, ItemUse, Path, Signature, Stmt,
+    TraitItem, Type, TypeParamBound, UseTree, parse_quote,
 };
 
 use crate::plan::{Leaf, Plan, body_of, leaves};
@@ -44,10 +44,16 @@ impl<'w> Emitter<'w> {
             .collect();
         for guard in GUARDS {
             if !emitter.guarded.contains(&guard) {
-                emitter.problems.push(format!("`{guard}` is not where it was: see `guard` in core/build/emit.rs"));
+                emitter
+                    .problems
+                    .push(format!("`{guard}` is not where it was: see `guard` in core/build/emit.rs"));
             }
         }
-        assert!(emitter.problems.is_empty(), "core/build cannot make the asynchronous variant:\n{}", emitter.problems.join("\n"));
+        assert!(
+            emitter.problems.is_empty(),
+            "core/build cannot make the asynchronous variant:\n{}",
+            emitter.problems.join("\n")
+        );
         prettyplease::unparse(&syn::File { shebang: None, attrs: Vec::new(), items: roots })
     }
 
@@ -75,7 +81,9 @@ impl<'w> Emitter<'w> {
             Item::Mod(it) if it.content.is_none() => {
                 let mut path = self.world.modules[at.0].path.clone();
                 path.push(it.ident.to_string());
-                let Some(below) = self.world.modules.iter().position(|it| it.path == path) else { return Vec::new() };
+                let Some(below) = self.world.modules.iter().position(|it| it.path == path) else {
+                    return Vec::new();
+                };
                 let mut made = self.module(below);
                 made.attrs.splice(0..0, it.attrs.iter().cloned());
                 return vec![Item::Mod(made)];
@@ -121,7 +129,8 @@ impl<'w> Emitter<'w> {
             let found = Walker::run(self.world, waiting, function, &mut made);
             self.problems.extend(found.problems);
             if found.waits && !waiting.functions.contains(&function) {
-                self.problems.push(format!("{}: it waits now and did not before", self.world.name_of(function)));
+                self.problems
+                    .push(format!("{}: it waits now and did not before", self.world.name_of(function)));
             }
             *body = made;
             self.guard(function, signature, body);
@@ -152,13 +161,16 @@ impl<'w> Emitter<'w> {
             Some(Type::Path(path)) => {
                 let name = path.path.get_ident().cloned();
                 let mut params = signature.generics.type_params_mut();
-                params.find(|it| Some(&it.ident) == name.as_ref()).is_some_and(|it| rename_callable(it.bounds.iter_mut()))
+                params
+                    .find(|it| Some(&it.ident) == name.as_ref())
+                    .is_some_and(|it| rename_callable(it.bounds.iter_mut()))
             }
             _ => false,
         };
         if !renamed {
             let name = self.world.name_of(function);
-            self.problems.push(format!("{name}: parameter {param} is a function, of what kind is not understood"));
+            self.problems
+                .push(format!("{name}: parameter {param} is a function, of what kind is not understood"));
         }
     }
 
@@ -307,7 +319,8 @@ fn rename_callable<'b>(mut bounds: impl Iterator<Item = &'b mut TypeParamBound>)
 
 /// Where a path of the engine leads in the variant.
 fn moved(path: &mut Vec<String>) {
-    let made = |name: &String| crate::ROOTS.contains(&name.as_str()) || name == "BlockDevice" || name == "Store";
+    let made =
+        |name: &String| crate::ROOTS.contains(&name.as_str()) || name == "BlockDevice" || name == "Store";
     match path.as_mut_slice() {
         [first, second, ..] if first == "crate" && made(second) => {
             path.splice(1..1, HERE.map(str::to_string));
@@ -329,7 +342,8 @@ impl VisitMut for Paths {
             for (at, segment) in path.segments.iter().enumerate() {
                 segments.push(segment.clone());
                 if at == 0 {
-                    segments.extend(HERE.map(|name| syn::PathSegment::from(Ident::new(name, Span::call_site()))));
+                    segments
+                        .extend(HERE.map(|name| syn::PathSegment::from(Ident::new(name, Span::call_site()))));
                 }
             }
             path.segments = segments;

@@ -68,8 +68,10 @@ impl Plan {
                 let name = &world.functions[at].name;
                 let made = world.functions.iter().enumerate();
                 below.extend(
-                    made.filter(|(_, it)| matches!(it.owner, Owner::Impl(id, _) if id == of) && it.name == *name)
-                        .map(|(id, _)| id),
+                    made.filter(|(_, it)| {
+                        matches!(it.owner, Owner::Impl(id, _) if id == of) && it.name == *name
+                    })
+                    .map(|(id, _)| id),
                 );
             }
             next.extend(below.into_iter().filter(|it| reached.insert(*it)));
@@ -80,8 +82,8 @@ impl Plan {
     fn refuse_recursion(&self, world: &World) {
         for &function in &self.waiting.functions {
             for &below in self.calls.get(&function).into_iter().flatten() {
-                let again = self.waiting.functions.contains(&below)
-                    && self.reached(world, below).contains(&function);
+                let again =
+                    self.waiting.functions.contains(&below) && self.reached(world, below).contains(&function);
                 assert!(
                     !again,
                     "{} leads back to itself by way of {}: a future cannot hold itself; make a loop of it",
@@ -131,7 +133,12 @@ impl Plan {
                     Item::Trait(it) if visible && is_public(&it.vis) => names.visit_item_trait(it),
                     Item::Fn(it) if visible => names.visit_signature(&it.sig),
                     Item::Const(_) | Item::Type(_) if visible => names.visit_item(item),
-                    Item::Struct(_) | Item::Enum(_) | Item::Trait(_) | Item::Fn(_) | Item::Const(_) | Item::Type(_) => {
+                    Item::Struct(_)
+                    | Item::Enum(_)
+                    | Item::Trait(_)
+                    | Item::Fn(_)
+                    | Item::Const(_)
+                    | Item::Type(_) => {
                         anew.insert(at);
                         continue;
                     }
@@ -226,7 +233,9 @@ fn shown(world: &World, at: At) -> Option<Vec<String>> {
         if !in_crate(&module.visibility) {
             let above = world.modules.iter().find(|it| it.path == parent)?;
             let shows = above.items.iter().any(|item| match item {
-                Item::Use(it) => in_crate(&it.vis) && leaves(&it.tree).iter().any(|leaf| leaf.path.last() == Some(&name)),
+                Item::Use(it) => {
+                    in_crate(&it.vis) && leaves(&it.tree).iter().any(|leaf| leaf.path.last() == Some(&name))
+                }
                 _ => false,
             });
             if !shows {
@@ -258,7 +267,9 @@ pub(crate) fn leaves(tree: &UseTree) -> Vec<Leaf> {
             .collect(),
         UseTree::Name(it) if it.ident == "self" => vec![Leaf { path: Vec::new(), renamed: None }],
         UseTree::Name(it) => vec![Leaf { path: vec![it.ident.to_string()], renamed: None }],
-        UseTree::Rename(it) => vec![Leaf { path: vec![it.ident.to_string()], renamed: Some(it.rename.to_string()) }],
+        UseTree::Rename(it) => {
+            vec![Leaf { path: vec![it.ident.to_string()], renamed: Some(it.rename.to_string()) }]
+        }
         UseTree::Group(it) => it.items.iter().flat_map(leaves).collect(),
         UseTree::Glob(_) => panic!("everything of another module is used"),
     }

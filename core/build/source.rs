@@ -28,7 +28,9 @@ pub(crate) fn load(src: &Path, path: Vec<String>, visibility: Visibility, into: 
     let below: Vec<(String, Visibility)> = items
         .iter()
         .filter_map(|item| match item {
-            Item::Mod(module) if module.content.is_none() => Some((module.ident.to_string(), module.vis.clone())),
+            Item::Mod(module) if module.content.is_none() => {
+                Some((module.ident.to_string(), module.vis.clone()))
+            }
             _ => None,
         })
         .collect();
@@ -115,7 +117,13 @@ fn holds(predicate: &Meta) -> Option<bool> {
                 if parts.contains(&Some(false)) { Some(false) } else { parts.into_iter().min()? }
             } else if list.path.is_ident("any") {
                 let parts: Vec<_> = parts.collect();
-                if parts.contains(&Some(true)) { Some(true) } else if parts.contains(&None) { None } else { Some(false) }
+                if parts.contains(&Some(true)) {
+                    Some(true)
+                } else if parts.contains(&None) {
+                    None
+                } else {
+                    Some(false)
+                }
             } else {
                 None
             }

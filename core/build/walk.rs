@@ -42,13 +42,34 @@ pub(crate) struct Walker<'w> {
 }
 
 /// Methods of `embedded-io` that wait in `embedded-io-async`.
-pub(crate) const IO_METHODS: [&str; 9] =
-    ["read", "read_exact", "write", "write_all", "flush", "seek", "rewind", "stream_position", "seek_relative"];
+pub(crate) const IO_METHODS: [&str; 9] = [
+    "read",
+    "read_exact",
+    "write",
+    "write_all",
+    "flush",
+    "seek",
+    "rewind",
+    "stream_position",
+    "seek_relative",
+];
 
 /// Methods of Option and Result whose result wraps the same.
 const SAME: [&str; 14] = [
-    "map_err", "ok_or", "ok_or_else", "inspect_err", "filter", "take", "as_mut", "as_ref", "cloned", "copied", "or",
-    "or_else", "ok", "inspect",
+    "map_err",
+    "ok_or",
+    "ok_or_else",
+    "inspect_err",
+    "filter",
+    "take",
+    "as_mut",
+    "as_ref",
+    "cloned",
+    "copied",
+    "or",
+    "or_else",
+    "ok",
+    "inspect",
 ];
 
 impl<'w> Walker<'w> {
@@ -299,7 +320,8 @@ impl<'w> Walker<'w> {
                 Ty::Foreign
             }),
             other => {
-                let what = format!("an expression of a kind that is not known here: {}", other.to_token_stream());
+                let what =
+                    format!("an expression of a kind that is not known here: {}", other.to_token_stream());
                 self.problem(&what);
                 Ty::Unknown
             }
@@ -384,7 +406,8 @@ impl<'w> Walker<'w> {
                         self.found.params.insert((id, at));
                     }
                     _ if waits => {
-                        let what = "a closure that waits for the device and is handed to a function that does not";
+                        let what =
+                            "a closure that waits for the device and is handed to a function that does not";
                         self.problem(&format!("{what}: {}", closure.body.to_token_stream()));
                     }
                     Some((id, _)) if self.waiting.params.contains(&(id, at)) => {
@@ -505,7 +528,10 @@ impl<'w> Walker<'w> {
         let alike = |id: &&usize| {
             let it = &self.world.functions[**id];
             let takes = it.signature.inputs.len();
-            it.name == name && it.signature.receiver().is_some() && takes == given + 1 && it.owner != Owner::Nobody
+            it.name == name
+                && it.signature.receiver().is_some()
+                && takes == given + 1
+                && it.owner != Owner::Nobody
         };
         self.waiting.functions.iter().find(alike).map(|id| self.world.name_of(*id))
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use syn::{
-    Fields, FnArg, GenericParam, Generics, ImplItem, Item, ReturnType, Signature, TraitItem, Type, TypeParamBound,
-    UseTree, Visibility, WherePredicate,
+    Fields, FnArg, GenericParam, Generics, ImplItem, Item, ReturnType, Signature, TraitItem, Type,
+    TypeParamBound, UseTree, Visibility, WherePredicate,
 };
 
 use crate::source::Module;
@@ -122,7 +122,8 @@ impl World {
 
     fn each_item(&self) -> impl Iterator<Item = (At, &Item)> {
         let items = |module: usize| self.modules[module].items.iter().enumerate();
-        (0..self.modules.len()).flat_map(move |module| items(module).map(move |(item, it)| ((module, item, None), it)))
+        (0..self.modules.len())
+            .flat_map(move |module| items(module).map(move |(item, it)| ((module, item, None), it)))
     }
 
     fn define_types(&mut self) {
@@ -131,11 +132,21 @@ impl World {
             match item {
                 Item::Struct(item) => {
                     let fields = fields_of(&item.fields);
-                    types.push(TypeDef { at, name: item.ident.to_string(), params: params_of(&item.generics), fields });
+                    types.push(TypeDef {
+                        at,
+                        name: item.ident.to_string(),
+                        params: params_of(&item.generics),
+                        fields,
+                    });
                 }
                 Item::Enum(item) => {
                     let name = item.ident.to_string();
-                    types.push(TypeDef { at, name, params: params_of(&item.generics), fields: HashMap::new() });
+                    types.push(TypeDef {
+                        at,
+                        name,
+                        params: params_of(&item.generics),
+                        fields: HashMap::new(),
+                    });
                 }
                 Item::Trait(item) => {
                     let above = item.supertraits.iter().filter_map(bound_name).collect();
@@ -186,7 +197,9 @@ impl World {
                 Item::Impl(item) => {
                     let of = self.type_of(&item.self_ty, module);
                     let owner = match &item.trait_ {
-                        None => Owner::Type(of.unwrap_or_else(|| panic!("a type that is not defined in its module's tree"))),
+                        None => Owner::Type(
+                            of.unwrap_or_else(|| panic!("a type that is not defined in its module's tree")),
+                        ),
                         Some((_, path, _)) => match self.find_trait(module, &path_names(path)) {
                             Some(ours) => Owner::Impl(ours, of),
                             None => Owner::Foreign(path_names(path).join("::"), of),
@@ -220,7 +233,13 @@ impl World {
         }
     }
 
-    fn note_use(&self, module: usize, tree: &UseTree, mut before: Vec<String>, into: &mut BTreeMap<String, Vec<String>>) {
+    fn note_use(
+        &self,
+        module: usize,
+        tree: &UseTree,
+        mut before: Vec<String>,
+        into: &mut BTreeMap<String, Vec<String>>,
+    ) {
         match tree {
             UseTree::Path(path) => {
                 before.push(path.ident.to_string());
@@ -245,7 +264,9 @@ impl World {
                     self.note_use(module, tree, before.clone(), into);
                 }
             }
-            UseTree::Glob(_) => panic!("module `{}` uses everything of another", self.modules[module].path.join("::")),
+            UseTree::Glob(_) => {
+                panic!("module `{}` uses everything of another", self.modules[module].path.join("::"))
+            }
         }
     }
 
@@ -290,7 +311,9 @@ impl World {
         };
         let (name, from) = full.split_last()?;
         // It may be shown further up than it is defined.
-        defined.find(|(_, at, found)| *found == name && self.modules[at.0].path.starts_with(from)).map(|(id, ..)| id)
+        defined
+            .find(|(_, at, found)| *found == name && self.modules[at.0].path.starts_with(from))
+            .map(|(id, ..)| id)
     }
 
     pub(crate) fn find_type(&self, module: usize, path: &[String]) -> Option<usize> {
@@ -439,7 +462,9 @@ impl World {
                 };
                 it.fields.get(name).map_or(Ty::Unknown, |field| self.ty(field, &context))
             }
-            Ty::Tuple(parts) => name.parse().ok().and_then(|at: usize| parts.get(at)).cloned().unwrap_or(Ty::Unknown),
+            Ty::Tuple(parts) => {
+                name.parse().ok().and_then(|at: usize| parts.get(at)).cloned().unwrap_or(Ty::Unknown)
+            }
             Ty::Foreign => Ty::Foreign,
             _ => Ty::Unknown,
         }
@@ -465,7 +490,7 @@ impl World {
                 let mut at = 0;
                 while let Some(&id) = traits.get(at) {
                     let above = self.traits[id].above.iter();
-                    traits.extend(above.filter_map(|name| self.find_trait(self.traits[id].at.0, &[name.clone()])));
+                    traits.extend(above.filter_map(|name| self.find_trait(self.traits[id].at.0, std::slice::from_ref(name))));
                     at += 1;
                 }
                 named.find(|(_, it)| traits.iter().any(|id| it.owner == Owner::Trait(*id))).map(|(id, _)| id)

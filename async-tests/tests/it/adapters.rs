@@ -68,8 +68,12 @@ impl Seek for Card {
     async fn seek(&mut self, to: SeekFrom) -> Result<u64, ErrorKind> {
         self.at = match to {
             SeekFrom::Start(at) => at as usize,
-            SeekFrom::End(back) => self.bytes.len().checked_add_signed(back as isize).ok_or(ErrorKind::InvalidInput)?,
-            SeekFrom::Current(by) => self.at.checked_add_signed(by as isize).ok_or(ErrorKind::InvalidInput)?,
+            SeekFrom::End(back) => {
+                self.bytes.len().checked_add_signed(back as isize).ok_or(ErrorKind::InvalidInput)?
+            }
+            SeekFrom::Current(by) => {
+                self.at.checked_add_signed(by as isize).ok_or(ErrorKind::InvalidInput)?
+            }
         };
         Ok(self.at as u64)
     }
@@ -99,7 +103,11 @@ impl block_device_driver::BlockDevice<512> for Sectors {
     type Error = ErrorKind;
     type Align = A4;
 
-    async fn read(&mut self, block_address: u32, data: &mut [Aligned<A4, [u8; 512]>]) -> Result<(), ErrorKind> {
+    async fn read(
+        &mut self,
+        block_address: u32,
+        data: &mut [Aligned<A4, [u8; 512]>],
+    ) -> Result<(), ErrorKind> {
         Pause::new().await;
         self.transfers += 1;
         let at = block_address as usize;
@@ -144,8 +152,14 @@ fn memory_that_lies_otherwise_goes_through_a_sector() {
     }
     assert_eq!(finish(device.write(100, &value[..512])), Err(SectorError::OutOfRange));
     assert_eq!(finish(device.read(0, &mut found[..100])), Err(SectorError::OutOfRange));
-    assert_eq!(finish(device.read(u64::from(u32::MAX) * 512 + 512, &mut found[..512])), Err(SectorError::OutOfRange));
-    assert_eq!(finish(device.write(LENGTH as u64, &value[..512])), Err(SectorError::Driver(ErrorKind::InvalidInput)));
+    assert_eq!(
+        finish(device.read(u64::from(u32::MAX) * 512 + 512, &mut found[..512])),
+        Err(SectorError::OutOfRange)
+    );
+    assert_eq!(
+        finish(device.write(LENGTH as u64, &value[..512])),
+        Err(SectorError::Driver(ErrorKind::InvalidInput))
+    );
     let full = finish(device.grow(LENGTH as u64 + 1)).unwrap_err();
     assert_eq!((full.kind(), full), (DeviceErrorKind::NoSpace, SectorError::FixedSize));
 }

@@ -93,7 +93,11 @@ fn a_store_whose_change_was_dropped_refuses_changes_and_one_whose_read_was_does_
             expected.insert(b"another".to_vec(), (7, b"value".to_vec()));
             assert_same(&finish(contents_async(&mut store)), &expected, what);
             finish(store.checkpoint()).unwrap();
-            assert_same(&found_by_both::<Fixed>(&Shape::SMALL, &store.device().image(), what), &expected, what);
+            assert_same(
+                &found_by_both::<Fixed>(&Shape::SMALL, &store.device().image(), what),
+                &expected,
+                what,
+            );
             return;
         }
         poisoned += 1;
@@ -135,7 +139,8 @@ fn a_dropped_recovery_can_be_repeated() {
                 let device = Slow::new(image.clone(), done);
                 let (options, overlay, buffer) = (shape.options(), Fixed::default(), shape.buffer());
                 let mut place = None;
-                let open = asynchronous::Store::open_at(&mut place, device.clone(), overlay, buffer, &options);
+                let open =
+                    asynchronous::Store::open_at(&mut place, device.clone(), overlay, buffer, &options);
                 if polled(open, polls).is_some() {
                     break;
                 }

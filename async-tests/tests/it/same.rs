@@ -1,7 +1,9 @@
 //! The two engines write the same bytes.
 
 use crate::slow::{Done, Slow};
-use crate::work::{Progress, assert_counted_alike, contents, contents_async, reopened, steps, work, work_async};
+use crate::work::{
+    Progress, assert_counted_alike, contents, contents_async, reopened, steps, work, work_async,
+};
 use async_tests::finish;
 use blockyard_core::asynchronous;
 use blockyard_core::device::VecDevice;
@@ -10,9 +12,13 @@ use blockyard_sim::fixture::{Fixed, Heap, Shape, assert_same};
 
 /// An image that the asynchronous engine leaves when it opens another and closes it again.
 fn reopened_async<O: Overlay + Default>(shape: &Shape, image: VecDevice) -> VecDevice {
-    let (store, _) =
-        finish(asynchronous::Store::open(Slow::new(image, Done::All), O::default(), shape.buffer(), &shape.options()))
-            .unwrap();
+    let (store, _) = finish(asynchronous::Store::open(
+        Slow::new(image, Done::All),
+        O::default(),
+        shape.buffer(),
+        &shape.options(),
+    ))
+    .unwrap();
     store.device().image()
 }
 
