@@ -18,7 +18,8 @@ pub(crate) enum Step {
     Sync,
     Seal,
     Checkpoint,
-    CheckpointStep,
+    /// A step of a checkpoint.
+    Fold,
     /// Reads a block, its neighbour's name and a part of it.
     Read(u64),
     Verify,
@@ -45,9 +46,9 @@ pub(crate) fn steps(shape: &Shape) -> Vec<Step> {
         Step::Sync,
         Step::Seal,
         batch(&[(5, chunk)], &[2], Durable),
-        Step::CheckpointStep,
+        Step::Fold,
         batch(&[(6, 3), (1, 70)], &[3], Durable),
-        Step::CheckpointStep,
+        Step::Fold,
         Step::Read(1),
         Step::Checkpoint,
         Step::Stream(7, 2 * chunk + 100),
@@ -60,7 +61,7 @@ pub(crate) fn steps(shape: &Shape) -> Vec<Step> {
         Step::Verify,
         batch(&(24..34).map(|name| (name, page / 3)).collect::<Vec<_>>(), &[12, 13], Buffered),
         Step::Rename(20, 21),
-        Step::CheckpointStep,
+        Step::Fold,
         Step::Verify,
         batch(&[(40, 5)], &[], Durable),
         batch(&[], &[40, 9, 30], Durable),
@@ -179,7 +180,7 @@ macro_rules! worker {
                         store.checkpoint()$($wait)*.unwrap();
                         log.borrow_mut().answer(Durable);
                     }
-                    Step::CheckpointStep => drop(store.checkpoint_step()$($wait)*.unwrap()),
+                    Step::Fold => drop(store.checkpoint_step()$($wait)*.unwrap()),
                     Step::Read(number) => {
                         let model = log.borrow().states.last().cloned().unwrap();
                         let (tag, value) = &model[&name(*number)];

@@ -53,10 +53,12 @@ impl OpenOptions {
     }
 }
 
-/// Where a store is made: emptied again unless it is taken back out, for a store that was not recovered to its end
+/// Where a store is made, for whoever may stop waiting: emptied again unless it is taken back out, for a store that was not recovered to its end
 /// is none.
+#[cfg(asynchronous)]
 struct Taken<'p, T>(Option<&'p mut Option<T>>);
 
+#[cfg(asynchronous)]
 impl<T> Drop for Taken<'_, T> {
     fn drop(&mut self) {
         if let Some(place) = &mut self.0 {
@@ -204,6 +206,35 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// As [`open`](Self::open); `place` is empty then.
     #[inline(never)]
     pub fn open_at<'p>(
+        place: &'p mut Option<Self>,
+        device: D,
+        overlay: O,
+        buffer: B,
+        options: &OpenOptions,
+    ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
+        Self::recovered_at(place, device, overlay, buffer, options)
+    }
+
+    /// The store in its place; a place that is empty if it cannot be recovered.
+    #[cfg(not(asynchronous))]
+    fn recovered_at<'p>(
+        place: &'p mut Option<Self>,
+        device: D,
+        overlay: O,
+        buffer: B,
+        options: &OpenOptions,
+    ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
+        let recovered = Self::unrecovered_at(place, device, overlay, buffer, options)?.recover(options);
+        if recovered.is_err() {
+            *place = None;
+        }
+        let recovery = recovered?;
+        place.as_mut().map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
+    }
+
+    /// The same, and an empty place also if nobody waits for it to be recovered.
+    #[cfg(asynchronous)]
+    fn recovered_at<'p>(
         place: &'p mut Option<Self>,
         device: D,
         overlay: O,
