@@ -86,7 +86,7 @@ impl FreeMap {
             return Ok(());
         }
         let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
-        let parent = self.changed(level + 1, above)?;
+        let parent = self.changed(level + 1, above).ok_or(WriteError::WorkspaceTooSmall)?;
         let mut entry = entry(Self::page(space, parent), place);
         entry.digest = digest;
         set_entry(Self::page_mut(space, parent), place, entry);
@@ -193,9 +193,9 @@ impl FreeMap {
     }
 
     /// The window of a page that is changed and in memory.
-    fn changed<E>(&self, level: u32, index: u64) -> Result<usize, WriteError<E>> {
-        let found = self.windows.iter().position(|w| w.level == level && w.index == index && w.dirty);
-        found.ok_or(WriteError::WorkspaceTooSmall)
+    #[inline(never)]
+    fn changed(&self, level: u32, index: u64) -> Option<usize> {
+        self.windows.iter().position(|w| w.level == level && w.index == index && w.dirty)
     }
 
     /// Makes the next map's version of a page, in the slot that the durable map does not use.
@@ -273,7 +273,7 @@ impl FreeMap {
             return Ok(());
         }
         let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
-        let parent = self.changed(level + 1, above)?;
+        let parent = self.changed(level + 1, above).ok_or(WriteError::WorkspaceTooSmall)?;
         let mut child = entry(Self::page(space, parent), place);
         child.slot = slot;
         set_entry(Self::page_mut(space, parent), place, child);
@@ -292,7 +292,7 @@ impl FreeMap {
         let mut child = index;
         for above in level + 1..=self.next.level {
             let (parent, place) = (geometry.map_above(child, 1), geometry.map_place(child));
-            let window = self.changed(above, parent)?;
+            let window = self.changed(above, parent).ok_or(WriteError::WorkspaceTooSmall)?;
             let mut known = entry(Self::page(space, window), place);
             known.used = known.used.saturating_add_signed(delta);
             set_entry(Self::page_mut(space, window), place, known);
