@@ -1,5 +1,8 @@
 //! Replaying the operations of one journal record.
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 use super::{Store, space};
 use crate::batch::body_length;
 use crate::bytes;

@@ -1,5 +1,8 @@
 //! Making room for a commit: in the overlay, the journal and the file.
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 use super::{Durability, Store};
 use crate::batch::{Batch, GrowBytes};
 use crate::device::BlockDevice;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
 use super::mutant::Mutant;
-use super::suite::{Fate, Stage, Suite};
+use super::suite::{Fate, Stage, Suite, UNIT};
 use super::weave::{self, Constant, NUMBER};
 use crate::child::{self, Echo, Ended};
 use crate::scratch::Scratch;
@@ -143,7 +143,10 @@ impl Bench<'_> {
 
     fn compile(&self) -> Result<Built> {
         let features = self.suite.features;
-        let tests = self.suite.stages.iter().flat_map(|stage| ["--test", stage.test]);
+        let tests = self.suite.stages.iter().flat_map(|stage| match stage.test {
+            UNIT => vec!["--lib"],
+            test => vec!["--test", test],
+        });
         let command = cmd!(self.shell, "cargo test --no-run --package blockyard-core --features {features}");
         let command = command.args(["--message-format=json"]).args(tests);
         let ended = self.scratch.run(command, LIMIT, Echo::Silent)?;

@@ -57,6 +57,7 @@ pub(super) const SUITES: [Suite; 2] = [
         constant: &[("core/src/store/mod.rs", "journal_used")],
         features: "alloc",
         stages: &[
+            Stage { test: UNIT, only: &["store::room", "store::replay"], without: &[], seconds: 8 },
             Stage { test: "it", only: &[], without: LONG, seconds: 8 },
             Stage { test: "few_seeds", only: &[], without: &[], seconds: 12 },
             Stage {
@@ -68,6 +69,9 @@ pub(super) const SUITES: [Suite; 2] = [
         ],
     },
 ];
+
+/// The tests that lie beside what they test.
+pub(super) const UNIT: &str = "blockyard_core";
 
 /// What takes long: the seeds again, and what is about other things.
 const LONG: &[&str] =
