@@ -118,6 +118,8 @@ pub struct Batch<M, V> {
     pub(crate) carried: u64,
     /// Values that have no digest yet.
     late: u32,
+    /// Values behind so many bytes are digested by the commit.
+    at_once: usize,
     page_size: usize,
     max_name: usize,
     max_inline: usize,
@@ -134,11 +136,18 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
             operations: 0,
             carried: 0,
             late: 0,
+            at_once: DIGESTED_AT_ONCE,
             page_size: geometry.page_size(),
             max_name: geometry.max_name(),
             max_inline: geometry.max_inline(),
             max_value: u64::from(geometry.chunk_size()),
         }
+    }
+
+    /// Leaves to the commit the digests of all values that lie behind the first `bytes` of them: 256 KiB, if this is not
+    /// called. What the batch holds already is not changed.
+    pub const fn digest_at_once(&mut self, bytes: usize) {
+        self.at_once = bytes;
     }
 
     /// Number of changes.
@@ -179,7 +188,7 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         }
         let before = self.data.as_ref().len();
         let offset = bytes::round_up(before, self.page_size);
-        let late = before >= DIGESTED_AT_ONCE;
+        let late = before >= self.at_once;
         let digest = if late { Digest::default() } else { Digest::of(value) };
         let mut head = self.head(op_kind::CARRIED, name, value.len() as u64, tag, digest)?;
         if late {
@@ -215,7 +224,8 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
                 from = bytes::round_up(from, self.page_size);
                 if head.reserved == LATE {
                     (head.reserved, head.digest) = (0, data.digest(from..from + length).0);
-                    bytes::place(meta, at, head.as_bytes());
+                    let put = bytes::place(meta, at, head.as_bytes());
+                    debug_assert!(put.is_some(), "the head was read there");
                 }
                 from += length;
             }
@@ -417,12 +427,10 @@ pub(crate) fn body_length(head: &OpHeader) -> Option<u64> {
     match head.kind {
         op_kind::INLINE => Some(head.length.get()),
         op_kind::CARRIED | op_kind::EXTENT => Some(8),
-        op_kind::CHUNKS if head.chunk_size.get() > 0 => Some(
-            head.length
-                .get()
-                .div_ceil(u64::from(head.chunk_size.get()))
-                .checked_mul(ChunkRef::SIZE as u64)?,
-        ),
+        op_kind::CHUNKS if head.chunk_size.get() > 0 => {
+            bytes::pieces(head.length.get(), u64::from(head.chunk_size.get()))
+                .checked_mul(ChunkRef::SIZE as u64)
+        }
         op_kind::DELETE | op_kind::MOVE => Some(0),
         _ => None,
     }

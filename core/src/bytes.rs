@@ -1,4 +1,4 @@
-//! Parts of slices, and rounding, without code that can panic: an image of a microcontroller holds none. Whoever
+//! Parts of slices, rounding and dividing, without code that can panic: an image of a microcontroller holds none. Whoever
 //! asks for a part knows that it is there. Should it not be, the engine is wrong, and it is better to stop than to write
 //! wrong bytes: a debug build and one with the standard library do. Without either it copies nothing, or takes what
 //! there is, and the digests tell.
@@ -25,11 +25,13 @@ pub(crate) fn piece_mut(bytes: &mut [u8], index: usize, size: usize) -> &mut [u8
 }
 
 /// Copies all of `from` to the start of `into`, which has room for it; None, and nothing copied, if not.
+#[must_use = "without a panic nobody else says that nothing was copied"]
 pub(crate) fn copy(into: &mut [u8], from: &[u8]) -> Option<()> {
     place(into, 0, from)
 }
 
 /// Copies all of `from` to where `at` is in `into`; None, and nothing copied, if there is no room.
+#[must_use = "without a panic nobody else says that nothing was copied"]
 pub(crate) fn place(into: &mut [u8], at: usize, from: &[u8]) -> Option<()> {
     let room = into.get_mut(at..).and_then(|room| room.get_mut(..from.len()));
     assert!(!LOUD || room.is_some(), "{} bytes do not fit", from.len());
@@ -80,9 +82,82 @@ pub(crate) const fn round_down(at: usize, power: usize) -> usize {
     at & !power.wrapping_sub(1)
 }
 
+/// Whether dividing numbers of 64 bits is one instruction, or there is room for the compiler's function of 800
+/// bytes that stands in for it.
+const DIVIDES: bool = cfg!(any(feature = "alloc", target_pointer_width = "64"));
+
+/// How many times `by` is in `number`, and what is left; of a division by zero nothing is in it.
+pub(crate) const fn divided(number: u64, by: u64) -> (u64, u64) {
+    if !DIVIDES {
+        return divided_by_hand(number, by);
+    }
+    match number.checked_div(by) {
+        Some(times) => (times, number - times * by),
+        None => (0, 0),
+    }
+}
+
+/// The number of pieces of `size` that `number` takes; 0 of size 0.
+pub(crate) const fn pieces(number: u64, size: u64) -> u64 {
+    let (times, left) = divided(number, size);
+    if left > 0 { times + 1 } else { times }
+}
+
+/// By the processor as far as it goes, else a bit at a time: pages of a card, and chunks, are in the former's reach.
+#[inline(never)]
+const fn divided_by_hand(number: u64, by: u64) -> (u64, u64) {
+    if number >> 32 == 0 && by >> 32 == 0 {
+        return match (number as u32).checked_div(by as u32) {
+            Some(times) => (times as u64, (number as u32 - times * by as u32) as u64),
+            None => (0, 0),
+        };
+    }
+    if by == 0 {
+        return (0, 0);
+    }
+    let (mut times, mut left) = (number, 0_u64);
+    let mut bit = 0;
+    while bit < 64 {
+        let carried = left >> 63;
+        left = left << 1 | times >> 63;
+        times <<= 1;
+        if carried > 0 || left >= by {
+            left = left.wrapping_sub(by);
+            times |= 1;
+        }
+        bit += 1;
+    }
+    (times, left)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_divided_by_hand_as_by_the_processor() {
+        let some = [
+            0,
+            1,
+            2,
+            3,
+            7,
+            480,
+            3840,
+            65_536,
+            u64::from(u32::MAX),
+            1 << 32,
+            (1 << 33) + 5,
+            u64::MAX / 3,
+            u64::MAX,
+        ];
+        for (number, by) in some.into_iter().flat_map(|number| some.map(|by| (number, by))) {
+            let expected = number.checked_div(by).map_or((0, 0), |times| (times, number % by));
+            assert_eq!(divided_by_hand(number, by), expected, "{number} by {by}");
+            assert_eq!(divided(number, by), expected, "{number} by {by}");
+        }
+        assert_eq!([pieces(0, 5), pieces(1, 5), pieces(5, 5), pieces(6, 5), pieces(6, 0)], [0, 1, 1, 2, 0]);
+    }
 
     #[test]
     fn bytes_are_placed_and_shifted() {

@@ -11,7 +11,9 @@ impl Digest {
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(sha2::Sha256::digest(bytes).into())
+        let mut hasher = Hasher::new();
+        hasher.update(bytes);
+        hasher.take()
     }
 }
 
@@ -46,7 +48,13 @@ impl Hasher {
 
     /// The digest of all bytes seen.
     #[must_use]
-    pub fn finish(self) -> Digest {
-        Digest(self.0.finalize().into())
+    pub fn finish(mut self) -> Digest {
+        self.take()
+    }
+
+    /// The digest of all bytes seen, of which the hasher then knows none: to hand it over by value would copy it on
+    /// the stack.
+    fn take(&mut self) -> Digest {
+        Digest(self.0.finalize_reset().into())
     }
 }

@@ -17,7 +17,9 @@ use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
 use crate::format::{Geometry, RecordHeader};
-use zerocopy::{FromZeros as _, IntoBytes as _};
+#[cfg(test)]
+use zerocopy::FromZeros as _;
+use zerocopy::IntoBytes as _;
 
 /// The writing end.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,9 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// Of no file yet.
+    pub(crate) const BLANK: Self = Self { head: 0, chain: Digest([0; 32]), tail: 0, staged_at: 0 };
+
     /// A journal whose next record begins at or behind `head`, in a unit of its own.
     pub(crate) fn new(head: u64, chain: Digest, tail: u64, geometry: &Geometry) -> Self {
         let head = geometry.unit_up(head);
@@ -298,11 +303,17 @@ impl<'a, D: BlockDevice> RingReader<'a, D> {
         Ok(hasher.finish())
     }
 
+    /// Reads the header at a logical position; whether it is whole and was written for that position. It is large for
+    /// a stack, so it stays where the caller has room for it.
+    pub(crate) fn header_into(&mut self, position: u64, header: &mut RecordHeader) -> Result<bool, D::Error> {
+        self.read(position, header.as_mut_bytes())?;
+        Ok(header.is_valid() && header.position.get() == position)
+    }
+
     /// The header at a logical position, if it is whole and was written for that position.
+    #[cfg(test)]
     pub(crate) fn header(&mut self, position: u64) -> Result<Option<RecordHeader>, D::Error> {
         let mut header = RecordHeader::new_zeroed();
-        self.read(position, header.as_mut_bytes())?;
-        let belongs = header.is_valid() && header.position.get() == position;
-        Ok(belongs.then_some(header))
+        Ok(self.header_into(position, &mut header)?.then_some(header))
     }
 }

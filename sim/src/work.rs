@@ -72,6 +72,8 @@ pub struct Met {
     pub large: u64,
     /// Checkpoints.
     pub checkpoints: u64,
+    /// Batches whose values the commit digests.
+    pub late: u64,
     /// Times the device grew.
     pub growths: u64,
     /// Times the journal began anew at its start.
@@ -89,7 +91,7 @@ pub struct Met {
 impl Met {
     /// Each count with its name.
     #[must_use]
-    pub const fn list(&self) -> [(&'static str, u64); 12] {
+    pub const fn list(&self) -> [(&'static str, u64); 13] {
         [
             ("commits", self.commits),
             ("groups of several", self.groups),
@@ -97,6 +99,7 @@ impl Met {
             ("renames", self.renames),
             ("blocks of several chunks", self.large),
             ("checkpoints", self.checkpoints),
+            ("digests left to the commit", self.late),
             ("growths", self.growths),
             ("journal wraps", self.wraps),
             ("refused, device full", self.full),
@@ -114,6 +117,7 @@ impl Met {
         self.renames += other.renames;
         self.large += other.large;
         self.checkpoints += other.checkpoints;
+        self.late += other.late;
         self.growths += other.growths;
         self.wraps += other.wraps;
         self.full += other.full;
@@ -345,6 +349,11 @@ impl<O: Overlay + Default> Work<O> {
         let mut puts = Puts::new();
         for _ in 0..[1, 1, 2][self.rng.usize(..3)] {
             let mut batch = batch(self.store.geometry());
+            if self.store.sequence().0 % 3 == 2 {
+                // As in a long batch: the commit digests, with the device at work.
+                batch.digest_at_once([0, 2048][(self.store.sequence().0 % 2) as usize]);
+                self.met.late += 1;
+            }
             for _ in 0..self.rng.usize(1..=most) {
                 let (name, value, tag) = (self.name(), self.value(), self.rng.u64(..));
                 batch.put(&name, &value, tag).map_err(|_| WriteError::BatchTooLarge)?;

@@ -7,6 +7,7 @@
 
 mod changes;
 mod numbered;
+mod values;
 
 use crate::device::{Device, Fault};
 use crate::error::Error;
@@ -14,12 +15,15 @@ use crate::read::{self, Located};
 use crate::scan::{self, Span};
 use crate::source::Source;
 use crate::view::{Layered, Shared, View};
-use blockyard_core::format::{SLOT_STRIDE, SLOTS, Superblock};
+use blockyard_core::format::{SLOT_STRIDE, SLOTS, Superblock, op_kind};
 use blockyard_core::store::{CreateOptions, FreeSpace, Memory, OpenOptions, Progress, Recovery};
 use blockyard_core::store::{VerifyReport, VerifySink};
-use blockyard_core::{BlockDevice, Durability, Geometry, ReadError, Sequence, Store, WriteError};
+use blockyard_core::{
+    BlockDevice, Digest, Durability, Geometry, PageIndex, ReadError, Sequence, Store, WriteError,
+};
 use changes::{Changes, Writer};
 use numbered::Numbered;
+use values::Values;
 
 type Result<T> = std::result::Result<T, Error>;
 type DeviceStore = Store<Device, Layered, Vec<u8>>;
@@ -263,8 +267,10 @@ impl Engine {
                 }
             }
         }
+        group.iter_mut().for_each(values::digest);
         match self.store.commit(&mut group, durability) {
             Ok(sequence) => {
+                group.iter_mut().for_each(|batch| self.keep_values(batch));
                 for _ in staged.into_iter().filter(|&staged| staged) {
                     self.store.end_staged();
                 }
@@ -274,6 +280,29 @@ impl Engine {
                 self.give_back(numbers, group, staged);
                 Err(error.into())
             }
+        }
+    }
+
+    /// Leaves the values of a batch that was committed in the cache.
+    fn keep_values(&mut self, batch: &mut changes::Batch) {
+        let data = std::mem::take(batch.late_values().0);
+        let data = data.as_ref();
+        if !self.source.has_room_for(data.len()) {
+            return;
+        }
+        let (page, mut at) = (self.store.geometry().page_size(), 0_usize);
+        for operation in batch.operations() {
+            // A batch of this shell names no other extents than those of its values.
+            if !matches!(operation.head.kind, op_kind::CARRIED | op_kind::EXTENT) {
+                continue;
+            }
+            at = at.next_multiple_of(page);
+            let end = at + operation.head.length.get() as usize;
+            if let Some(value) = data.get(at..end) {
+                let (page, digest) = (PageIndex(operation.location()), Digest(operation.head.digest));
+                self.source.keep(page, &digest, value);
+            }
+            at = end;
         }
     }
 
@@ -288,7 +317,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Write`].
     pub fn rename(&mut self, from: &[u8], to: &[u8], durability: Durability) -> Result<Sequence> {
-        let mut scratch = changes::Batch::new(self.store.geometry(), Vec::new(), Vec::new());
+        let mut scratch = changes::Batch::new(self.store.geometry(), Vec::new(), Values::default());
         Ok(self.store.rename(from, to, &mut scratch, durability)?)
     }
 

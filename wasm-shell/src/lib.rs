@@ -9,6 +9,7 @@ pub mod api;
 mod device;
 mod engine;
 mod error;
+mod lanes;
 mod read;
 mod scan;
 mod source;

@@ -117,6 +117,18 @@ impl Source {
         self.device.read(offset, into).map_err(ReadError::Device)
     }
 
+    /// Keeps a value that was written just now for who reads it next, for its digest is known.
+    pub(crate) fn keep(&mut self, page: PageIndex, digest: &Digest, value: &[u8]) {
+        if value.len() <= LONGEST {
+            self.cache.insert(key(page, digest), &Rc::from(value));
+        }
+    }
+
+    /// Whether so many bytes leave room in the cache for what others read.
+    pub(crate) const fn has_room_for(&self, bytes: usize) -> bool {
+        bytes <= self.cache.limit / 2
+    }
+
     /// Reads an extent and compares its digest.
     pub(crate) fn extent(&mut self, page: PageIndex, digest: &Digest, into: &mut [u8]) -> Result<()> {
         let key = key(page, digest);

@@ -222,6 +222,44 @@ fn damage_is_reported_by_its_class_and_hides_nothing_else() {
     assert_eq!(engine.get(0, b"good", ALL), Ok(Some(good)));
 }
 
+/// A value that is in the cache since it was written is the one that the file holds, whichever way it went there.
+#[test]
+fn what_was_written_is_read_from_the_cache_as_from_the_file() {
+    let device = Device::memory(Vec::new());
+    let settings = Settings { cache: 512 << 10, ..SETTINGS };
+    let open = |device| Engine::open(device, &settings).expect("it opens");
+    let mut engine = open(device.clone());
+    let mut model = BTreeMap::new();
+    // One value in a record, some in runs of their own, small ones and deletions between them.
+    for round in 0..12_u64 {
+        let batch = engine.begin();
+        for index in 0..round * 4 + 1 {
+            let name = format!("{:02}", (index * 7 + round) % 40);
+            let value = bytes(round * 100 + index, (index as usize * 211) % 2300);
+            if index % 5 == 3 {
+                engine.delete(batch, name.as_bytes()).expect("it fits");
+                model.remove(&name);
+            } else {
+                engine.put(batch, name.as_bytes(), &value, index).expect("it fits");
+                model.insert(name, value);
+            }
+        }
+        engine.commit(&[batch], Durability::Durable).expect("there is room");
+        if round % 2 == 1 {
+            engine.checkpoint().expect("it folds");
+            let misses = engine.hits_and_misses().1;
+            let mut others = open(Device::memory(device.image()));
+            for (name, value) in &model {
+                let found =
+                    [&mut engine, &mut others].map(|it| it.get(0, name.as_bytes(), ALL).expect("readable"));
+                assert!(found.iter().all(|found| found.as_ref() == Some(value)), "{name} in round {round}");
+            }
+            let read = (engine.hits_and_misses().1 - misses, others.hits_and_misses().1);
+            assert!(read.0 < read.1, "reads of the device: {read:?}");
+        }
+    }
+}
+
 #[test]
 fn a_chunk_whose_digest_was_computed_elsewhere_is_as_good_as_one_that_was_not() {
     let device = Device::memory(Vec::new());

@@ -8,11 +8,13 @@ mod bindgen;
 mod node;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use xshell::{Cmd, Shell, cmd};
 
-use crate::setup::debian;
+use crate::child::{self, Echo};
+use crate::setup::{self, debian};
 use crate::tally::Tally;
 use crate::toolchain::{TARGETS, Toolchain, build_folder};
 use bindgen::{Bindgen, Kind};
@@ -43,15 +45,23 @@ pub(crate) struct Arguments {
     quick: bool,
 }
 
+impl Arguments {
+    /// Every browser and every check.
+    pub(crate) fn all() -> Self {
+        Self::default()
+    }
+}
+
+/// Whatever takes longer than this hangs; it is ended with all that it has started.
+const LIMIT: Duration = Duration::from_mins(20);
+
 /// Builds the package and tries it.
 pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
     let mut tally = Tally::default();
     require_browsers(shell, arguments.browser.as_deref())?;
     let node = Node::find(shell)?;
     let builds = build_folder(shell, FOLDER);
-    let Some(toolchain) = wasm_toolchain(shell) else {
-        bail!("no toolchain can compile for {TRIPLE}; run `cargo xtask setup`");
-    };
+    let toolchain = require_toolchain(shell)?;
     let here = shell.push_dir(FOLDER);
     node.install(shell)?;
     let cargo = |cmd: Cmd<'_>| Ok(cmd.env("CARGO_TARGET_DIR", &builds).run()?);
@@ -65,7 +75,7 @@ pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
     let bindgen = Bindgen::build(shell, &builds)?;
     let module = module(shell, &toolchain, &bindgen, &builds);
     let tests = tests(shell, &toolchain, &bindgen, &builds);
-    let built = module.and_then(|()| node.run(shell, &["npm/build.mjs"], &[]));
+    let built = module.and_then(|()| Ok(node.command(shell, &["npm/build.mjs"]).run()?));
     drop(here);
     let is_built = built.is_ok();
     tally.record("the package builds", built);
@@ -87,9 +97,15 @@ fn require_browsers(shell: &Shell, only: Option<&str>) -> Result<()> {
     if missing.is_empty() { Ok(()) } else { debian::require(shell, &missing) }
 }
 
-fn wasm_toolchain(shell: &Shell) -> Option<Toolchain> {
-    let target = TARGETS.into_iter().find(|target| target.triple == TRIPLE)?;
-    Toolchain::with_target(shell, target)
+/// A toolchain that compiles for WebAssembly; where there is none the targets are installed.
+fn require_toolchain(shell: &Shell) -> Result<Toolchain> {
+    let target = TARGETS.into_iter().find(|target| target.triple == TRIPLE);
+    let target = target.context("WebAssembly is one of the targets")?;
+    if let Some(toolchain) = Toolchain::with_target(shell, target) {
+        return Ok(toolchain);
+    }
+    setup::run(shell)?;
+    Toolchain::with_target(shell, target).with_context(|| format!("no toolchain can compile for {TRIPLE}"))
 }
 
 /// The module, and the JavaScript that wasm-bindgen puts beside it.
@@ -132,5 +148,19 @@ fn try_out(shell: &Shell, node: &Node, arguments: &Arguments, tests: Result<Path
     if arguments.quick {
         words.push("--quick");
     }
-    node.run(shell, &words, &[("CLI", program), ("WASM_TESTS", tests?)])
+    let command = node.command(shell, &words).env("CLI", program).env("WASM_TESTS", tests?);
+    let ended = child::run(command, LIMIT, Echo::Live)?;
+    if ended.success {
+        return Ok(());
+    }
+    // The end of a long log is what one sees: what failed is said again.
+    let mut said: String =
+        ended.output.lines().filter(|line| line.contains("FAILED")).map(|line| format!("\n{line}")).collect();
+    if ended.timed_out {
+        said += &format!("\nit was ended after {} minutes", LIMIT.as_secs() / 60);
+    }
+    if said.is_empty() {
+        said = format!("\n{}", child::tail(&ended.output, 20));
+    }
+    bail!("not all checks passed{said}")
 }

@@ -71,6 +71,7 @@ impl Step {
             Self::Kill(kill::Arguments::budgeted()),
             Self::Inject(inject::Arguments::budgeted()),
             Self::Mcu(mcu::Arguments::budgeted()),
+            Self::Browser(browser::Arguments::all()),
         ]
     }
 

@@ -1,7 +1,7 @@
 //! Where things lie in the file: page size, zones and the groups of the free map.
 
 use super::{MapEntry, MapHeader, SLOT_STRIDE, SLOTS};
-use crate::bytes::round_up;
+use crate::bytes::{divided, pieces, round_up};
 use crate::ids::Extent;
 use core::fmt;
 
@@ -67,6 +67,10 @@ const LEAST: usize = 1 << LEAST_LOG;
 const LEAST_LOG: u32 = 9;
 
 impl Geometry {
+    /// The smallest; stands for one that is not known yet.
+    pub(crate) const LEAST: Self =
+        Self { page_log: 0, unit_log: 0, journal_length: 4 * LEAST as u64, chunk_size: LEAST as u32 };
+
     /// Checks the sizes, all in bytes.
     ///
     /// # Errors
@@ -84,7 +88,7 @@ impl Geometry {
             return Err(GeometryError::Unit(unit));
         }
         let page = u64::from(page_size);
-        if !journal_length.is_multiple_of(page) || journal_length < 4 * page || journal_length > 1 << 30 {
+        if journal_length & (page - 1) != 0 || journal_length < 4 * page || journal_length > 1 << 30 {
             return Err(GeometryError::JournalLength(journal_length));
         }
         if chunk_size == 0 || !chunk_size.is_multiple_of(page_size) || chunk_size > 64 << 20 {
@@ -189,7 +193,7 @@ impl Geometry {
 
     /// Number of groups that a file of `pages` pages has.
     pub(crate) const fn groups(&self, pages: u64) -> u64 {
-        pages.saturating_sub(self.first_group()).div_ceil(self.group_pages())
+        pieces(pages.saturating_sub(self.first_group()), self.group_pages())
     }
 
     /// First page of group `group`.
@@ -199,7 +203,7 @@ impl Geometry {
 
     /// The group that page `page` lies in; the page must lie behind the journal.
     pub(crate) const fn group_of(&self, page: u64) -> u64 {
-        (page - self.first_group()) / self.group_pages()
+        divided(page - self.first_group(), self.group_pages()).0
     }
 
     /// Pages at the start of group `group` that hold map slots: two for its bits and two more for
@@ -207,7 +211,7 @@ impl Geometry {
     pub(crate) fn reserved(&self, group: u64) -> u64 {
         let mut levels = 1;
         let mut span = self.map_fanout();
-        while levels <= u64::from(MAP_LEVELS) && group.is_multiple_of(span) {
+        while levels <= u64::from(MAP_LEVELS) && divided(group, span).1 == 0 {
             levels += 1;
             span = span.saturating_mul(self.map_fanout());
         }
@@ -230,7 +234,7 @@ impl Geometry {
         let mut span = 1_u64;
         let mut sum = 0;
         for _ in 0..=MAP_LEVELS {
-            sum += 2 * groups.div_ceil(span.max(1));
+            sum += 2 * pieces(groups, span);
             span = span.saturating_mul(self.map_fanout());
         }
         sum
@@ -247,17 +251,17 @@ impl Geometry {
     /// The map page `levels` levels above the one with number `index`.
     pub(crate) fn map_above(&self, index: u64, levels: u32) -> u64 {
         // A power that is too large for a number is larger than any index.
-        index.checked_div(self.map_fanout().saturating_pow(levels)).unwrap_or(0)
+        divided(index, self.map_fanout().saturating_pow(levels)).0
     }
 
     /// The place of map page `index` among the children of the one above it.
     pub(crate) fn map_place(&self, index: u64) -> u64 {
-        index.checked_rem(self.map_fanout()).unwrap_or(0)
+        divided(index, self.map_fanout()).1
     }
 
     /// The place in the ring of a position in the journal.
     pub(crate) fn ring_place(&self, position: u64) -> u64 {
-        position.checked_rem(self.journal_length).unwrap_or(0)
+        divided(position, self.journal_length).1
     }
 
     /// Byte offset of a position in the journal.

@@ -77,6 +77,9 @@ impl Superblock {
     /// The first bytes of every copy.
     pub const MAGIC: [u8; 8] = *b"BLOKYARD";
 
+    /// Nothing but zeros, which is no superblock.
+    pub(crate) const NONE: Self = zerocopy::transmute!([0_u8; Self::SIZE]);
+
     /// Slot of copy `copy` (0 or 1) of this generation.
     #[must_use]
     pub fn slot_of(&self, copy: u32) -> u32 {
@@ -86,22 +89,23 @@ impl Superblock {
     /// The same superblock for slot `slot`, digest set.
     #[must_use]
     pub fn sealed(mut self, slot: u32) -> Self {
+        self.seal(slot);
+        self
+    }
+
+    /// Copies it to the start of `page`, zeros behind it, to be changed there; None if there is no room for it.
+    pub(crate) fn copied<'p>(&self, page: &'p mut [u8]) -> Option<&'p mut Self> {
+        page.fill(0);
+        bytes::copy(page, self.bytes())?;
+        Self::mut_from_prefix(page).ok().map(|(copy, _)| copy)
+    }
+
+    /// Makes it the copy for slot `slot`.
+    pub(crate) fn seal(&mut self, slot: u32) {
         self.magic = Self::MAGIC;
         self.version = U32::new(VERSION);
         self.slot = U32::new(slot);
         self.digest = self.computed_digest().0;
-        self
-    }
-
-    /// Puts the copy for slot `slot` at the start of `page`, digest set; None if there is no room for it.
-    pub(crate) fn seal_into(&self, slot: u32, page: &mut [u8]) -> Option<()> {
-        bytes::copy(page, self.bytes())?;
-        let (copy, _) = Self::mut_from_prefix(page).ok()?;
-        copy.magic = Self::MAGIC;
-        copy.version = U32::new(VERSION);
-        copy.slot = U32::new(slot);
-        copy.digest = copy.computed_digest().0;
-        Some(())
     }
 
     fn computed_digest(&self) -> Digest {

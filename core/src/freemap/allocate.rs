@@ -34,6 +34,16 @@ pub(crate) struct Allocator {
 }
 
 impl Allocator {
+    /// Of no file yet.
+    pub(super) const BLANK: Self = Self {
+        cursor: 0,
+        ahead: Ahead::of(0),
+        since: Ahead::of(0),
+        stage: Ahead::of(0),
+        free: 0,
+        fold: FoldCount { used: 0, behind: 0, ahead: 0, travel: 0 },
+    };
+
     pub(super) fn aheads(&mut self) -> [&mut Ahead; 3] {
         [&mut self.ahead, &mut self.since, &mut self.stage]
     }

@@ -15,7 +15,8 @@ pub(super) fn entry(page: &[u8], index: u64) -> MapRef {
     })
 }
 
-pub(super) fn set_entry(page: &mut [u8], index: u64, at: MapRef) {
+#[must_use = "as what it is made of"]
+pub(super) fn set_entry(page: &mut [u8], index: u64, at: MapRef) -> Option<()> {
     let start = MapHeader::SIZE + index as usize * MapEntry::SIZE;
     let entry = MapEntry {
         digest: at.digest.0,
@@ -23,7 +24,7 @@ pub(super) fn set_entry(page: &mut [u8], index: u64, at: MapRef) {
         slot: U32::new(at.slot),
         reserved: U32::new(0),
     };
-    bytes::place(page, start, entry.as_bytes());
+    bytes::place(page, start, entry.as_bytes())
 }
 
 /// The 64 bits of a map page that start at bit `64 * word`.

@@ -31,9 +31,9 @@ use bits::next_bit;
 /// used or not: less where there is no heap.
 pub(crate) const MAX_WINDOWS: usize = if cfg!(feature = "alloc") { 128 } else { 8 };
 
-/// The fewest that the free map can work with: three more than the levels above the bits, and a small file
-/// has none.
-pub(crate) const MIN_WINDOWS: usize = 3;
+/// The fewest that the free map can work with: those of a small file are one page, of which there are a durable and
+/// a next one. With levels above the bits it takes three more than those.
+pub(crate) const MIN_WINDOWS: usize = 2;
 
 /// A pointer to a map page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +49,11 @@ pub(crate) struct MapRef {
 pub(crate) struct MapTop {
     pub(crate) level: u32,
     pub(crate) at: MapRef,
+}
+
+impl MapTop {
+    /// Of a map in which all is free.
+    const NONE: Self = Self { level: 0, at: MapRef { digest: Digest([0; 32]), used: 0, slot: 0 } };
 }
 
 /// How a checkpoint under way changes the number of free pages ahead.
@@ -106,24 +111,35 @@ pub(crate) struct FreeMap {
 }
 
 impl FreeMap {
+    /// Of no file yet.
+    pub(crate) const BLANK: Self = Self {
+        durable: MapTop::NONE,
+        next: MapTop::NONE,
+        windows: heapless::Vec::new(),
+        clock: 0,
+        group: 0,
+        at: Allocator::BLANK,
+        kept: (Allocator::BLANK, 0),
+        mark: 0,
+        staged: 0,
+        stage_mark: 0,
+    };
+
+    /// The map whose durable top page is given.
+    #[cfg(test)]
     pub(crate) fn new(durable: MapTop, cursor: u64, pages: u64, geometry: &Geometry) -> Self {
-        let ahead = Ahead::of(cursor);
-        let at = Allocator { cursor, ahead, since: ahead, stage: ahead, ..Allocator::default() };
-        let mut map = Self {
-            durable,
-            next: durable,
-            windows: heapless::Vec::new(),
-            clock: 0,
-            group: 0,
-            at,
-            kept: (at, pages),
-            mark: cursor,
-            staged: 0,
-            stage_mark: 0,
-        };
-        map.at.free = map.free_in_file(pages, geometry);
-        map.keep(pages);
+        let mut map = Self::BLANK;
+        map.begin_at(durable, cursor, pages, geometry);
         map
+    }
+
+    /// Makes a blank map the one whose durable top page is given.
+    pub(crate) fn begin_at(&mut self, durable: MapTop, cursor: u64, pages: u64, geometry: &Geometry) {
+        let ahead = Ahead::of(cursor);
+        (self.durable, self.next, self.mark) = (durable, durable, cursor);
+        self.at = Allocator { cursor, ahead, since: ahead, stage: ahead, ..Allocator::BLANK };
+        self.at.free = self.free_in_file(pages, geometry);
+        self.keep(pages);
     }
 
     /// Pages of the file that the durable map calls free, at least.
@@ -290,6 +306,7 @@ impl FreeMap {
     }
 
     /// Whether all pages of `extent` are marked used in the durable map.
+    #[inline(never)]
     pub(crate) fn is_used<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,

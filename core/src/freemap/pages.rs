@@ -87,10 +87,8 @@ impl FreeMap {
         }
         let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
         let parent = self.changed(level + 1, above).ok_or(WriteError::WorkspaceTooSmall)?;
-        let mut entry = entry(Self::page(space, parent), place);
-        entry.digest = digest;
-        set_entry(Self::page_mut(space, parent), place, entry);
-        Ok(())
+        let known = entry(Self::page(space, parent), place);
+        Self::put_entry(space, parent, place, MapRef { digest, ..known })
     }
 
     /// The window of an existing map page, read and verified if need be.
@@ -184,6 +182,10 @@ impl FreeMap {
         let durable = self.entry_of(space, self.durable, level, index)?;
         let next = self.entry_of(space, self.next, level, index)?;
         if next.slot == 0 || next.slot == durable.slot {
+            if durable.slot != 0 {
+                // Here less is on the stack than where it is copied.
+                self.load(space, level, index, durable)?;
+            }
             self.copy_page(space, level, index, durable)?;
         }
         let next = self.entry_of(space, self.next, level, index)?;
@@ -199,6 +201,7 @@ impl FreeMap {
     }
 
     /// Makes the next map's version of a page, in the slot that the durable map does not use.
+    #[inline(never)]
     fn copy_page<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
@@ -219,14 +222,18 @@ impl FreeMap {
         let mut added = 0;
         match old {
             Some(old) => bytes::copy_piece(space.windows, old, window, size),
-            None => added = self.blank(space, window),
+            None => added = self.blank(space, window)?,
         }
         self.set_slot(space, level, index, slot)?;
         self.add_used(space, level, index, added as i64)
     }
 
     /// Makes a new, empty map page in `window` and returns the number of its set bits.
-    fn blank<D>(&mut self, space: &mut MapSpace<'_, D>, window: usize) -> u64 {
+    fn blank<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        window: usize,
+    ) -> Result<u64, WriteError<D::Error>> {
         let Window { level, index, .. } = self.window(window);
         let reserved = space.geometry.reserved(index);
         let page = Self::page_mut(space, window);
@@ -237,57 +244,66 @@ impl FreeMap {
             index: U64::new(index),
             reserved: [0; 16],
         };
-        bytes::copy(page, header.as_bytes());
+        bytes::copy(page, header.as_bytes()).ok_or(WriteError::WorkspaceTooSmall)?;
         if level > 0 {
-            return 0;
+            return Ok(0);
         }
         set_bits(page, 0, reserved, true);
-        reserved
+        Ok(reserved)
+    }
+
+    /// Puts what is known of a child into the page in a window.
+    fn put_entry<D: BlockDevice>(
+        space: &mut MapSpace<'_, D>,
+        window: usize,
+        place: u64,
+        entry: MapRef,
+    ) -> Result<(), WriteError<D::Error>> {
+        set_entry(Self::page_mut(space, window), place, entry).ok_or(WriteError::WorkspaceTooSmall)
     }
 
     /// Adds a level above the next map's top page.
+    #[inline(never)]
     fn raise<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<(), WriteError<D::Error>> {
         self.clock += 1;
         let level = self.next.level + 1;
         let slot = 1;
         let new = Window { level, index: 0, slot, dirty: true, touched: self.clock };
         let window = self.claim(space, new, None)?;
-        self.blank(space, window);
+        self.blank(space, window)?;
         // Only now: the old top page may have been written out to make room.
         let old = self.next;
-        set_entry(Self::page_mut(space, window), 0, old.at);
+        Self::put_entry(space, window, 0, old.at)?;
         self.next = MapTop { level, at: MapRef { digest: Digest::default(), used: old.at.used, slot } };
         Ok(())
     }
 
     /// Points the parent of a next map page to `slot`.
-    fn set_slot<D, E>(
+    fn set_slot<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
         index: u64,
         slot: u32,
-    ) -> Result<(), WriteError<E>> {
+    ) -> Result<(), WriteError<D::Error>> {
         if level == self.next.level {
             self.next.at.slot = slot;
             return Ok(());
         }
         let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
         let parent = self.changed(level + 1, above).ok_or(WriteError::WorkspaceTooSmall)?;
-        let mut child = entry(Self::page(space, parent), place);
-        child.slot = slot;
-        set_entry(Self::page_mut(space, parent), place, child);
-        Ok(())
+        let known = entry(Self::page(space, parent), place);
+        Self::put_entry(space, parent, place, MapRef { slot, ..known })
     }
 
     /// Adds to the counts of set bits above a next map page.
-    fn add_used<D, E>(
+    fn add_used<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
         index: u64,
         delta: i64,
-    ) -> Result<(), WriteError<E>> {
+    ) -> Result<(), WriteError<D::Error>> {
         let geometry = *space.geometry;
         let mut child = index;
         for above in level + 1..=self.next.level {
@@ -295,7 +311,7 @@ impl FreeMap {
             let window = self.changed(above, parent).ok_or(WriteError::WorkspaceTooSmall)?;
             let mut known = entry(Self::page(space, window), place);
             known.used = known.used.saturating_add_signed(delta);
-            set_entry(Self::page_mut(space, window), place, known);
+            Self::put_entry(space, window, place, known)?;
             child = parent;
         }
         self.next.at.used = self.next.at.used.saturating_add_signed(delta);

@@ -10,6 +10,7 @@ use crate::freemap::MapSpace;
 use crate::ids::Sequence;
 use crate::overlay::{Overlay, TreeRoot};
 use crate::tree::{Balance, BuildSpace, Child, Fold, FoldSpace};
+use zerocopy::FromBytes as _;
 
 /// How far a checkpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,9 +150,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             max_pages: self.memory.max_pages(&self.geometry),
             floor: checkpoint.floor,
         };
-        let build = BuildSpace { levels: space.levels, output: space.page };
+        let build = BuildSpace { levels: space.levels, page_size: self.geometry.page_size() };
         let mut fold_space =
-            FoldSpace { build, inputs: space.inputs, body: space.body, last, next, bound, floor };
+            FoldSpace { build, inputs: space.inputs, body: space.inline, last, next, bound, floor };
         let result = checkpoint.fold.step(&mut host, &mut fold_space);
         checkpoint.tree_pages = host.tree_pages;
         self.io.start_sync_of_much();
@@ -168,10 +169,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         // Everything that the superblock will refer to is on the medium before it is written.
         self.barrier()?;
         let Some(checkpoint) = self.checkpoint.as_ref().map(Checkpoint::folded) else { return Ok(()) };
-        let mut next = self.superblock;
+        let (pages, cursor, longest) = (self.pages, self.map.mark(), self.frozen.longest_name);
+        let next = self.compose_superblock()?;
         next.generation = U64::new(next.generation.get() + 1);
         next.sequence = U64::new(checkpoint.sequence.0);
-        next.pages = U64::new(self.pages);
+        next.pages = U64::new(pages);
         next.journal_position = U64::new(checkpoint.head);
         next.chain = checkpoint.chain.0;
         next.root_page = U64::new(root.page.0);
@@ -181,18 +183,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         next.map_digest = top.at.digest.0;
         next.map_slot = U32::new(top.at.slot);
         next.used_pages = U64::new(top.at.used);
-        next.cursor = U64::new(self.map.mark());
+        next.cursor = U64::new(cursor);
         let balance = checkpoint.balance;
         next.blocks = U64::new(next.blocks.get().saturating_add_signed(balance.blocks));
         next.bytes = U64::new(next.bytes.get().saturating_add_signed(balance.bytes));
         next.tree_pages = U64::new(next.tree_pages.get().saturating_add_signed(checkpoint.tree_pages));
-        next.longest_name = U32::new(next.longest_name.get().max(self.frozen.longest_name));
+        next.longest_name = U32::new(next.longest_name.get().max(longest));
         if checkpoint.relocate_above.is_some() {
             next.epoch = U64::new(next.epoch.get() + 1);
         }
-        self.write_superblock(&next, &[0, 1])?;
+        self.write_superblock(&[0, 1])?;
         self.io.sync().map_err(WriteError::Device)?;
-        self.superblock = next;
+        self.adopt_superblock();
         self.checkpoint = None;
         self.map.finish(self.pages, &self.geometry);
         if self.active.entries == 0 {
@@ -207,23 +209,39 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(())
     }
 
-    /// Writes copies of a superblock into the slots of its generation.
-    pub(super) fn write_superblock(
-        &mut self,
-        superblock: &Superblock,
-        copies: &[u32],
-    ) -> Result<(), WriteError<D::Error>> {
+    /// Lays a copy of the superblock out where nodes are composed, where it can be changed.
+    pub(super) fn compose_superblock(&mut self) -> Result<&mut Superblock, WriteError<D::Error>> {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let next = space
+            .and_then(|space| self.superblock.copied(space.transfer.get_mut(..self.geometry.page_size())?));
+        next.ok_or(WriteError::WorkspaceTooSmall)
+    }
+
+    /// Writes copies of the superblock that was composed into the slots of its generation.
+    #[inline(never)]
+    pub(super) fn write_superblock(&mut self, copies: &[u32]) -> Result<(), WriteError<D::Error>> {
         let size = self.geometry.slot_size();
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let page = space.and_then(|space| space.page.get_mut(..size)).ok_or(WriteError::WorkspaceTooSmall)?;
+        let page =
+            space.and_then(|space| space.transfer.get_mut(..size)).ok_or(WriteError::WorkspaceTooSmall)?;
         for &copy in copies {
-            let slot = superblock.slot_of(copy);
-            page.fill(0);
-            superblock.seal_into(slot, page).ok_or(WriteError::WorkspaceTooSmall)?;
+            let Ok((next, _)) = Superblock::mut_from_prefix(page) else {
+                return Err(WriteError::WorkspaceTooSmall);
+            };
+            let slot = next.slot_of(copy);
+            next.seal(slot);
             let offset = u64::from(slot) * SLOT_STRIDE;
             self.io.write(offset, page).map_err(WriteError::Device)?;
         }
         Ok(())
+    }
+
+    /// The superblock that was composed is durable now.
+    pub(super) fn adopt_superblock(&mut self) {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        if let Some(Ok((next, _))) = space.map(|space| Superblock::ref_from_prefix(space.transfer)) {
+            self.superblock = *next;
+        }
     }
 
     /// The start of a file's chain of records.

@@ -72,7 +72,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let path = self.place_all(batches, &demand, path)?;
         let mut ahead = None;
         if batches.iter().any(Batch::is_late) {
-            if path == Path::Carry {
+            // Where there is no heap batches are short, and the code is dear.
+            if cfg!(feature = "alloc") && path == Path::Carry {
                 ahead = self.record_ahead(batches)?;
             }
             // The device writes while the processor digests.
@@ -165,8 +166,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let meta: u64 = batches.iter().map(|batch| batch.meta.as_ref().len() as u64).sum();
         let page = self.geometry.page_size();
         let values = batches.iter().flat_map(|batch| carried_values(batch, page));
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let staging = space.ok_or(WriteError::WorkspaceTooSmall)?.staging;
+        let staging = space::staging(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let staging = staging.ok_or(WriteError::WorkspaceTooSmall)?;
         let listed = RecordHeader::SIZE as u64 + meta;
         self.journal
             .append_ahead(&mut self.io, &self.geometry, staging, listed, values)
@@ -203,8 +204,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         parts: impl Iterator<Item = &'p [u8]>,
         ahead: Option<Ahead>,
     ) -> Result<(), WriteError<D::Error>> {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let staging = space.ok_or(WriteError::WorkspaceTooSmall)?.staging;
+        let staging = space::staging(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let staging = staging.ok_or(WriteError::WorkspaceTooSmall)?;
         let parts = core::iter::once(header.as_bytes()).chain(parts);
         self.journal
             .append(&mut self.io, &self.geometry, staging, parts, ahead)
@@ -361,7 +362,7 @@ fn retire<O: Overlay>(overlay: &mut O, geometry: &Geometry, name: &[u8], entry: 
     match entry.value {
         Value::Extent { page } => overlay.retire(Extent::new(page, geometry.pages_for(entry.length))),
         Value::Chunks { chunk_size, .. } => {
-            for index in 0..entry.length.div_ceil(u64::from(chunk_size.max(1))) {
+            for index in 0..bytes::pieces(entry.length, u64::from(chunk_size)) {
                 let mut found = None;
                 overlay.with_body(name, entry, &mut |body| {
                     found = body.get(index as usize * ChunkRef::SIZE..).and_then(ChunkRef::read);

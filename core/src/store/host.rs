@@ -37,6 +37,15 @@ pub(crate) struct Host<'a, D, O> {
     pub(crate) floor: u64,
 }
 
+/// Where bytes are that are brought home.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// In pages from a byte offset on.
+    Extent { offset: u64 },
+    /// At a position of the journal.
+    Journal { at: u64 },
+}
+
 impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     fn map_space(&mut self) -> (&mut FreeMap, MapSpace<'_, Io<D>>) {
         let space = MapSpace { device: self.io, geometry: self.geometry, windows: self.windows };
@@ -107,16 +116,16 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         Ok(())
     }
 
-    /// Moves `length` bytes that `source` gives piece by piece to the pages from `page` on, and checks
-    /// their digest on the way. Writes begin at a page and are whole pages. The second half of the
-    /// transfer buffer is the source's.
+    /// Moves `length` bytes from where they are to the pages from `page` on, and checks their digest on the way.
+    /// Writes begin at a page and are whole pages. Reads go through the second half of the transfer buffer.
+    #[inline(never)]
     fn bring_home(
         &mut self,
         page: PageIndex,
         length: u64,
         digest: &Digest,
         place: Damage,
-        mut source: impl FnMut(&mut Io<D>, u64, &mut [u8], &mut [u8]) -> Result<(), WriteError<D::Error>>,
+        source: Source,
     ) -> Result<(), WriteError<D::Error>> {
         let page_size = self.geometry.page_size();
         let half = bytes::round_up(self.transfer.len() / 2, page_size);
@@ -129,7 +138,13 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             let whole = piece.get_mut(..bytes::round_up(now, page_size)).unwrap_or_default();
             let parts = whole.split_at_mut_checked(now);
             let (value, padding) = parts.ok_or(WriteError::WorkspaceTooSmall)?;
-            source(self.io, done, value, scratch)?;
+            let read = match source {
+                Source::Extent { offset } => read_rounded(self.io, offset + done, value, scratch),
+                Source::Journal { at } => {
+                    RingReader::new(self.io, self.geometry, scratch).read(at + done, value)
+                }
+            };
+            read.map_err(WriteError::Device)?;
             hasher.update(value);
             padding.fill(0);
             let offset = self.geometry.offset(page.0) + done;
@@ -169,9 +184,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             Err(WriteError::Full) => page,
             Err(error) => return Err(error),
         };
-        self.bring_home(home, length, digest, place, |io, done, into, edge| {
-            read_rounded(io, start + done, into, edge).map_err(WriteError::Device)
-        })?;
+        self.bring_home(home, length, digest, place, Source::Extent { offset: start })?;
         self.mark(home, length, true)?;
         Ok(home)
     }
@@ -211,9 +224,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         }
         // A body in memory was put there by this process: no digest is needed on the way.
         if !self.write_kept(name, entry, page).map_err(WriteError::Device)? {
-            self.bring_home(page, entry.length, &entry.digest, place, |io, done, into, scratch| {
-                RingReader::new(io, &geometry, scratch).read(at + done, into).map_err(WriteError::Device)
-            })?;
+            self.bring_home(page, entry.length, &entry.digest, place, Source::Journal { at })?;
         }
         self.mark(page, entry.length, true)
     }
@@ -301,8 +312,13 @@ fn read_edge<D: BlockDevice>(
 impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
     type Error = D::Error;
 
-    fn place_node(&mut self, page: &[u8]) -> Result<Child, WriteError<D::Error>> {
+    fn page(&mut self) -> &mut [u8] {
+        self.transfer.get_mut(..self.geometry.page_size()).unwrap_or_default()
+    }
+
+    fn place_node(&mut self) -> Result<Child, WriteError<D::Error>> {
         let extent = self.allocate(1, 1)?;
+        let page = bytes::head(self.transfer, self.geometry.page_size());
         let digest = Digest::of(page);
         self.io.write(self.geometry.offset(extent.start.0), page).map_err(WriteError::Device)?;
         self.mark(extent.start, 1, true)?;
@@ -315,7 +331,7 @@ impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
 impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
     fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), WriteError<D::Error>> {
         if child.page.0 >= *self.pages {
-            return Err(self.damaged(child));
+            return Err(self.damaged(child.page));
         }
         self.io.read(self.geometry.offset(child.page.0), into).map_err(ReadError::Device)?;
         match NodeView::verified(into, &child.digest, level) {
@@ -323,7 +339,7 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
                 self.tree_pages -= 1;
                 Ok(())
             }
-            None => Err(self.damaged(child)),
+            None => Err(self.damaged(child.page)),
         }
     }
 
@@ -331,6 +347,7 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         self.overlay.next_frozen(after, name)
     }
 
+    #[inline(never)]
     fn settle(
         &mut self,
         name: &[u8],
@@ -361,7 +378,7 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
                 Ok(Settled::Extent(page))
             }
             Value::Chunks { at, chunk_size } => {
-                let chunks = entry.length.div_ceil(u64::from(chunk_size.max(1)));
+                let chunks = bytes::pieces(entry.length, u64::from(chunk_size));
                 if !O::KEEPS_BODIES {
                     let offset = self.geometry.ring_offset(at);
                     let list = self.ring().digest(at, chunks * ChunkRef::SIZE as u64);
@@ -409,8 +426,10 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         self.mark(page, length, false)
     }
 
-    fn damaged(&self, child: Child) -> WriteError<D::Error> {
-        let offset = self.geometry.offset(child.page.0);
+    #[cold]
+    #[inline(never)]
+    fn damaged(&self, page: PageIndex) -> WriteError<D::Error> {
+        let offset = self.geometry.offset(page.0);
         WriteError::Corrupted(Damage { what: Structure::Registry, offset })
     }
 }

@@ -11,7 +11,7 @@ use crate::freemap::{FreeMap, MapRef, MapTop};
 use crate::ids::Sequence;
 use crate::journal::{Journal, RingWindow};
 use crate::overlay::Overlay;
-use zerocopy::{FromBytes as _, FromZeros as _};
+use zerocopy::FromBytes as _;
 
 /// How to lay out a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             at += now;
         }
         io.sync().map_err(OpenError::Device)?;
-        let mut superblock = Superblock::new_zeroed();
+        let mut store = Self::blank(io, overlay, buffer, &OpenOptions { read_only: false, ..*options });
+        let superblock = &mut store.superblock;
         superblock.file_id = create.file_id;
         superblock.generation = U64::new(1);
         superblock.epoch = U64::new(1);
@@ -119,46 +120,33 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         superblock.chain = Self::first_chain(&create.file_id).0;
         superblock.chunk_size = U32::new(create.chunk_size);
         superblock.cursor = U64::new(geometry.first_group());
-        let options = OpenOptions { read_only: false, ..*options };
-        let mut store = Self::assemble(io, overlay, buffer, &superblock, geometry, &options);
-        store.write_superblock(&superblock, &[0, 1])?;
+        store.begin(geometry);
+        store.compose_superblock()?;
+        store.write_superblock(&[0, 1])?;
         store.io.sync().map_err(OpenError::Device)?;
         store.io.counters = Counters::default();
         Ok(store)
     }
 
-    fn assemble(
-        io: Io<D>,
-        overlay: O,
-        buffer: B,
-        superblock: &Superblock,
-        geometry: Geometry,
-        options: &OpenOptions,
-    ) -> Self {
-        let at = MapRef {
-            digest: Digest(superblock.map_digest),
-            used: superblock.used_pages.get(),
-            slot: superblock.map_slot.get(),
-        };
-        let top = MapTop { level: superblock.map_level.get(), at };
-        let sequence = Sequence(superblock.sequence.get());
-        let tail = superblock.journal_position.get();
-        let pages = superblock.pages.get();
+    /// A store that knows its parts and not yet its file. It is made of constants but for those, so that the
+    /// compiler writes it where it is to lie and not on the stack.
+    #[inline(always)]
+    fn blank(io: Io<D>, overlay: O, buffer: B, options: &OpenOptions) -> Self {
         Self {
             io,
             overlay,
             buffer,
             memory: options.memory,
-            geometry,
-            superblock: *superblock,
-            pages,
+            geometry: Geometry::LEAST,
+            superblock: Superblock::NONE,
+            pages: 0,
             growth: options.growth,
             carry_max: options.carry_max,
-            map: FreeMap::new(top, superblock.cursor.get(), pages, &geometry),
+            map: FreeMap::BLANK,
             scatter: super::place::Scatter::default(),
-            journal: Journal::new(tail, Digest(superblock.chain), tail, &geometry),
-            sequence,
-            durable: sequence,
+            journal: Journal::BLANK,
+            sequence: Sequence(0),
+            durable: Sequence(0),
             checkpoint: None,
             active: Pending::default(),
             frozen: Pending::default(),
@@ -166,6 +154,24 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             unsealed: false,
             ring_window: RingWindow::default(),
         }
+    }
+
+    /// Begins where the superblock says, in a file of this geometry.
+    fn begin(&mut self, geometry: Geometry) {
+        let superblock = &self.superblock;
+        let at = MapRef {
+            digest: Digest(superblock.map_digest),
+            used: superblock.used_pages.get(),
+            slot: superblock.map_slot.get(),
+        };
+        let top = MapTop { level: superblock.map_level.get(), at };
+        let tail = superblock.journal_position.get();
+        self.geometry = geometry;
+        self.pages = superblock.pages.get();
+        self.map.begin_at(top, superblock.cursor.get(), self.pages, &geometry);
+        self.journal = Journal::new(tail, Digest(superblock.chain), tail, &geometry);
+        self.sequence = Sequence(superblock.sequence.get());
+        self.durable = self.sequence;
     }
 
     /// Opens a file, replays its journal and, unless read-only, makes what it found the durable
@@ -224,7 +230,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         buffer: B,
         options: &OpenOptions,
     ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
-        let recovered = Self::unrecovered_at(place, device, overlay, buffer, options)?.recover(options);
+        let unrecovered = Self::unrecovered_at(place, device, overlay, buffer, options);
+        let recovered = unrecovered.and_then(|store| store.recover(options));
         if recovered.is_err() {
             *place = None;
         }
@@ -254,32 +261,30 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         place: &'p mut Option<Self>,
         device: D,
         overlay: O,
-        mut buffer: B,
+        buffer: B,
         options: &OpenOptions,
     ) -> Result<&'p mut Self, OpenError<D::Error>> {
-        let mut io = Io::new(device);
-        let mut superblock = Superblock::new_zeroed();
-        let geometry = newest_superblock(&mut io, buffer.as_mut(), &mut superblock)?;
-        check_numbers(&superblock)?;
+        let store = Self::blank_at(place, device, overlay, buffer, options);
+        let geometry = newest_superblock(&mut store.io, store.buffer.as_mut(), &mut store.superblock)?;
+        check_numbers(&store.superblock)?;
         // On a device of larger units a torn write would reach beyond what it was meant for.
-        if !options.read_only && io.atomic_unit() as usize > geometry.unit() {
-            return Err(OpenError::Geometry(GeometryError::Unit(io.atomic_unit())));
+        let unit = store.io.atomic_unit();
+        if !options.read_only && unit as usize > geometry.unit() {
+            return Err(OpenError::Geometry(GeometryError::Unit(unit)));
         }
-        Ok(Self::assemble_at(place, io, overlay, buffer, &superblock, geometry, options))
+        store.begin(geometry);
+        Ok(store)
     }
 
-    /// Makes the store of a superblock where it is to lie.
     #[inline(never)]
-    fn assemble_at<'p>(
+    fn blank_at<'p>(
         place: &'p mut Option<Self>,
-        io: Io<D>,
+        device: D,
         overlay: O,
         buffer: B,
-        superblock: &Superblock,
-        geometry: Geometry,
         options: &OpenOptions,
     ) -> &'p mut Self {
-        place.insert(Self::assemble(io, overlay, buffer, superblock, geometry, options))
+        place.insert(Self::blank(Io::new(device), overlay, buffer, options))
     }
 
     fn recover(&mut self, options: &OpenOptions) -> Result<Recovery, OpenError<D::Error>> {

@@ -6,7 +6,7 @@ use crate::batch::{Batch, GrowBytes, PLACED, operation_at};
 use crate::bytes;
 use crate::device::BlockDevice;
 use crate::error::WriteError;
-use crate::format::{U32, U64, op_kind};
+use crate::format::{OpHeader, U32, U64, op_kind};
 use crate::ids::{Extent, PageIndex, Sequence};
 use crate::overlay::Overlay;
 use zerocopy::IntoBytes as _;
@@ -79,7 +79,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 if used + pages > run.pages {
                     break;
                 }
-                at = set_location(meta, op, start + used);
+                at = set_location(meta, op, start + used).ok_or(WriteError::BatchTooLarge)?;
                 used += pages;
             }
             if used < run.pages {
@@ -129,7 +129,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             let Some((op, length)) = next else { break };
             run.pages += geometry.pages_for(length);
-            at = make_extent(meta, op);
+            at = make_extent(meta, op).ok_or(WriteError::BatchTooLarge)?;
         }
         batch.carried = 0;
         Ok(())
@@ -151,7 +151,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 if path == Path::Place && head.kind == op_kind::EXTENT {
                     head.chunk_size = U32::new(0);
                 }
-                bytes::place(meta, at, head.as_bytes());
+                put_head(meta, at, &head);
                 at = end;
             }
         }
@@ -171,10 +171,10 @@ fn next_carried(meta: &[u8], mut at: usize) -> Option<(usize, u64)> {
 }
 
 /// Gives the carried value of the operation at `at` its first page, and returns where the next operation starts.
-fn set_location(meta: &mut [u8], at: usize, page: u64) -> usize {
-    let Some((_, name, end)) = operation_at(meta, at) else { return at };
-    bytes::place(meta, name.end, &page.to_le_bytes());
-    end
+fn set_location(meta: &mut [u8], at: usize, page: u64) -> Option<usize> {
+    let (_, name, end) = operation_at(meta, at)?;
+    bytes::place(meta, name.end, &page.to_le_bytes())?;
+    Some(end)
 }
 
 /// The first page of the carried value of the operation at `at`.
@@ -184,11 +184,17 @@ fn location(meta: &[u8], at: usize) -> u64 {
 }
 
 /// Makes an extent of the carried value of the operation at `at`, and returns where the next operation starts.
-fn make_extent(meta: &mut [u8], at: usize) -> usize {
-    let Some((mut head, _, end)) = operation_at(meta, at) else { return at };
+fn make_extent(meta: &mut [u8], at: usize) -> Option<usize> {
+    let (mut head, _, end) = operation_at(meta, at)?;
     (head.kind, head.chunk_size) = (op_kind::EXTENT, U32::new(PLACED));
-    bytes::place(meta, at, head.as_bytes());
-    end
+    put_head(meta, at, &head);
+    Some(end)
+}
+
+/// Puts the head of an operation back where it was found: there it fits.
+fn put_head(meta: &mut [u8], at: usize, head: &OpHeader) {
+    let put = bytes::place(meta, at, head.as_bytes());
+    debug_assert!(put.is_some(), "the head was read there");
 }
 
 /// The runs of pages that a group was given.
@@ -236,7 +242,7 @@ pub(super) fn unplace<M: GrowBytes, V: GrowBytes>(batch: &mut Batch<M, V>) {
     while let Some((mut head, _, end)) = operation_at(meta, at) {
         if head.kind == op_kind::EXTENT && head.chunk_size.get() == PLACED {
             (head.kind, head.chunk_size) = (op_kind::CARRIED, U32::new(0));
-            bytes::place(meta, at, head.as_bytes());
+            put_head(meta, at, &head);
         }
         if head.kind == op_kind::CARRIED {
             carried += head.length.get();

@@ -93,12 +93,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.overlay.active(name).or_else(|| self.overlay.frozen(name))
     }
 
-    pub(super) fn tree_pages(&mut self) -> Option<(TreePages<'_, D>, &mut [u8], &mut [u8])> {
+    /// The pages of the tree, and a page for the bytes of an inline block.
+    pub(super) fn tree_pages(&mut self) -> Option<(TreePages<'_, D>, &mut [u8])> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry)?;
-        // A fold under way keeps nothing in `page` and `body` between its steps.
-        let pages =
-            TreePages { io: &mut self.io, geometry: &self.geometry, page: space.page, pages: self.pages };
-        Some((pages, space.body, space.transfer))
+        // A fold under way keeps nothing there between its steps.
+        let (page, body) = space.transfer.split_at_mut_checked(self.geometry.page_size())?;
+        let pages = TreePages { io: &mut self.io, geometry: &self.geometry, page, pages: self.pages };
+        Some((pages, body))
     }
 
     /// Looks a block up. Reads one page a level of the tree, or none if the block is pending.
@@ -121,13 +122,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     pub(super) fn body_page(&mut self, length: usize) -> &[u8] {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        space.map_or(&[], |space| bytes::head(space.body, length))
+        let body = space.and_then(|space| space.transfer.get(self.geometry.page_size()..));
+        bytes::head(body.unwrap_or_default(), length)
     }
 
     /// Finds a name's record; the bytes of an inline block are copied to the body page.
     pub(super) fn tree_record(&mut self, name: &[u8]) -> Result<Option<Found>, ReadError<D::Error>> {
         let root = self.root();
-        let Some((mut pages, body, _)) = self.tree_pages() else {
+        let Some((mut pages, body)) = self.tree_pages() else {
             return Err(ReadError::BufferTooSmall { needed: 0 });
         };
         tree::lookup(&mut pages, &root, name, |record| {
@@ -163,7 +165,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             Value::Carried { .. } => (BlockLocation::Memory, entry.digest),
             Value::Extent { page } => (BlockLocation::Extent { page }, entry.digest),
             Value::Chunks { chunk_size, .. } => {
-                let count = entry.length.div_ceil(u64::from(chunk_size.max(1))) as u32;
+                let count = bytes::pieces(entry.length, u64::from(chunk_size)) as u32;
                 (BlockLocation::Chunks { chunk_size, count }, entry.digest)
             }
         };
@@ -322,11 +324,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let root = self.root();
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let space = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
-        let mut pages =
-            TreePages { io: &mut self.io, geometry: &self.geometry, page: space.page, pages: self.pages };
-        // Two pages at least: a name takes up an eighth of one.
-        let half = space.transfer.len() / 2;
-        let (bound, other) = space.transfer.split_at_mut_checked(half).unwrap_or_default();
+        let size = self.geometry.page_size();
+        let (page, names) = space.transfer.split_at_mut_checked(size).unwrap_or_default();
+        let mut pages = TreePages { io: &mut self.io, geometry: &self.geometry, page, pages: self.pages };
+        // A page at least: a name takes up an eighth of one.
+        let (bound, other) = names.split_at_mut_checked(size / 2).unwrap_or_default();
         let mut bound_length = after.map(|after| bytes::copy_some(bound, after));
         loop {
             let after = bound_length.map(|length| bytes::head(bound, length));
@@ -363,7 +365,8 @@ fn next_stored<D: BlockDevice>(
         return Ok(None);
     }
     let from = after.map_or(Key::first(&[]), |name| Key { name, chunk: u32::MAX });
-    let mut cursor = Cursor::seek(pages, root, from)?;
+    let mut cursor = Cursor::nowhere();
+    cursor.go_to(pages, root, from)?;
     cursor.settle(pages)?;
     let Some((leaf, index)) = cursor.record() else { return Ok(None) };
     let size = pages.geometry.page_size() as u64;
@@ -379,7 +382,7 @@ fn next_stored<D: BlockDevice>(
     }
     let length = key.name.len();
     let into = name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
-    bytes::copy(into, key.name);
+    bytes::copy_some(into, key.name);
     Ok(Some(length))
 }
 
@@ -390,7 +393,7 @@ pub fn record_info(record: &Record<'_>) -> Option<BlockInfo> {
     let (location, digest) = match record.place {
         Place::Extent { page, digest } => (BlockLocation::Extent { page }, digest),
         Place::Head { digest, chunk_size, .. } if chunk_size > 0 => {
-            let count = u32::try_from(length.div_ceil(u64::from(chunk_size))).ok()?;
+            let count = u32::try_from(bytes::pieces(length, u64::from(chunk_size))).ok()?;
             (BlockLocation::Chunks { chunk_size, count }, digest)
         }
         _ => return None,

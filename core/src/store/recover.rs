@@ -15,6 +15,7 @@ use crate::format::{RecordHeader, U64, record_kind};
 use crate::ids::Sequence;
 use crate::journal::{Journal, RingReader};
 use crate::overlay::Overlay;
+use zerocopy::{FromZeros as _, IntoBytes as _};
 
 /// What opening found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +56,13 @@ struct Walk {
     last: Option<Last>,
 }
 
+/// What of a walk was taken in.
+struct Taken {
+    end: Walk,
+    torn_tail: bool,
+    damage: Option<Damage>,
+}
+
 /// Allocation as of the last record.
 struct Last {
     pages: u64,
@@ -68,6 +76,29 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let transfer = space.ok_or(OpenError::WorkspaceTooSmall)?.transfer;
         Ok(RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window))
+    }
+
+    /// Reads the header at a position of the journal; whether it is whole and was written for it.
+    fn header_at(&mut self, position: u64, header: &mut RecordHeader) -> Result<bool, OpenError<D::Error>> {
+        self.ring()?.header_into(position, header).map_err(OpenError::Device)
+    }
+
+    /// Fills `into` from a position of the journal on.
+    #[inline(never)]
+    pub(super) fn read_journal(&mut self, at: u64, into: &mut [u8]) -> Result<(), OpenError<D::Error>> {
+        self.ring()?.read(at, into).map_err(OpenError::Device)
+    }
+
+    /// Whether `length` bytes from a position of the journal on have this digest.
+    #[inline(never)]
+    pub(super) fn journal_has(
+        &mut self,
+        at: u64,
+        length: u64,
+        digest: &[u8; 32],
+    ) -> Result<bool, OpenError<D::Error>> {
+        let found = self.ring()?.digest(at, length).map_err(OpenError::Device)?;
+        Ok(found.0 == *digest)
     }
 
     /// Brings the overlay to the state of the last whole commit in the journal.
@@ -84,25 +115,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             damage = Some(place);
         }
-        let mut torn_tail = damage.is_none() && self.is_torn(&found)?;
-        let mut end = Walk { records: 0, ..self.start() };
-        while end.records < found.records {
-            let Some((header, position)) = self.next_record(&end)? else { break };
-            // A seal has no operations, but it too says how long the file is.
-            match self.replay_record(&header, position, found.watermark) {
-                Ok(true) => {}
-                Ok(false) => {
-                    torn_tail = true;
-                    break;
-                }
-                Err(OpenError::Corrupted(place)) if salvage => {
-                    damage = Some(place);
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-            end.take(&header, position);
-        }
+        let torn_tail = damage.is_none() && self.is_torn(&found)?;
+        let taken = Taken { end: Walk { records: 0, ..self.start() }, torn_tail, damage };
+        let Taken { end, torn_tail, damage } = self.take_in(&found, taken, salvage)?;
         self.sequence = Sequence(end.sequence);
         self.durable = Sequence(found.watermark.min(end.sequence));
         self.journal = Journal::new(end.head, end.chain, self.journal.tail, &self.geometry);
@@ -114,6 +129,35 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let recovery = Recovery { records, from, to, watermark, torn_tail, damage };
         recovery.tell();
         Ok(recovery)
+    }
+
+    /// Puts what was found into the overlay, as far as it is whole.
+    #[inline(never)]
+    fn take_in(
+        &mut self,
+        found: &Walk,
+        mut taken: Taken,
+        salvage: bool,
+    ) -> Result<Taken, OpenError<D::Error>> {
+        let mut header = RecordHeader::new_zeroed();
+        while taken.end.records < found.records {
+            let Some(position) = self.next_record(&taken.end, &mut header)? else { break };
+            // A seal has no operations, but it too says how long the file is.
+            match self.replay_record(&header, position, found.watermark) {
+                Ok(true) => {}
+                Ok(false) => {
+                    taken.torn_tail = true;
+                    break;
+                }
+                Err(OpenError::Corrupted(place)) if salvage => {
+                    taken.damage = Some(place);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            taken.end.take(&header, position);
+        }
+        Ok(taken)
     }
 
     fn start(&self) -> Walk {
@@ -135,11 +179,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     #[inline(never)]
     fn walk(&mut self) -> Result<Walk, OpenError<D::Error>> {
         let mut walk = self.start();
-        while let Some((header, position)) = self.next_record(&walk)? {
+        let mut header = RecordHeader::new_zeroed();
+        while let Some(position) = self.next_record(&walk, &mut header)? {
             let meta_at = position + RecordHeader::SIZE as u64;
             let meta = u64::from(header.meta_length.get());
-            let digest = self.ring()?.digest(meta_at, meta).map_err(OpenError::Device)?;
-            if digest.0 != header.meta_digest {
+            if !self.journal_has(meta_at, meta, &header.meta_digest)? {
                 break;
             }
             walk.take(&header, position);
@@ -147,8 +191,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(walk)
     }
 
-    /// The header of the record that follows, if it is whole and continues the chain, and its place.
-    fn next_record(&mut self, walk: &Walk) -> Result<Option<(RecordHeader, u64)>, OpenError<D::Error>> {
+    /// Reads the header of the record that follows; its place, if it is whole and continues the chain.
+    #[inline(never)]
+    fn next_record(
+        &mut self,
+        walk: &Walk,
+        header: &mut RecordHeader,
+    ) -> Result<Option<u64>, OpenError<D::Error>> {
         let length = self.geometry.journal_length();
         let start = self.superblock.journal_position.get();
         let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
@@ -157,7 +206,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             if position + RecordHeader::SIZE as u64 > start + length {
                 continue;
             }
-            let header = self.ring()?.header(position).map_err(OpenError::Device)?;
+            let whole = self.header_at(position, header)?;
             let follows = |header: &RecordHeader| {
                 let first =
                     if header.kind.get() == record_kind::SEAL { walk.sequence } else { walk.sequence + 1 };
@@ -173,8 +222,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                     && header.cursor.get() <= header.pages.get()
                     && header.limit.get() <= header.pages.get()
             };
-            if let Some(header) = header.filter(follows) {
-                return Ok(Some((header, position)));
+            if whole && follows(header) {
+                return Ok(Some(position));
             }
         }
         Ok(None)
@@ -182,21 +231,22 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// The highest watermark that any later record of this epoch carries: proof that commits up to it
     /// were durable, even if the chain breaks before them.
+    #[inline(never)]
     fn witness(&mut self, walk: &Walk) -> Result<u64, OpenError<D::Error>> {
         let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
         let unit = self.geometry.unit() as u64;
         let end = self.superblock.journal_position.get() + self.geometry.journal_length();
         let mut position = self.geometry.unit_up(walk.head);
         let mut highest = 0;
-        let mut ring = self.ring()?;
+        let mut header = RecordHeader::new_zeroed();
         while position + unit <= end {
-            let header = ring.header(position).map_err(OpenError::Device)?;
+            let whole = self.header_at(position, &mut header)?;
             let ours = |header: &RecordHeader| {
                 header.file_id == file_id
                     && header.epoch.get() == epoch
                     && header.sequence.get() > walk.sequence
             };
-            if let Some(header) = header.filter(ours) {
+            if whole && ours(&header) {
                 highest = highest.max(header.watermark.get());
             }
             position += unit;
@@ -210,22 +260,20 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     fn is_torn(&mut self, walk: &Walk) -> Result<bool, OpenError<D::Error>> {
         let end = self.superblock.journal_position.get() + self.geometry.journal_length();
         let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
+        let mut header = RecordHeader::new_zeroed();
         for position in [walk.head.next_multiple_of(8), self.geometry.unit_up(walk.head)] {
             if position + RecordHeader::SIZE as u64 > end {
                 continue;
             }
-            let mut bytes = [0; RecordHeader::SIZE];
-            self.ring()?.read(position, &mut bytes).map_err(OpenError::Device)?;
-            let begun = RecordHeader::read(&bytes).is_some_and(|header| {
-                let ours = header.epoch.get() == epoch;
-                let here = [header.position.get() == position, header.previous == walk.chain.0];
-                let signs =
-                    [here[0], here[1], ours, header.magic == RecordHeader::MAGIC, header.file_id == file_id];
-                // A whole record of an earlier epoch was discarded before.
-                here.contains(&true)
-                    && signs.iter().filter(|sign| **sign).count() >= 3
-                    && (ours || !header.is_valid())
-            });
+            self.read_journal(position, header.as_mut_bytes())?;
+            let ours = header.epoch.get() == epoch;
+            let here = [header.position.get() == position, header.previous == walk.chain.0];
+            let signs =
+                [here[0], here[1], ours, header.magic == RecordHeader::MAGIC, header.file_id == file_id];
+            // A whole record of an earlier epoch was discarded before.
+            let begun = here.contains(&true)
+                && signs.iter().filter(|sign| **sign).count() >= 3
+                && (ours || !header.is_valid());
             if begun {
                 return Ok(true);
             }
@@ -252,9 +300,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Writes the newest superblock again, a copy at a time.
     #[inline(never)]
     fn assert_superblock(&mut self) -> Result<(), OpenError<D::Error>> {
-        let newest = self.superblock;
+        self.compose_superblock()?;
         for copy in [0, 1] {
-            self.write_superblock(&newest, &[copy])?;
+            self.write_superblock(&[copy])?;
             self.io.sync().map_err(OpenError::Device)?;
         }
         Ok(())
@@ -263,15 +311,16 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Begins a new epoch in a file whose journal holds nothing to fold in.
     #[inline(never)]
     fn raise_epoch(&mut self) -> Result<(), OpenError<D::Error>> {
-        let mut next = self.superblock;
+        let (head, chain) = (self.journal.head, self.journal.chain);
+        let next = self.compose_superblock()?;
         next.generation = U64::new(next.generation.get() + 1);
         next.epoch = U64::new(next.epoch.get() + 1);
-        next.journal_position = U64::new(self.journal.head);
-        next.chain = self.journal.chain.0;
-        self.write_superblock(&next, &[0, 1])?;
+        next.journal_position = U64::new(head);
+        next.chain = chain.0;
+        self.write_superblock(&[0, 1])?;
         self.io.sync().map_err(OpenError::Device)?;
         self.journal.tail = self.journal.head;
-        self.superblock = next;
+        self.adopt_superblock();
         Ok(())
     }
 }

@@ -62,7 +62,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let mut hasher = Hasher::new();
         for _ in 0..header.operations.get() {
             let mut bytes = [0; OpHeader::SIZE];
-            self.ring()?.read(at, &mut bytes).map_err(OpenError::Device)?;
+            self.read_journal(at, &mut bytes)?;
             hasher.update(&bytes);
             let Some(head) = OpHeader::read(&bytes) else { return Ok(false) };
             let name_length = usize::from(head.name_length.get());
@@ -79,7 +79,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             let mut location = [0; 8];
             if matches!(head.kind, op_kind::CARRIED | op_kind::EXTENT) {
-                self.ring()?.read(body_at, &mut location).map_err(OpenError::Device)?;
+                self.read_journal(body_at, &mut location)?;
             }
             let location = u64::from_le_bytes(location);
             let sound = if insert {
@@ -118,16 +118,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 {
                     return Ok(false);
                 }
-                let digest = self.ring()?.digest(data_at, length).map_err(OpenError::Device)?;
-                Ok(digest.0 == head.digest)
+                self.journal_has(data_at, length, &head.digest)
             }
             op_kind::EXTENT => self.extent_sound(location, length, &head.digest, above),
             op_kind::CHUNKS => {
                 let chunk = u64::from(head.chunk_size.get().max(1));
-                for index in 0..length.div_ceil(chunk) {
+                for index in 0..bytes::pieces(length, chunk) {
                     let mut bytes = [0; ChunkRef::SIZE];
                     let at = body_at + index * ChunkRef::SIZE as u64;
-                    self.ring()?.read(at, &mut bytes).map_err(OpenError::Device)?;
+                    self.read_journal(at, &mut bytes)?;
                     let Some(found) = ChunkRef::read(&bytes) else { return Ok(false) };
                     let rest = (length - index * chunk).min(chunk);
                     if !self.extent_sound(found.page.get(), rest, &found.digest, above)? {
@@ -232,17 +231,17 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             self.insert_named(name_length, head, place, 0, body_digest);
             return Ok(true);
         }
-        // The body goes through the staging buffer, which holds no record during recovery.
+        // The body goes through memory that nothing else uses during recovery.
         let length = length as usize;
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(OpenError::WorkspaceTooSmall)?;
-        let staging = space.staging.get_mut(..length).ok_or(OpenError::WorkspaceTooSmall)?;
+        let space = space.ok_or(OpenError::WorkspaceTooSmall)?.replay();
+        let body = space.body.get_mut(..length).ok_or(OpenError::WorkspaceTooSmall)?;
         RingReader::resume(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
-            .read(from, staging)
+            .read(from, body)
             .map_err(OpenError::Device)?;
         if !carried {
-            hasher.update(staging);
-        } else if Digest::of(staging).0 != head.digest {
+            hasher.update(body);
+        } else if Digest::of(body).0 != head.digest {
             return Ok(false);
         }
         self.insert_named(name_length, head, place, length, Digest::default());
@@ -252,9 +251,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Reads a name into the first of the names of a fold, of which there is none under way, and into `hasher`.
     fn read_name(&mut self, at: u64, length: usize, hasher: &mut Hasher) -> Result<(), OpenError<D::Error>> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(OpenError::WorkspaceTooSmall)?;
-        let [name, ..] = space.names;
-        let name = name.get_mut(..length).ok_or(OpenError::WorkspaceTooSmall)?;
+        let space = space.ok_or(OpenError::WorkspaceTooSmall)?.replay();
+        let name = space.name.get_mut(..length).ok_or(OpenError::WorkspaceTooSmall)?;
         RingReader::resume(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
             .read(at, name)
             .map_err(OpenError::Device)?;
@@ -262,8 +260,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(())
     }
 
-    /// Inserts an operation whose name is the one that was read last, and whose body, of `length` bytes, lies at
-    /// the start of the staging buffer.
+    /// Inserts an operation whose name is the one that was read last, and whose body, of `length` bytes, lies where it
+    /// was read.
     fn insert_named(
         &mut self,
         name: usize,
@@ -274,8 +272,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) {
         let geometry = self.geometry;
         let Some(space) = space::divide(self.buffer.as_mut(), &self.memory, &geometry) else { return };
-        let [names, ..] = space.names;
-        let (name, body) = (bytes::head(names, name), bytes::head(space.staging, length));
+        let space = space.replay();
+        let (name, body) = (bytes::head(space.name, name), bytes::head(space.body, length));
         super::commit::insert_entry(
             &mut self.overlay,
             &mut self.active,

@@ -290,14 +290,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 /// Nodes that `bytes` of cells fill, so many in each.
 #[inline(never)]
 fn nodes_of(bytes: u64, each: u64) -> u64 {
-    bytes.div_ceil(each.max(1))
+    crate::bytes::pieces(bytes, each)
 }
 
 /// Bytes that the registry's records of an operation take up at most, slots included.
 pub(super) fn record_bytes(head: &OpHeader, name: usize) -> u64 {
     let (name, length) = (name as u64, head.length.get());
     let chunks = match head.kind {
-        op_kind::CHUNKS => length.div_ceil(u64::from(head.chunk_size.get()).max(1)),
+        op_kind::CHUNKS => crate::bytes::pieces(length, u64::from(head.chunk_size.get())),
         _ => 0,
     };
     let inline = if head.kind == op_kind::INLINE { length } else { 0 };

@@ -13,20 +13,20 @@ pub struct Memory {
     /// deletions are taken; when it might come to that, checkpoints come after fewer changes. At most 24; 8
     /// without the feature `alloc`.
     pub levels: usize,
-    /// Pages of the free map kept, 3 at least, which does for files of 1.9 MB with pages of 512 bytes; 6 do
+    /// Pages of the free map kept, 2 at least, which do for files of 1.9 MB with pages of 512 bytes; 6 do
     /// for files of 75 TB with pages of 4 KiB and of 1.9 GB with pages of 512 bytes; ten times as much wants
     /// one more. At most 128; 8 without the feature `alloc`.
     pub map_pages: usize,
     /// Bytes in which journal records are composed, and as many in which values are moved; at least
-    /// two pages each.
+    /// two pages each, which then share one of them.
     pub staging: usize,
 }
 
 impl Memory {
-    /// For the smallest: 20 pages, which is 10 KiB with pages of 512 bytes. The registry holds some 70 blocks
+    /// For the smallest: 13.75 pages, which is 6.9 KiB with pages of 512 bytes. The registry holds some 70 blocks
     /// of names and values of 16 bytes then, and the file has 1.9 MB.
     pub const TINY: Self = Self { levels: 3, map_pages: MIN_WINDOWS, staging: 0 };
-    /// For microcontrollers: 26 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
+    /// For microcontrollers: 20.75 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
     /// of 4 KiB some 200,000.
     pub const SMALL: Self = Self { levels: 4, map_pages: 6, staging: 0 };
     /// For hosts, with the feature `alloc`.
@@ -35,15 +35,17 @@ impl Memory {
     /// Bytes of the buffer for pages of `page_size` bytes.
     #[must_use]
     pub const fn bytes(&self, page_size: usize) -> usize {
-        self.pages() * page_size + 2 * self.staging_bytes(page_size)
+        // Behind whole pages four names of an eighth of a page, and a value of a quarter.
+        let small = page_size - page_size / 4;
+        self.pages() * page_size + small + self.staging_alone(page_size) + self.staging_bytes(page_size)
     }
 
-    /// Pages besides the staging buffer: three a level, the map's, one to compose a node in, one for
-    /// a block's bytes, and names in two.
+    /// Pages besides the staging buffer: three a level, but one of the top level less, and the map's.
     const fn pages(&self) -> usize {
-        3 * self.levels + self.map_pages + 4
+        3 * self.levels - 1 + self.map_pages
     }
 
+    /// Bytes of the staging buffer, and of the transfer buffer.
     pub(crate) const fn staging_bytes(&self, page_size: usize) -> usize {
         match self.staging.checked_div(page_size) {
             Some(pages @ 2..) => pages * page_size,
@@ -51,8 +53,16 @@ impl Memory {
         }
     }
 
+    /// Bytes of the staging buffer that are not the transfer buffer's too. Values are moved, and the journal is
+    /// read, while no record is composed: of the smallest only the page with the unfinished unit is kept apart.
+    pub(crate) const fn staging_alone(&self, page_size: usize) -> usize {
+        let bytes = self.staging_bytes(page_size);
+        if bytes == 2 * page_size { page_size } else { bytes }
+    }
+
     /// The most pages a file can have that this free map memory can work on.
     pub(crate) fn max_pages(&self, geometry: &Geometry) -> u64 {
+        // Three more than the levels above the bits; without such, two do as well.
         let levels = self.map_pages.saturating_sub(3) as u32;
         let groups = geometry.map_fanout().saturating_pow(levels);
         geometry.max_pages().min(groups.saturating_mul(geometry.group_pages()))
@@ -67,24 +77,55 @@ impl Memory {
     }
 }
 
-/// The parts of the buffer.
+/// The parts of the buffer, but for the [`staging`] buffer, part of which is `transfer`.
 pub(crate) struct Space<'a> {
-    /// Two pages a level: cells of new nodes.
+    /// Two pages a level, of the top level one: cells of new nodes.
     pub(crate) levels: &'a mut [u8],
     /// One page a level: the old tree's path.
     pub(crate) inputs: &'a mut [u8],
     /// Pages of the free map.
     pub(crate) windows: &'a mut [u8],
-    /// Journal records; its start holds the journal's unfinished unit between commits.
-    pub(crate) staging: &'a mut [u8],
-    /// Values on their way.
+    /// What of the staging buffer is its own.
+    staging: &'a mut [u8],
+    /// Values on their way; nodes and superblocks as they are composed; pages that reads go through, and an inline
+    /// block's bytes.
     pub(crate) transfer: &'a mut [u8],
-    /// A page to compose a node in; also the page that reads go through.
-    pub(crate) page: &'a mut [u8],
-    /// A page for a block's bytes.
-    pub(crate) body: &'a mut [u8],
+    /// The bytes of an inline block that is folded in.
+    pub(crate) inline: &'a mut [u8],
     /// Names and bounds of a fold.
     pub(crate) names: [&'a mut [u8]; 4],
+}
+
+/// What a recovery takes an operation in with, of which there is neither a record being composed nor a fold.
+pub(crate) struct Replay<'a> {
+    /// The name.
+    pub(crate) name: &'a mut [u8],
+    /// The bytes or the list behind it, as many as the staging buffer holds.
+    pub(crate) body: &'a mut [u8],
+    /// The journal as it is read.
+    pub(crate) transfer: &'a mut [u8],
+}
+
+impl<'a> Space<'a> {
+    /// The parts that a recovery uses.
+    pub(crate) fn replay(self) -> Replay<'a> {
+        let [name, ..] = self.names;
+        // Of the smallest, two pages; the levels have three at least.
+        let body = if self.staging.len() < self.transfer.len() { self.levels } else { self.staging };
+        Replay { name, body, transfer: self.transfer }
+    }
+}
+
+/// Where journal records are composed; its start holds the journal's unfinished unit between commits. None if
+/// `buffer` is too small.
+pub(crate) fn staging<'a>(
+    buffer: &'a mut [u8],
+    memory: &Memory,
+    geometry: &Geometry,
+) -> Option<&'a mut [u8]> {
+    let size = geometry.page_size();
+    let at = memory.bytes(size).checked_sub(memory.staging_alone(size) + memory.staging_bytes(size))?;
+    buffer.get_mut(at..)?.get_mut(..memory.staging_bytes(size))
 }
 
 /// Divides `buffer`; None if it is too small.
@@ -93,17 +134,16 @@ pub(crate) fn divide<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geome
     if !memory.is_possible() || buffer.len() < memory.bytes(size) {
         return None;
     }
-    let (levels, rest) = buffer.split_at_mut_checked(2 * memory.levels * size)?;
+    let (levels, rest) = buffer.split_at_mut_checked((2 * memory.levels - 1) * size)?;
     let (inputs, rest) = rest.split_at_mut_checked(memory.levels * size)?;
     let (windows, rest) = rest.split_at_mut_checked(memory.map_pages * size)?;
-    let (staging, rest) = rest.split_at_mut_checked(memory.staging_bytes(size))?;
-    let (transfer, rest) = rest.split_at_mut_checked(memory.staging_bytes(size))?;
-    let (page, rest) = rest.split_at_mut_checked(size)?;
-    let (body, rest) = rest.split_at_mut_checked(size)?;
-    // A name is at most an eighth of a page.
+    // A name is at most an eighth of a page, an inline block a quarter.
     let (a, rest) = rest.split_at_mut_checked(size / 8)?;
     let (b, rest) = rest.split_at_mut_checked(size / 8)?;
     let (c, rest) = rest.split_at_mut_checked(size / 8)?;
-    let (d, _) = rest.split_at_mut_checked(size / 8)?;
-    Some(Space { levels, inputs, windows, staging, transfer, page, body, names: [a, b, c, d] })
+    let (d, rest) = rest.split_at_mut_checked(size / 8)?;
+    let (inline, rest) = rest.split_at_mut_checked(size / 4)?;
+    let (staging, rest) = rest.split_at_mut_checked(memory.staging_alone(size))?;
+    let transfer = rest.get_mut(..memory.staging_bytes(size))?;
+    Some(Space { levels, inputs, windows, staging, transfer, inline, names: [a, b, c, d] })
 }

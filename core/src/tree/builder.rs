@@ -1,4 +1,5 @@
-//! Packing cells into new nodes, level by level, in two pages of memory a level.
+//! Packing cells into new nodes, level by level, in two pages of memory a level: of the top level, which has one
+//! node, one page does.
 //!
 //! Cells of a level arrive in key order. A full node is written once more than two pages of cells
 //! have arrived; closing a level writes what is left as one node or as two even ones. Each written
@@ -9,6 +10,7 @@ use super::search::MAX_HEIGHT;
 use crate::bytes;
 use crate::error::WriteError;
 use crate::format::{InternalCell, NodeHeader, U16, U32, U64};
+use core::ops::Range;
 use zerocopy::IntoBytes as _;
 
 /// Cells of one level that wait for their node: `[length u16][cell]…` from the start of the buffer.
@@ -22,14 +24,15 @@ struct Level {
 }
 
 impl Level {
-    /// Adds a cell behind the others; there is room.
-    fn add(&mut self, buffer: &mut [u8], length: usize, parts: &[&[u8]]) {
+    /// Adds a cell behind the others; None if there is no room.
+    fn add(&mut self, buffer: &mut [u8], length: usize, parts: &[&[u8]]) -> Option<()> {
         let prefix = (length as u16).to_le_bytes();
         for part in core::iter::once(&prefix[..]).chain(parts.iter().copied()) {
-            bytes::place(buffer, self.staged, part);
+            bytes::place(buffer, self.staged, part)?;
             self.staged += part.len();
         }
         self.cells += 1;
+        Some(())
     }
 }
 
@@ -43,19 +46,21 @@ pub(crate) struct Builder {
 pub(crate) trait NodeSink {
     /// The device's error.
     type Error;
-    /// Writes a node to a fresh page.
-    fn place_node(&mut self, page: &[u8]) -> Result<Child, WriteError<Self::Error>>;
+    /// A page of memory to compose a node in; what lies in it is not kept.
+    fn page(&mut self) -> &mut [u8];
+    /// Writes the node that was composed to a fresh page.
+    fn place_node(&mut self) -> Result<Child, WriteError<Self::Error>>;
 }
 
-/// The builder's memory: two pages a level, and one page to compose a node in.
+/// The builder's memory: two pages a level, at least one of the top level.
 pub(crate) struct BuildSpace<'a> {
     pub(crate) levels: &'a mut [u8],
-    pub(crate) output: &'a mut [u8],
+    pub(crate) page_size: usize,
 }
 
 impl BuildSpace<'_> {
-    const fn page_size(&self) -> usize {
-        self.output.len()
+    pub(super) const fn page_size(&self) -> usize {
+        self.page_size
     }
 
     /// Bytes of staged cells that fit into one node.
@@ -63,9 +68,23 @@ impl BuildSpace<'_> {
         self.page_size() - NodeHeader::SIZE
     }
 
-    fn level<E>(&mut self, level: usize) -> Result<&mut [u8], WriteError<E>> {
+    /// Bytes of cells that may be staged on a level: two nodes' worth, on the top level one, for more would take
+    /// another level anyway.
+    const fn room(&self, level: usize) -> usize {
+        let pages = if self.levels.len() < (level + 1) * 2 * self.page_size() { 1 } else { 2 };
+        pages * self.capacity()
+    }
+
+    /// Where a level's memory is.
+    fn span(&self, level: usize) -> Range<usize> {
         let size = 2 * self.page_size();
-        self.levels.get_mut(level * size..(level + 1) * size).ok_or(WriteError::WorkspaceTooSmall)
+        level * size..self.levels.len().min((level + 1) * size)
+    }
+
+    fn level<E>(&mut self, level: usize) -> Result<&mut [u8], WriteError<E>> {
+        let span = self.span(level);
+        let cells = self.levels.get_mut(span).filter(|cells| !cells.is_empty());
+        cells.ok_or(WriteError::WorkspaceTooSmall)
     }
 }
 
@@ -95,12 +114,12 @@ impl Builder {
     }
 
     /// Adds a cell, given in parts, to `level`.
-    pub(crate) fn push<S: NodeSink, const PARTS: usize>(
+    pub(crate) fn push<S: NodeSink>(
         &mut self,
         sink: &mut S,
         space: &mut BuildSpace<'_>,
         level: usize,
-        parts: [&[u8]; PARTS],
+        parts: &[&[u8]],
     ) -> Result<(), WriteError<S::Error>> {
         if level + 1 >= MAX_HEIGHT {
             return Err(WriteError::WorkspaceTooSmall);
@@ -110,8 +129,7 @@ impl Builder {
             return Err(WriteError::WorkspaceTooSmall);
         }
         self.make_room(sink, space, level, length)?;
-        self.level_mut(level)?.add(space.level(level)?, length, &parts);
-        Ok(())
+        self.level_mut(level)?.add(space.level(level)?, length, parts).ok_or(WriteError::WorkspaceTooSmall)
     }
 
     /// Sees to it that a cell of `length` bytes fits into `level`.
@@ -136,12 +154,12 @@ impl Builder {
 
     /// Whether a cell of `length` bytes does not fit into `level` any more.
     fn is_full(&self, space: &BuildSpace<'_>, level: usize, length: usize) -> bool {
-        self.staged(level) + 2 + length > 2 * space.capacity()
+        self.staged(level) + 2 + length > space.room(level)
     }
 
     /// Bytes of the cell that the front of `level` becomes in the level above.
     fn raised_length<E>(&self, space: &BuildSpace<'_>, level: usize) -> Result<usize, WriteError<E>> {
-        let staged = bytes::piece(space.levels, level, 2 * space.page_size());
+        let staged = space.levels.get(space.span(level)).unwrap_or_default();
         let front = front_key(staged, level, self.level(level).separator);
         let length = front.map(|(name, _)| InternalCell::SIZE + name.len());
         let fits = length.filter(|length| level + 2 < MAX_HEIGHT && length + 2 <= space.capacity());
@@ -158,7 +176,7 @@ impl Builder {
         child: Child,
     ) -> Result<(), WriteError<S::Error>> {
         let head = internal_cell((name, chunk), child);
-        self.push(sink, space, level, [head.as_bytes(), name])
+        self.push(sink, space, level, &[head.as_bytes(), name])
     }
 
     /// Writes everything staged on `level` and the levels below it.
@@ -200,10 +218,11 @@ impl Builder {
                 return Ok((Child { page, digest: crate::Digest(head.digest) }, level as u32));
             }
             if top && state.staged <= space.capacity() {
-                let staged = bytes::piece(space.levels, level, 2 * space.page_size());
-                compose(space.output, level, bytes::head(staged, state.staged), state.cells)
+                let span = space.span(level);
+                let staged = space.levels.get(span).unwrap_or_default();
+                compose(sink.page(), level, bytes::head(staged, state.staged), state.cells)
                     .ok_or(WriteError::WorkspaceTooSmall)?;
-                return Ok((sink.place_node(space.output)?, level as u32 + 1));
+                return Ok((sink.place_node()?, level as u32 + 1));
             }
             self.close(sink, space, level)?;
         }
@@ -227,9 +246,9 @@ impl Builder {
         level: usize,
         target: usize,
     ) -> Result<(), WriteError<S::Error>> {
-        let (capacity, page_size) = (space.capacity(), space.page_size());
-        let state = self.level(level);
-        let buffer = bytes::piece(space.levels, level, 2 * page_size);
+        let capacity = space.capacity();
+        let (state, span) = (self.level(level), space.span(level));
+        let buffer = space.levels.get(span).unwrap_or_default();
         let (mut taken, mut cells, mut last) = (0, 0, 0);
         while taken < state.staged && (cells == 0 || taken < target) {
             let (_, next) = staged_cell(buffer, taken).ok_or(WriteError::WorkspaceTooSmall)?;
@@ -238,9 +257,9 @@ impl Builder {
             }
             (last, taken, cells) = (taken, next, cells + 1);
         }
-        compose(space.output, level, bytes::head(buffer, taken), cells)
+        compose(sink.page(), level, bytes::head(buffer, taken), cells)
             .ok_or(WriteError::WorkspaceTooSmall)?;
-        let child = sink.place_node(space.output)?;
+        let child = sink.place_node()?;
 
         self.raise_front(space, level, child)?;
         let buffer = space.level(level)?;
@@ -266,16 +285,17 @@ impl Builder {
     ) -> Result<(), WriteError<E>> {
         let (separator, above) = (self.level(level).separator, level + 1);
         // The key stays where it is: the two levels' memory lies side by side.
-        let size = 2 * space.page_size();
+        let (front, span) = (space.span(level), space.span(above));
         let (below, rest) =
-            space.levels.split_at_mut_checked(above * size).ok_or(WriteError::WorkspaceTooSmall)?;
-        let buffer = rest.get_mut(..size).ok_or(WriteError::WorkspaceTooSmall)?;
-        let key = front_key(bytes::piece(below, level, size), level, separator);
+            space.levels.split_at_mut_checked(front.end).ok_or(WriteError::WorkspaceTooSmall)?;
+        let buffer = rest.get_mut(..span.len()).filter(|cells| !cells.is_empty());
+        let buffer = buffer.ok_or(WriteError::WorkspaceTooSmall)?;
+        let key = front_key(below.get(front).unwrap_or_default(), level, separator);
         let key = key.ok_or(WriteError::WorkspaceTooSmall)?;
         let head = internal_cell(key, child);
         let length = InternalCell::SIZE + key.0.len();
-        self.level_mut(above)?.add(buffer, length, &[head.as_bytes(), key.0]);
-        Ok(())
+        let added = self.level_mut(above)?.add(buffer, length, &[head.as_bytes(), key.0]);
+        added.ok_or(WriteError::WorkspaceTooSmall)
     }
 }
 

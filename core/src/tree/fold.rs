@@ -6,11 +6,11 @@
 //!
 //! | level | memory of a fold |
 //! |---|---|
-//! | each | one page of the old tree (the path), two pages of new cells |
-//! | whole | one page to compose a node in, one for a block's bytes, three names |
+//! | each | one page of the old tree (the path), two pages of new cells, on the top level one |
+//! | whole | a quarter of a page for an inline block's bytes, four names |
 
 use super::builder::{BuildSpace, Builder, NodeSink, separator_above};
-use super::node::{Child, Key, NodeView, Place, Record};
+use super::node::{Child, Key, NodeView, Place};
 use super::search::MAX_HEIGHT;
 use crate::bytes;
 use crate::error::WriteError;
@@ -57,7 +57,7 @@ pub(crate) trait FoldHost: NodeSink {
     /// Frees the pages of `length` bytes that start at `page`.
     fn release(&mut self, page: PageIndex, length: u64) -> Result<(), WriteError<Self::Error>>;
     /// The error for a node that does not parse.
-    fn damaged(&self, child: Child) -> WriteError<Self::Error>;
+    fn damaged(&self, page: PageIndex) -> WriteError<Self::Error>;
 }
 
 /// The memory of a fold; all but `build` keep their contents from step to step.
@@ -65,7 +65,7 @@ pub(crate) struct FoldSpace<'a> {
     pub(crate) build: BuildSpace<'a>,
     /// One page of the old tree a level.
     pub(crate) inputs: &'a mut [u8],
-    /// One page for a block's bytes.
+    /// A quarter of a page for an inline block's bytes.
     pub(crate) body: &'a mut [u8],
     /// The name of the last entry folded.
     pub(crate) last: &'a mut [u8],
@@ -79,7 +79,7 @@ pub(crate) struct FoldSpace<'a> {
 
 impl FoldSpace<'_> {
     const fn page_size(&self) -> usize {
-        self.body.len()
+        self.build.page_size()
     }
 
     fn input(&self, level: usize) -> &[u8] {
@@ -89,7 +89,7 @@ impl FoldSpace<'_> {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Step {
-    child: Child,
+    page: PageIndex,
     /// The next child that is neither taken over nor descended into.
     index: usize,
     count: usize,
@@ -127,8 +127,7 @@ pub(crate) struct Fold {
 type Folded<E> = Result<Option<(Child, u32)>, WriteError<E>>;
 
 impl Step {
-    const START: Self =
-        Self { child: Child { page: PageIndex(0), digest: crate::Digest([0; 32]) }, index: 0, count: 0 };
+    const START: Self = Self { page: PageIndex(0), index: 0, count: 0 };
 }
 
 impl Fold {
@@ -206,6 +205,7 @@ impl Fold {
 
     /// Takes over what is left of the nodes that the target does not fall under, and returns the
     /// level of the lowest path node that it does fall under.
+    #[inline(never)]
     fn climb<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -239,12 +239,13 @@ impl Fold {
             space.inputs.get_mut(level * size..(level + 1) * size).ok_or(WriteError::WorkspaceTooSmall)?;
         host.read_node(child, level as u32, into)?;
         host.release(child.page, 1)?;
-        let count = NodeView::parse(into).map(|node| node.len()).ok_or_else(|| host.damaged(child))?;
-        *self.at_mut(level)? = Step { child, index: 0, count };
+        let count = NodeView::parse(into).map(|node| node.len()).ok_or_else(|| host.damaged(child.page))?;
+        *self.at_mut(level)? = Step { page: child.page, index: 0, count };
         Ok(())
     }
 
     /// Goes down to the target's leaf, taking over the subtrees left of it.
+    #[inline(never)]
     fn descend<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -258,7 +259,7 @@ impl Fold {
             }
             let index = self.at(level).index;
             let child = NodeView::parse(space.input(level)).and_then(|node| node.child(index));
-            let child = child.ok_or_else(|| host.damaged(self.at(level).child))?;
+            let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
             self.at_mut(level)?.index = index + 1;
             self.load(host, space, level - 1, child)?;
         }
@@ -292,22 +293,22 @@ impl Fold {
         }
         let view = NodeView::parse(space.input(level));
         let child = view.and_then(|node| node.child(index));
-        let child = child.ok_or_else(|| host.damaged(self.at(level).child))?;
+        let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
         self.at_mut(level)?.index = index + 1;
         if (1..size / 4).contains(&self.builder.staged(level - 1)) {
             self.load(host, space, level - 1, child)?;
-            let (path, count) = (self.at(level - 1).child, self.at(level - 1).count);
+            let (path, count) = (self.at(level - 1).page, self.at(level - 1).count);
             let node = NodeView::parse(bytes::piece(space.inputs, level - 1, size));
             for cell in 0..count {
                 let cell = node.and_then(|node| node.cell(cell)).ok_or_else(|| host.damaged(path))?;
-                self.builder.push(host, &mut space.build, level - 1, [cell])?;
+                self.builder.push(host, &mut space.build, level - 1, &[cell])?;
             }
             self.at_mut(level - 1)?.index = count;
             return Ok(());
         }
         self.builder.close(host, &mut space.build, level - 1)?;
         let key = NodeView::parse(bytes::piece(space.inputs, level, size)).and_then(|node| node.key(index));
-        let key = key.ok_or_else(|| host.damaged(self.at(level).child))?;
+        let key = key.ok_or_else(|| host.damaged(self.at(level).page))?;
         self.builder.push_child(host, &mut space.build, level, (key.name, key.chunk), child)
     }
 
@@ -326,7 +327,7 @@ impl Fold {
         let (size, parent) = (space.page_size(), *self.at(1));
         let view = space.inputs.get(size..2 * size).and_then(NodeView::parse);
         let key = view.and_then(|node| node.key(parent.index.saturating_sub(1)));
-        let key = key.ok_or_else(|| host.damaged(parent.child))?;
+        let key = key.ok_or_else(|| host.damaged(parent.page))?;
         bytes::copy(space.floor, key.name).ok_or(WriteError::WorkspaceTooSmall)?;
         self.floor = Some((key.name.len(), key.chunk));
         Ok(())
@@ -340,6 +341,7 @@ impl Fold {
     }
 
     /// Merges the path's leaf, or nothing, with the entries that fall under it.
+    #[inline(never)]
     fn merge_leaf<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -367,7 +369,7 @@ impl Fold {
             self.fetch(host, space);
             let node = NodeView::parse(bytes::piece(space.inputs, 0, space.page_size()));
             let record = if index < count {
-                let damaged = || host.damaged(self.at(0).child);
+                let damaged = || host.damaged(self.at(0).page);
                 Some(node.and_then(|node| node.key(index)).ok_or_else(damaged)?)
             } else {
                 None
@@ -376,29 +378,27 @@ impl Fold {
             if let (Some(record), Some((length, moved))) = (record, self.last)
                 && record.name == bytes::head(space.last, length)
             {
-                let old = node.and_then(|node| node.record(index));
-                let old = old.ok_or_else(|| host.damaged(self.at(0).child))?;
-                self.drop_record(host, &old, record.chunk, moved)?;
+                self.drop_record(host, node, index, record.chunk, moved)?;
                 index += 1;
                 continue;
             }
-            let entry = self.next.flatten().filter(|&(length, _)| {
+            let is_due = |length: usize| {
                 let key = Key::first(bytes::head(space.next, length));
                 bound
                     .is_none_or(|(length, chunk)| key < Key { name: bytes::head(space.bound, length), chunk })
                     && record.is_none_or(|record| key <= record)
-            });
-            match (entry, record) {
-                (Some((length, entry)), _) => self.fold_entry(host, space, length, &entry)?,
-                (None, Some(_)) => {
+            };
+            match (matches!(self.next, Some(Some((length, _))) if is_due(length)), record) {
+                (true, _) => self.fold_entry(host, space)?,
+                (false, Some(_)) => {
                     let cell = node.and_then(|node| node.cell(index));
-                    let cell = cell.ok_or_else(|| host.damaged(self.at(0).child))?;
+                    let cell = cell.ok_or_else(|| host.damaged(self.at(0).page))?;
                     let separator = record.and_then(|record| self.separator(space.floor, record.name));
-                    self.builder.push(host, &mut space.build, 0, [cell])?;
+                    self.builder.push(host, &mut space.build, 0, &[cell])?;
                     self.builder.set_separator(separator);
                     index += 1;
                 }
-                (None, None) => break,
+                (false, None) => break,
             }
         }
         let goes_on = |(length, _): (usize, u32)| {
@@ -409,14 +409,18 @@ impl Fold {
         Ok(())
     }
 
-    /// Frees the pages of a record that gives way.
+    /// Frees the pages of the record of the path's leaf that gives way.
+    #[inline(never)]
     fn drop_record<H: FoldHost>(
         &mut self,
         host: &mut H,
-        record: &Record<'_>,
+        leaf: Option<NodeView<'_>>,
+        index: usize,
         chunk: u32,
         moved: bool,
     ) -> Result<(), WriteError<H::Error>> {
+        let record = leaf.and_then(|leaf| leaf.record(index));
+        let record = record.ok_or_else(|| host.damaged(self.at(0).page))?;
         if chunk == 0 {
             self.balance.blocks -= 1;
             // A forged tree may hold any lengths.
@@ -431,85 +435,93 @@ impl Fold {
     }
 
     /// Packs the records of the next entry, which becomes the last one.
+    #[inline(never)]
     fn fold_entry<H: FoldHost>(
         &mut self,
         host: &mut H,
         space: &mut FoldSpace<'_>,
-        length: usize,
-        entry: &Entry,
     ) -> Result<(), WriteError<H::Error>> {
+        let Some((length, entry)) = &self.next.take().flatten() else { return Ok(()) };
+        let length = *length;
         core::mem::swap(&mut space.last, &mut space.next);
         self.swapped = !self.swapped;
         self.last = Some((length, entry.base_moved));
-        self.next = None;
         let name = bytes::head(space.last, length);
         let settled = host.settle(name, entry, space.body)?;
         if !matches!(settled, Settled::Deleted) {
             self.balance.blocks += 1;
             self.balance.bytes = self.balance.bytes.wrapping_add(entry.length as i64);
         }
-        let cell = |kind, chunk| LeafCell {
-            kind,
-            reserved: 0,
-            name_length: U16::new(length as u16),
-            chunk: U32::new(chunk),
-        };
         let (sequence, tag) = (U64::new(entry.sequence.0), U64::new(entry.tag));
         let separator =
             if matches!(settled, Settled::Deleted) { None } else { self.separator(space.floor, name) };
         let builder = &mut self.builder;
         match settled {
             Settled::Deleted => Ok(()),
-            Settled::Inline(length) => {
-                let value = InlineValue { sequence, tag, length: U32::new(length as u32) };
-                let (cell, body) = (cell(cell_kind::INLINE, 0), bytes::head(space.body, length));
+            Settled::Inline(inline) => {
+                let value = InlineValue { sequence, tag, length: U32::new(inline as u32) };
+                let body = bytes::head(space.body, inline);
+                let cell = cell(cell_kind::INLINE, length, 0);
                 let parts = [cell.as_bytes(), name, value.as_bytes(), body];
-                builder.push(host, &mut space.build, 0, parts)?;
+                builder.push(host, &mut space.build, 0, &parts)?;
                 builder.set_separator(separator);
                 Ok(())
             }
             Settled::Extent(page) => {
-                let (page, length) = (U64::new(page.0), U64::new(entry.length));
-                let value = ExtentValue { sequence, tag, length, page, digest: entry.digest.0 };
-                let cell = cell(cell_kind::EXTENT, 0);
-                builder.push(host, &mut space.build, 0, [cell.as_bytes(), name, value.as_bytes()])?;
+                let (page, bytes) = (U64::new(page.0), U64::new(entry.length));
+                let value = ExtentValue { sequence, tag, length: bytes, page, digest: entry.digest.0 };
+                let cell = cell(cell_kind::EXTENT, length, 0);
+                builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])?;
                 builder.set_separator(separator);
                 Ok(())
             }
-            Settled::Chunks(count) => {
-                let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
-                let first = host.settled_chunk(name, entry, 0)?;
-                let value = HeadValue {
-                    sequence,
-                    tag,
-                    length: U64::new(entry.length),
-                    page: first.page,
-                    digest: entry.digest.0,
-                    chunk_digest: first.digest,
-                    chunk_size: U32::new(chunk_size),
-                    reserved: U32::new(0),
-                };
-                let head = cell(cell_kind::HEAD, 0);
-                builder.push(host, &mut space.build, 0, [head.as_bytes(), name, value.as_bytes()])?;
-                builder.set_separator(separator);
-                for index in 1..count {
-                    let chunk = host.settled_chunk(name, entry, index)?;
-                    let rest = entry.length - u64::from(index) * u64::from(chunk_size);
-                    let value = ChunkValue {
-                        page: chunk.page,
-                        digest: chunk.digest,
-                        length: U32::new(rest.min(u64::from(chunk_size)) as u32),
-                        reserved: U32::new(0),
-                    };
-                    let cell = cell(cell_kind::CHUNK, index);
-                    builder.push(host, &mut space.build, 0, [cell.as_bytes(), name, value.as_bytes()])?;
-                }
-                Ok(())
-            }
+            Settled::Chunks(count) => self.fold_chunks(host, space, entry, length, (count, separator)),
         }
     }
 
+    /// Packs the records of an entry of `count` chunks.
+    #[inline(never)]
+    fn fold_chunks<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        entry: &Entry,
+        length: usize,
+        (count, separator): (u32, Option<usize>),
+    ) -> Result<(), WriteError<H::Error>> {
+        let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
+        let name = bytes::head(space.last, length);
+        let first = host.settled_chunk(name, entry, 0)?;
+        let value = HeadValue {
+            sequence: U64::new(entry.sequence.0),
+            tag: U64::new(entry.tag),
+            length: U64::new(entry.length),
+            page: first.page,
+            digest: entry.digest.0,
+            chunk_digest: first.digest,
+            chunk_size: U32::new(chunk_size),
+            reserved: U32::new(0),
+        };
+        let head = cell(cell_kind::HEAD, length, 0);
+        self.builder.push(host, &mut space.build, 0, &[head.as_bytes(), name, value.as_bytes()])?;
+        self.builder.set_separator(separator);
+        for index in 1..count {
+            let chunk = host.settled_chunk(name, entry, index)?;
+            let rest = entry.length - u64::from(index) * u64::from(chunk_size);
+            let value = ChunkValue {
+                page: chunk.page,
+                digest: chunk.digest,
+                length: U32::new(rest.min(u64::from(chunk_size)) as u32),
+                reserved: U32::new(0),
+            };
+            let cell = cell(cell_kind::CHUNK, length, index);
+            self.builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])?;
+        }
+        Ok(())
+    }
+
     /// Takes over the rest of the old tree and closes the new one.
+    #[inline(never)]
     fn finish<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -522,4 +534,9 @@ impl Fold {
         }
         self.builder.finish(host, &mut space.build)
     }
+}
+
+/// What stands before a name of `length` bytes in a leaf.
+fn cell(kind: u8, length: usize, chunk: u32) -> LeafCell {
+    LeafCell { kind, reserved: 0, name_length: U16::new(length as u16), chunk: U32::new(chunk) }
 }

@@ -142,8 +142,26 @@ impl Cursor {
         root: &TreeRoot,
         key: Key<'_>,
     ) -> Result<Self, ReadError<S::Error>> {
+        let mut cursor = Self::nowhere();
+        cursor.go_to(source, root, key)?;
+        Ok(cursor)
+    }
+
+    /// A cursor in an empty tree.
+    pub(crate) const fn nowhere() -> Self {
+        Self { path: heapless::Vec::new() }
+    }
+
+    /// As [`seek`](Self::seek), for a cursor that was [`nowhere`](Self::nowhere) and stays where it lies: it is large
+    /// for a small stack.
+    pub(crate) fn go_to<S: NodeSource>(
+        &mut self,
+        source: &mut S,
+        root: &TreeRoot,
+        key: Key<'_>,
+    ) -> Result<(), ReadError<S::Error>> {
         let mut child = Child { page: root.page, digest: root.digest };
-        let mut cursor = Self::empty(source, root, child)?;
+        self.reach(source, root, child)?;
         for level in (0..root.height).rev() {
             let page = source.node(child, level)?;
             let view = NodeView::parse(&page);
@@ -153,21 +171,26 @@ impl Cursor {
             });
             drop(page);
             let (step, next) = step.ok_or_else(|| damaged(source, child))?;
-            cursor.set(level as usize, step);
+            self.set(level as usize, step);
             if level > 0 {
                 child = next.ok_or_else(|| damaged(source, child))?;
             }
         }
-        Ok(cursor)
+        Ok(())
     }
 
-    /// A cursor with as many steps as the tree has levels.
-    fn empty<S: NodeSource>(source: &S, root: &TreeRoot, top: Child) -> Result<Self, ReadError<S::Error>> {
-        let mut path = heapless::Vec::new();
+    /// Gives a cursor that has none as many steps as the tree has levels.
+    fn reach<S: NodeSource>(
+        &mut self,
+        source: &S,
+        root: &TreeRoot,
+        top: Child,
+    ) -> Result<(), ReadError<S::Error>> {
         for _ in 0..root.height {
-            path.push(Step { child: top, index: 0, count: 0 }).map_err(|_| damaged(source, top))?;
+            let step = Step { child: top, index: 0, count: 0 };
+            self.path.push(step).map_err(|_| damaged(source, top))?;
         }
-        Ok(Self { path })
+        Ok(())
     }
 
     fn set(&mut self, level: usize, step: Step) {
@@ -182,7 +205,8 @@ impl Cursor {
     /// The device's error, or a damaged page on the way.
     pub fn seek_end<S: NodeSource>(source: &mut S, root: &TreeRoot) -> Result<Self, ReadError<S::Error>> {
         let top = Child { page: root.page, digest: root.digest };
-        let mut cursor = Self::empty(source, root, top)?;
+        let mut cursor = Self::nowhere();
+        cursor.reach(source, root, top)?;
         if root.height > 0 {
             cursor.descend(source, root.height as usize - 1, top, true)?;
         }

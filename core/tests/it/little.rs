@@ -7,12 +7,14 @@ use blockyard_core::overlay::{FixedOverlay, Overlay};
 use blockyard_core::store::Memory;
 
 const LITTLE: Shape = Shape { memory: Memory::SMALL, carry_max: 1024, journal_pages: 16, ..Shape::SMALL };
+/// As little as there can be: the free map is one page, in two versions.
+const TINY: Shape = Shape { memory: Memory::TINY, ..LITTLE };
 
 /// The tree got more levels than the store had memory for: the commit was in the journal by then, no
 /// checkpoint could fold it in, and the file could not be opened for writing any more. Now changes are
 /// refused one level before that, and deletions are still possible.
-fn outgrown<O: Overlay + Default>(name: impl Fn(u64) -> Vec<u8>) {
-    let mut store: TestStore<O> = LITTLE.new_store(LITTLE.device(1 << 16));
+fn outgrown<O: Overlay + Default>(shape: &Shape, least: usize, name: impl Fn(u64) -> Vec<u8>) {
+    let mut store: TestStore<O> = shape.new_store(shape.device(1 << 16));
     let mut model = Model::new();
     let mut number = 0;
     let refused = loop {
@@ -25,7 +27,7 @@ fn outgrown<O: Overlay + Default>(name: impl Fn(u64) -> Vec<u8>) {
         number += 1;
     };
     assert_eq!(refused, WriteError::WorkspaceTooSmall);
-    assert!(model.len() > 40, "{} blocks are too few", model.len());
+    assert!(model.len() > least, "{} blocks are too few", model.len());
     let large = bytes(1, 3000);
     let streamed = stream(&mut store, b"large", 0, &large, Durable);
     assert_eq!(streamed, Err(WriteError::WorkspaceTooSmall));
@@ -33,7 +35,7 @@ fn outgrown<O: Overlay + Default>(name: impl Fn(u64) -> Vec<u8>) {
     assert_same(&contents(&mut store), &model, "outgrown");
     assert_sound(&mut store, &model, "outgrown");
 
-    let (mut store, _) = LITTLE.open::<O, _>(store.into_device()).unwrap();
+    let (mut store, _) = shape.open::<O, _>(store.into_device()).unwrap();
     let names: Vec<_> = model.keys().cloned().collect();
     for name in names.iter().step_by(2) {
         delete(&mut store, name, Durable).unwrap();
@@ -45,19 +47,21 @@ fn outgrown<O: Overlay + Default>(name: impl Fn(u64) -> Vec<u8>) {
         delete(&mut store, name, Buffered).unwrap();
     }
     put(&mut store, b"again", b"there is room", Durable).unwrap();
-    let (mut store, _) = LITTLE.open::<O, _>(store.into_device()).unwrap();
+    let (mut store, _) = shape.open::<O, _>(store.into_device()).unwrap();
     assert_eq!(get(&mut store, b"again").as_deref(), Some(&b"there is room"[..]));
 }
 
 #[test]
 fn a_tree_that_outgrows_the_memory_is_refused_in_time() {
     let scattered = |number: u64| format!("{:04}", number * 7919 % 9973).into_bytes();
-    outgrown::<Heap>(scattered);
-    outgrown::<Fixed>(scattered);
+    outgrown::<Heap>(&LITTLE, 40, scattered);
+    outgrown::<Fixed>(&LITTLE, 40, scattered);
+    outgrown::<Heap>(&TINY, 12, scattered);
+    outgrown::<Fixed>(&TINY, 12, scattered);
     let long = |number: u64| format!("{:0>60}", number * 7919 % 9973).into_bytes();
-    outgrown::<Heap>(long);
-    outgrown::<Fixed>(long);
-    outgrown::<Fixed>(|number| format!("{number:0>30}").into_bytes());
+    outgrown::<Heap>(&LITTLE, 40, long);
+    outgrown::<Fixed>(&LITTLE, 40, long);
+    outgrown::<Fixed>(&LITTLE, 40, |number| format!("{number:0>30}").into_bytes());
 }
 
 /// A batch larger than the tree it falls into.

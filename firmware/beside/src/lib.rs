@@ -4,6 +4,8 @@
 
 #[cfg(target_os = "none")]
 pub mod card;
+#[cfg(feature = "littlefs")]
+pub mod littlefs;
 
 use blockyard_core::overlay::FixedOverlay;
 use blockyard_core::store::{CreateOptions, Memory, OpenOptions};

@@ -141,7 +141,7 @@ impl Job {
     }
 
     /// What a name holds after commit `n`.
-    fn value_of(self, name: &str, n: u32) -> Option<Value> {
+    pub(crate) fn value_of(self, name: &str, n: u32) -> Option<Value> {
         // A record of the logger is changed by its own commit and dropped by a later one, a setting by any.
         let far = if self == Self::Logger { KEPT + 1 } else { n };
         (n.saturating_sub(far) + 1..=n)
@@ -151,7 +151,7 @@ impl Job {
     }
 
     /// Names that may be there after commit `n`.
-    fn names(self, n: u32) -> impl Iterator<Item = Name> {
+    pub(crate) fn names(self, n: u32) -> impl Iterator<Item = Name> {
         let (records, settings) = match self {
             Self::Logger => (n.saturating_sub(KEPT) + 1..n + 1, 0..0),
             Self::Settings => (0..0, 0..SETTINGS),

@@ -14,6 +14,8 @@
 extern crate std;
 
 #[cfg(test)]
+mod bad_test;
+#[cfg(test)]
 mod bounds_test;
 pub mod counted;
 pub mod cut;

@@ -133,6 +133,8 @@ export interface Commit {
   expect?: [Name, number][];
 }
 
+/** So many changes travel packed. */
+const MANY = 8;
 /** Values from this length on travel by themselves: copying them costs more than another array does. */
 const LARGE = 64 << 10;
 /** Length of a packed change's head: of the name, of the value, tag; see `stage` in the crate. */
@@ -141,31 +143,32 @@ const DELETION = 0xffffffff;
 
 /** Changes as one array of bytes, if that is worth it. */
 export function pack(changes: Change[]): Uint8Array | undefined {
-  const parts: [name: Uint8Array, value: Uint8Array | undefined, tag: number][] = [];
-  let length = 0;
+  let room = 0;
   for (const change of changes) {
     if ("writer" in change) return undefined;
-    const deleted = "delete" in change;
-    const name = bytesOf(deleted ? change.delete : change.put);
-    const value = deleted ? undefined : change.value;
-    const size = value?.length ?? 0;
+    const size = "value" in change ? change.value.length : 0;
     if (size >= LARGE) return undefined;
-    length += CHANGE + name.length + size;
-    parts.push([name, value, deleted ? 0 : change.tag ?? 0]);
+    // What is one in text has at most three bytes.
+    room += CHANGE + 3 * ("delete" in change ? change.delete : change.put).length + size;
   }
-  const packed = new Uint8Array(length);
+  if (changes.length < MANY) return undefined;
+  const packed = new Uint8Array(room);
   const view = new DataView(packed.buffer);
   let at = 0;
-  for (const [name, value, tag] of parts) {
-    view.setUint32(at, name.length, true);
+  for (const change of changes) {
+    const [name, value, tag = 0] = "value" in change ? [change.put, change.value, change.tag] : [(change as { delete: Name }).delete];
+    const start = at + CHANGE;
+    let { length } = name;
+    if (typeof name === "string") length = encoder.encodeInto(name, packed.subarray(start)).written;
+    else packed.set(name, start);
+    view.setUint32(at, length, true);
     view.setUint32(at + 4, value ? value.length : DELETION, true);
     view.setFloat64(at + 8, tag, true);
-    packed.set(name, (at += CHANGE));
-    at += name.length;
+    at = start + length;
     if (value) packed.set(value, at);
     at += value?.length ?? 0;
   }
-  return packed;
+  return packed.subarray(0, at);
 }
 
 /** What changes concern, packed or not. */

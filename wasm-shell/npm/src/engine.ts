@@ -55,7 +55,7 @@ export function attach(handle: Handle | undefined, options: EngineOptions, creat
 
 /** No digest. */
 export const NONE = new Uint8Array();
-const PIECE = 1 << 20;
+export const PIECE = 1 << 20;
 const EXPORTED = 8 << 20;
 
 /** Changes part of a block: the rest of it is copied inside the file. Returns the commit's number. */

@@ -1,6 +1,6 @@
 /** A yard inside a worker, without promises: every call is over when it returns. */
-import { after, bytesOf, scanOf, statsOf, textOf, unpack } from "./codec.js";
-import { attach, exported, load, verified, writeRange, type Engine, type Handle } from "./engine.js";
+import { after, bytesOf, pack, scanOf, statsOf, textOf, unpack, type Change } from "./codec.js";
+import { attach, exported, load, NONE, PIECE, verified, writeRange, type Engine, type Handle } from "./engine.js";
 import { ClosedError, LockedError, wrap } from "./errors.js";
 import { missing, opfs, unsupported } from "./opfs.js";
 import type {
@@ -57,6 +57,27 @@ export class SyncReader {
     return { length, digest, sequence, tag, chunks };
   }
 
+  /**
+   * A block's bytes in pieces of 1 MiB, verified, as of the moment of the first; undefined if it does not exist.
+   * Nothing else needs room for more than a piece.
+   */
+  pieces(name: Name): Generator<Uint8Array, void, undefined> | undefined {
+    return this.has(name) ? this.#pieces(bytesOf(name)) : undefined;
+  }
+
+  *#pieces(name: Uint8Array): Generator<Uint8Array, void, undefined> {
+    const snapshot = this.at || this.run((engine) => engine.snapshot());
+    try {
+      for (let start = 0; ; start += PIECE) {
+        const piece = this.run((engine) => engine.get(snapshot, name, start, start + PIECE));
+        if (!piece?.length) return;
+        yield piece;
+      }
+    } finally {
+      if (!this.at) this.run((engine) => engine.release(snapshot));
+    }
+  }
+
   /** Blocks in the order of their names. */
   *list(options: ListOptions = {}): Generator<Entry, void, undefined> {
     let scan = scanOf(this.at, options);
@@ -109,9 +130,9 @@ export class SyncYard extends SyncReader {
 
   #durable = ({ durability = this.#durability }: WriteOptions) => durability === "durable";
 
-  #change(options: WriteOptions, fill: (engine: Engine, batch: number) => void): number {
+  #change(options: WriteOptions, fill: (engine: Engine, batch: number) => void, staged?: Uint8Array): number {
     return this.run((engine) => {
-      const batch = engine.begin();
+      const batch = staged ? engine.stage(staged) : engine.begin();
       try {
         fill(engine, batch);
         return engine.commit(Uint32Array.of(batch), this.#durable(options));
@@ -134,13 +155,32 @@ export class SyncYard extends SyncReader {
   }
 
   /** Puts and deletions (undefined) that are made together. */
-  batch(changes: Iterable<[Name, Value | undefined]>, options: WriteOptions = {}): number {
-    return this.#change(options, (engine, batch) => {
-      for (const [name, value] of changes) {
-        if (value === undefined) engine.delete(batch, bytesOf(name));
-        else engine.put(batch, bytesOf(name), bytesOf(value), 0);
+  batch(
+    changes: Iterable<[name: Name, value: Value | undefined, options?: { tag?: number }]>,
+    options: WriteOptions = {},
+  ): number {
+    const all = Array.from(changes, ([name, value, how]): Exclude<Change, { writer: number }> =>
+      value === undefined ? { delete: name } : { put: name, value: bytesOf(value), tag: how?.tag },
+    );
+    const packed = pack(all);
+    const each = (engine: Engine, batch: number) => {
+      for (const change of packed ? [] : all) {
+        if ("delete" in change) engine.delete(batch, bytesOf(change.delete));
+        else engine.put(batch, bytesOf(change.put), change.value, change.tag ?? 0);
       }
-    });
+    };
+    return this.#change(options, each, packed);
+  }
+
+  /** Stores a block of any length whose bytes come in pieces; whole or not at all. */
+  putPieces(name: Name, pieces: Iterable<Uint8Array>, options: PutOptions = {}): number {
+    const writer = this.run((engine) => engine.beginWriter());
+    try {
+      for (const piece of pieces) this.run((engine) => engine.write(writer, piece, NONE));
+      return this.#change(options, (engine, batch) => engine.finishWriter(writer, batch, bytesOf(name), options.tag ?? 0));
+    } finally {
+      if (this.#engine) this.run((engine) => engine.release(writer));
+    }
   }
 
   rename(from: Name, to: Name, options: WriteOptions = {}): number {
@@ -176,8 +216,8 @@ export class SyncYard extends SyncReader {
   }
 
   /** The whole file, as the command line reads it. */
-  exportBlob(): Blob {
-    return this.run((engine) => exported(engine));
+  exportBlob({ onProgress }: { onProgress?: (bytes: number, total: number) => void } = {}): Blob {
+    return this.run((engine) => exported(engine, ([bytes, total]) => onProgress?.(bytes!, total!)));
   }
 
   close(): void {

@@ -276,8 +276,6 @@ export class Transaction {
 }
 
 const TRIES = 16;
-/** So many changes travel packed. */
-const MANY = 8;
 
 /** A store of named blocks in one file. */
 export class Yard extends Reader {
@@ -297,7 +295,7 @@ export class Yard extends Reader {
 
   #durable = ({ durability = this.#durability }: WriteOptions) => durability === "durable";
   #commit = ({ changes, ...commit }: Commit & { changes: Change[] }, transfer: Transferable[] = []) => {
-    const packed = changes.length >= MANY && transfer.length === 0 ? pack(changes) : undefined;
+    const packed = transfer.length === 0 ? pack(changes) : undefined;
     if (packed) transfer = [packed.buffer as ArrayBuffer];
     return this.transport.request("commit", { ...commit, changes: packed ?? changes }, { transfer });
   };

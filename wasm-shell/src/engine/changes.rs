@@ -1,10 +1,10 @@
 //! Batches, and values written ahead of them.
 
-use super::{Engine, Error, Result};
+use super::{Engine, Error, Result, Values};
 use blockyard_core::Digest;
 use blockyard_core::format::ChunkRef;
 
-pub(super) type Batch = blockyard_core::Batch<Vec<u8>, Vec<u8>>;
+pub(super) type Batch = blockyard_core::Batch<Vec<u8>, Values>;
 
 /// A batch, and whether it names pages that no commit names yet.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Engine {
     /// Begins a batch that will hold about so many bytes.
     pub(crate) fn begin_for(&mut self, bytes: usize) -> u32 {
         let number = self.number();
-        let batch = Batch::new(self.store.geometry(), Vec::new(), Vec::with_capacity(bytes));
+        let batch = Batch::new(self.store.geometry(), Vec::new(), Values::with_capacity(bytes));
         self.batches.insert(number, Changes { batch, staged: false });
         number
     }

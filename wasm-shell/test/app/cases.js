@@ -1,7 +1,8 @@
 // What is checked in one page. Each case gets a name of its own for its yard and throws if it fails.
 import * as blockyard from "blockyard";
 
-const { open } = blockyard;
+/** Opens a yard and waits for its file for as long as a busy machine may take. */
+export const open = (name, options) => blockyard.open(name, { lockTimeout: 60_000, ...options });
 
 export function ok(condition, what) {
   if (!condition) throw new Error(what);
@@ -392,7 +393,8 @@ export async function synchronous(name) {
   worker.terminate();
   equal(found, {
     names: ["drei", "two"], each: 1, locked: "Locked", range: "re", before: ["3", false, 3],
-    json: [{ a: [1] }, 0, 1, 9], refused: "NotFound", told: 4, clean: [4, 0], exported: true, closed: "Closed", kept: "2", left: 0,
+    json: [{ a: [1] }, 0, 1, 9], refused: "NotFound", told: 4, clean: [4, 0], exported: true,
+    whole: true, batched: [20, true, false], pieced: [7_000_000, "replaced", undefined, "mine", false], deleted: true, closed: "Closed", kept: "2", left: 0,
   });
 }
 

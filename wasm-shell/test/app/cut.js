@@ -1,8 +1,7 @@
 // `worker.terminate()` at each write of a workload: a worker does the work over a handle that stops at the
 // n-th call, half of it done, and says so; the page ends it there. What is found afterwards must be the state
 // after some commit, not before the last one that was answered durable.
-import { open } from "blockyard";
-import { bytes, equal, ok, same } from "./cases.js";
+import { bytes, equal, ok, open, same } from "./cases.js";
 
 /** The commits of the workload, in order; each is made durable but the third of four. */
 function workload() {
@@ -16,7 +15,7 @@ function workload() {
   return commits;
 }
 
-const OPTIONS = { journalSize: 64 << 10, growth: 128 << 10, chunkSize: 32 << 10 };
+const OPTIONS = { journalSize: 64 << 10, growth: 128 << 10, chunkSize: 32 << 10, lockTimeout: 60_000 };
 
 const SCRIPT = (sync) => `
   let left = Infinity, half = false, busy = false;

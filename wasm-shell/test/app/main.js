@@ -3,7 +3,7 @@ import * as blockyard from "blockyard";
 import * as cases from "./cases.js";
 import { cutter } from "./cut.js";
 
-window.blockyard = blockyard;
+window.blockyard = { ...blockyard, open: cases.open };
 window.cases = cases;
 window.cutter = cutter;
 window.syncWorker = () => new Worker(new URL("./sync-worker.js", import.meta.url), { type: "module" });

@@ -11,7 +11,9 @@ function code(work) {
 
 onmessage = async ({ data: name }) => {
   try {
-    const yard = await openSync(name);
+    // A lock that was let go takes a moment to be free, on a busy machine a long one.
+    const open = () => openSync(name, { lockTimeout: 60_000 });
+    const yard = await open();
     yard.put("one", "1");
     yard.batch([["two", "2"], ["three", "3"], ["one", undefined]]);
     yard.rename("three", "drei");
@@ -29,21 +31,39 @@ onmessage = async ({ data: name }) => {
     snapshot.close();
     const { tag, chunks, length } = yard.metadata("json");
     const json = [yard.getJSON("json"), tag, chunks, length];
+    // Many changes go in as one array of bytes; a later one of the same name wins.
+    const many = Array.from({ length: 20 }, (_, index) => [`many/${index}`, new Uint8Array(5000 + index).fill(index), { tag: index }]);
+    yard.batch([...many, ["many/3", undefined], ["many/äöü", "text"]]);
+    const found = [...yard.list({ prefix: "many/", values: true })];
+    const fits = found.every(({ name, value, tag, length }) =>
+      name === "many/äöü" ? length === 4 : length === 5000 + tag && value.every((byte) => byte === tag));
+    const batched = [found.length, fits, yard.has("many/3")];
+    const large = Array.from({ length: 5 }, (_, index) => new Uint8Array(700_000).fill(index));
+    yard.putPieces("pieces", large, { tag: 9 });
+    const pieces = yard.pieces("pieces");
+    const first = pieces.next().value;
+    yard.put("pieces", "replaced");
+    let sum = first.reduce((sum, byte) => sum + byte, 0);
+    for (const piece of pieces) sum += piece.reduce((sum, byte) => sum + byte, 0);
+    const broken = code(() => yard.putPieces("never", (function* () { yield large[0]; throw { code: "mine" }; })()));
+    const pieced = [sum, yard.getText("pieces"), yard.pieces("absent"), broken, yard.has("never")];
+    const deleted = yard.batch([...many.map(([name]) => [name, undefined]), ["many/äöü", undefined], ["pieces", undefined]]) > 0;
     const refused = code(() => yard.writeRange("absent", 0, "x"));
     const told = [];
     const clean = yard.verify({ onProgress: (it) => told.push(it.totalBlocks) });
-    const exported = yard.exportBlob().size === yard.stats().fileBytes;
+    let whole = 0;
+    const exported = yard.exportBlob({ onProgress: (_, total) => (whole = total) }).size === yard.stats().fileBytes;
     yard.close();
     const closed = code(() => yard.get("two"));
-    const again = await openSync(name);
+    const again = await open();
     const kept = again.getText("two");
     await again.destroy();
-    const empty = await openSync(name);
+    const empty = await open();
     const left = [...empty.list()].length;
     await empty.destroy();
     postMessage({
       names, each, locked, range, before, json, refused, told: told.at(-1), clean: [clean.blocks, clean.problemCount],
-      exported, closed, kept, left,
+      exported, whole: whole > 0, batched, pieced, deleted, closed, kept, left,
     });
   } catch (error) {
     postMessage({ error: String(error) });

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use xshell::{Shell, cmd};
+use xshell::{Cmd, Shell, cmd};
 
 use crate::setup::debian;
 use crate::tool;
@@ -87,19 +87,17 @@ impl Node {
         Ok(())
     }
 
-    /// Runs a program of the checkout.
-    pub(super) fn run(&self, shell: &Shell, words: &[&str], environment: &[(&str, PathBuf)]) -> Result<()> {
+    /// A program of the checkout, to be run.
+    pub(super) fn command<'a>(&self, shell: &'a Shell, words: &[&str]) -> Cmd<'a> {
         let program = &self.program;
-        let folder = program.parent().map(Path::to_path_buf).unwrap_or_default();
-        let path = std::env::var("PATH").unwrap_or_default();
-        let mut run = cmd!(shell, "{program} {words...}");
-        if program.is_absolute() {
+        let run = cmd!(shell, "{program} {words...}");
+        match program.parent().filter(|_| program.is_absolute()) {
             // What it starts should find it too.
-            run = run.env("PATH", format!("{}:{path}", folder.display()));
+            Some(folder) => {
+                let path = std::env::var("PATH").unwrap_or_default();
+                run.env("PATH", format!("{}:{path}", folder.display()))
+            }
+            None => run,
         }
-        for (name, value) in environment {
-            run = run.env(name, value);
-        }
-        Ok(run.run()?)
     }
 }

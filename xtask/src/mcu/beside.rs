@@ -10,6 +10,7 @@ use super::FIRMWARE;
 use super::board::{self, Board};
 use super::elf::Image;
 use super::figures::fields;
+use crate::setup::debian;
 
 const PACKAGE: [&str; 2] = ["--package", "blockyard-firmware-beside"];
 
@@ -20,16 +21,28 @@ const STORES: [(&str, &str); 3] = [
     ("sequential-storage-8.0.2", "weigh-sequential"),
 ];
 
+/// A store that is compiled from C, and what compiles it: a library that reads C's headers, a compiler for the chip.
+const FROM_C: (&str, &str) = ("littlefs2-0.8.1", "weigh-littlefs");
+const COMPILERS: [&str; 3] = ["libclang-dev", "gcc-arm-none-eabi", "libnewlib-arm-none-eabi"];
+
 /// The table.
 pub(crate) fn table(shell: &Shell, board: &Board) -> Result<String> {
     let folder = board::folder(shell);
+    let mut stores = STORES.to_vec();
+    let mut features: &[&str] = &[];
+    if let Err(error) = debian::require(shell, &COMPILERS) {
+        println!("without {}: {error:#}", FROM_C.0);
+    } else {
+        stores.insert(1, FROM_C);
+        features = &["--features", "littlefs"];
+    }
     let said = {
         let _inside = shell.push_dir(FIRMWARE);
-        let run = cmd!(shell, "cargo run --quiet {PACKAGE...} --bin operations");
+        let run = cmd!(shell, "cargo run --quiet {PACKAGE...} {features...} --bin operations");
         let said = run.env("CARGO_TARGET_DIR", &folder).read()?;
-        for bin in STORES.map(|(_, bin)| bin).into_iter().chain(["weigh-base"]) {
+        for bin in stores.iter().map(|(_, bin)| *bin).chain(["weigh-base"]) {
             let words = ["build", "--quiet", "--release", "--bin", bin, "--target", board.triple];
-            let build = board.toolchain(shell)?.cargo(shell).args(words).args(PACKAGE);
+            let build = board.toolchain(shell)?.cargo(shell).args(words).args(PACKAGE).args(features);
             // Flags of ours would replace the firmware's.
             let build = build.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
             build.env("CARGO_TARGET_DIR", &folder).run()?;
@@ -41,11 +54,15 @@ pub(crate) fn table(shell: &Shell, board: &Board) -> Result<String> {
         "| store | .text | a commit: reads | bytes read | programs | bytes programmed | erasures | most erasures \
          | a get: reads | bytes read |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    for (store, image) in STORES {
+    for (store, image) in stores {
         let line = said.lines().map(fields).find(|line| line.get("store") == Some(&store));
         let line = line.with_context(|| format!("no figures of {store}"))?;
         let text = Image::read(&board.image(&folder, image))?.text - base;
-        write!(table, "| {} | {text} |", store.replace("-1", " 1").replace("-8", " 8"))?;
+        write!(
+            table,
+            "| {} | {text} |",
+            store.replace("-1", " 1").replace("-8", " 8").replace("2-0", "2 0")
+        )?;
         for key in [
             "reads",
             "bytes-read",

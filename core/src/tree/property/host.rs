@@ -53,6 +53,7 @@ pub(super) type Blocks = BTreeMap<Vec<u8>, Block>;
 /// A tree in pages of a map, the changes pending, and what it held and must hold.
 pub(super) struct World {
     pub(super) page_size: usize,
+    page: Vec<u8>,
     pub(super) nodes: BTreeMap<u64, Vec<u8>>,
     /// Pages that a durable free map would call used.
     pub(super) used: BTreeSet<u64>,
@@ -88,6 +89,7 @@ impl World {
     pub(super) fn new(page_size: usize) -> Self {
         Self {
             page_size,
+            page: vec![0xEE; page_size],
             nodes: BTreeMap::new(),
             used: BTreeSet::new(),
             marked: BTreeSet::new(),
@@ -110,7 +112,7 @@ impl World {
     pub(super) fn fold(&mut self, give_up_after: Option<u8>) -> Option<Folded> {
         let size = self.page_size;
         let (mut levels, mut inputs) = (vec![0xEE; 2 * LEVELS * size], vec![0xEE; LEVELS * size]);
-        let (mut output, mut body) = (vec![0; size], vec![0; size]);
+        let mut body = vec![0; size / 4];
         let mut names = vec![0xEE; 4 * size / 8];
         let mut fold = Fold::new(self.root);
         // A step merges a leaf that no step before it did, or 64 changes where there is no leaf.
@@ -120,13 +122,13 @@ impl World {
             if give_up_after.is_some_and(|after| step == usize::from(after)) {
                 return None;
             }
-            // Reads use these two between the steps of a fold.
-            output.fill(step as u8);
+            // Neither holds anything between the steps of a fold; reads go through the first.
+            self.page.fill(step as u8);
             body.fill(!step as u8);
             let (last, rest) = names.split_at_mut(size / 8);
             let (next, rest) = rest.split_at_mut(size / 8);
             let (bound, floor) = rest.split_at_mut(size / 8);
-            let build = BuildSpace { levels: &mut levels, output: &mut output };
+            let build = BuildSpace { levels: &mut levels, page_size: size };
             let mut space =
                 FoldSpace { build, inputs: &mut inputs, body: &mut body, last, next, bound, floor };
             let done = fold.step(self, &mut space).expect("nothing here can fail");
@@ -192,13 +194,19 @@ impl World {
 impl NodeSink for World {
     type Error = Infallible;
 
-    fn place_node(&mut self, page: &[u8]) -> Result<Child, WriteError<Infallible>> {
-        assert_eq!(page.len(), self.page_size);
+    fn page(&mut self) -> &mut [u8] {
+        &mut self.page
+    }
+
+    fn place_node(&mut self) -> Result<Child, WriteError<Infallible>> {
         let at = self.next_page;
         self.next_page += 1;
-        self.nodes.insert(at, page.to_vec());
+        // What is brought home goes through the same memory.
+        let page = core::mem::replace(&mut self.page, vec![0xEE; self.page_size]);
+        let digest = Digest::of(&page);
+        self.nodes.insert(at, page);
         self.placed.insert(at);
-        Ok(Child { page: PageIndex(at), digest: Digest::of(page) })
+        Ok(Child { page: PageIndex(at), digest })
     }
 }
 
@@ -266,8 +274,8 @@ impl FoldHost for World {
         Ok(())
     }
 
-    fn damaged(&self, child: Child) -> WriteError<Infallible> {
-        panic!("page {} does not parse", child.page)
+    fn damaged(&self, page: PageIndex) -> WriteError<Infallible> {
+        panic!("page {page} does not parse")
     }
 }
 

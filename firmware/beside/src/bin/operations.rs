@@ -97,6 +97,10 @@ fn main() -> Result<(), Failed> {
     measure("Blockyard", |chip, told| {
         blockyard_firmware_beside::blockyard(chip, &mut buffer, COMMITS, told)
     })?;
+    #[cfg(feature = "littlefs")]
+    measure("littlefs2-0.8.1", |chip, told| {
+        blockyard_firmware_beside::littlefs::littlefs(chip, COMMITS, told)
+    })?;
     measure("ekv-1.0.0", |chip, told| blockyard_firmware_beside::ekv(chip, COMMITS, told))?;
     measure("sequential-storage-8.0.2", |chip, told| {
         blockyard_firmware_beside::sequential(chip, COMMITS, told)
