@@ -42,6 +42,8 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+#[cfg(feature = "async")]
+pub mod asynchronous;
 pub mod batch;
 #[cfg(all(test, not(loom)))]
 #[path = "../tests/property/budget.rs"]

@@ -23,6 +23,10 @@ pub(crate) fn clippy(shell: &Shell) -> Result<()> {
             shell,
             "cargo clippy --package blockyard-core --no-default-features --features alloc -- -D warnings"
         ),
+        cmd!(
+            shell,
+            "cargo clippy --package blockyard-core --no-default-features --features async -- -D warnings"
+        ),
     ])
 }
 

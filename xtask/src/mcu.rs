@@ -24,6 +24,9 @@ const FIRMWARE: &str = "firmware";
 /// Cuts that a campaign over every operation comes to, at least.
 const CUTS: u32 = 500;
 
+/// Futures that the asynchronous engine's program drops, at least.
+const DROPS: u32 = 100;
+
 /// What to do besides the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 pub(crate) struct Arguments {
@@ -46,6 +49,7 @@ impl Arguments {
 struct Ran {
     measured: Result<String>,
     cut: Result<String>,
+    dropped: Result<String>,
 }
 
 /// Builds, runs, checks, prints the table.
@@ -74,12 +78,17 @@ pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
         tally.record("wear of 100,000 commits is spread", wear);
         for (board, running) in running {
             let name = board.name;
-            let Ran { measured, cut } = running.join().unwrap_or_else(|_| Ran::panicked());
+            let Ran { measured, cut, dropped } = running.join().unwrap_or_else(|_| Ran::panicked());
             tally.record(&format!("{name}: weighed, and cannot panic"), figures.weigh(shell, &folder, board));
             let measured = measured.and_then(|said| figures.measure(board, &said));
             tally.record(&format!("{name}: measured, no call above its bound"), measured);
             let cut = cut.and_then(|said| enough_cuts(&said, stride));
             tally.record(&format!("{name}: operations cut by a reset"), cut);
+            let dropped = dropped.and_then(|said| {
+                enough_drops(&said)?;
+                figures.futures(board, &said)
+            });
+            tally.record(&format!("{name}: futures dropped at every wait"), dropped);
         }
     });
     let built = worlds::build(shell);
@@ -149,7 +158,7 @@ fn worn(shell: &Shell) -> Result<String> {
 impl Ran {
     fn panicked() -> Self {
         let failed = || Err(anyhow!("the thread that runs QEMU panicked"));
-        Self { measured: failed(), cut: failed() }
+        Self { measured: failed(), cut: failed(), dropped: failed() }
     }
 }
 
@@ -157,7 +166,18 @@ impl Ran {
 fn ran(folder: &Path, board: &Board, stride: u32) -> Ran {
     let measured = board.run(folder, Pace::Counted, "measure", &[]);
     let cut = board.run(folder, Pace::Free, "powercut", &["ram", &stride.to_string()]);
-    Ran { measured, cut }
+    let dropped = board.run(folder, Pace::Free, "asynchronous", &[]);
+    Ran { measured, cut, dropped }
+}
+
+/// Says what the asynchronous engine did, and that it was not nothing.
+fn enough_drops(said: &str) -> Result<()> {
+    let line = said.lines().find_map(|line| line.strip_prefix("asynchronous: "));
+    let line = line.context("the program did not say what it did")?;
+    println!("  {line}");
+    let drops: u32 = line.split(' ').next().unwrap_or_default().parse()?;
+    ensure!(drops >= DROPS, "only {drops} futures dropped");
+    Ok(())
 }
 
 /// Says what the campaign did, and that it was not nothing.

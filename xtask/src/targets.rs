@@ -7,10 +7,12 @@ use crate::checks::run_each;
 use crate::toolchain::{TARGETS, Target, Toolchain};
 
 /// Feature sets of the engine on small devices; `std` is for hosts.
-const FEATURES: [&[&str]; 3] = [
+const FEATURES: [&[&str]; 5] = [
     &["--no-default-features"],
     &["--no-default-features", "--features", "alloc"],
     &["--no-default-features", "--features", "defmt,log"],
+    &["--no-default-features", "--features", "async"],
+    &["--no-default-features", "--features", "block-device-driver,defmt"],
 ];
 
 /// Checks the engine for every target in every feature set.

@@ -86,11 +86,7 @@ impl FreeMap {
             return Ok(());
         }
         let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
-        let parent = self
-            .windows
-            .iter()
-            .position(|w| w.level == level + 1 && w.index == above && w.dirty)
-            .ok_or(WriteError::WorkspaceTooSmall)?;
+        let parent = self.changed(level + 1, above).ok_or(WriteError::WorkspaceTooSmall)?;
         let known = entry(Self::page(space, parent), place);
         Self::put_entry(space, parent, place, MapRef { digest, ..known })
     }
@@ -108,23 +104,23 @@ impl FreeMap {
             self.touch(found, false);
             return Ok(found);
         }
-        let window = Window { level, index, slot: at.slot, dirty: false, touched: self.clock };
+        // Until the page is there, and sound, the window holds nothing that may be found.
+        let window = Window { level, index, slot: u32::MAX, dirty: false, touched: self.clock };
         let found = self.claim(space, window, None)?;
         let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
         let page = bytes::piece_mut(space.windows, found, space.geometry.page_size());
-        let read =
-            if at.slot <= 2 { space.device.read(offset, page).map_err(ReadError::Device) } else { Ok(()) };
+        if at.slot <= 2 {
+            space.device.read(offset, page).map_err(ReadError::Device)?;
+        }
         let header = MapHeader::read(page);
         let belongs = at.slot <= 2
             && header.is_some_and(|header| {
                 header.magic == MapHeader::MAGIC && header.level.get() == level && header.index.get() == index
             });
-        if read.is_err() || !belongs || Digest::of(page) != at.digest {
-            // The window holds nothing that may be found again.
-            self.set_window(found, Window { slot: u32::MAX, ..window });
-            read?;
+        if !belongs || Digest::of(page) != at.digest {
             return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
         }
+        self.set_window(found, Window { slot: at.slot, ..window });
         Ok(found)
     }
 
@@ -160,17 +156,29 @@ impl FreeMap {
     pub(super) fn change<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
-        level: u32,
+        lowest: u32,
         index: u64,
     ) -> Result<usize, WriteError<D::Error>> {
         let geometry = *space.geometry;
         let fanout = geometry.map_fanout();
-        while level > self.next.level || index >= fanout.saturating_pow(self.next.level - level) {
+        while lowest > self.next.level || index >= fanout.saturating_pow(self.next.level - lowest) {
             self.raise(space)?;
         }
-        if level < self.next.level {
-            self.change(space, level + 1, geometry.map_above(index, 1))?;
+        // From the top down: a page is changed when the one above it is.
+        let mut window = 0;
+        for level in (lowest..=self.next.level).rev() {
+            window = self.change_under(space, level, geometry.map_above(index, level - lowest))?;
         }
+        Ok(window)
+    }
+
+    /// As [`change`](Self::change), of a page whose parent is changed.
+    fn change_under<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+    ) -> Result<usize, WriteError<D::Error>> {
         let durable = self.entry_of(space, self.durable, level, index)?;
         let next = self.entry_of(space, self.next, level, index)?;
         if next.slot == 0 || next.slot == durable.slot {
@@ -184,6 +192,12 @@ impl FreeMap {
         let window = self.load(space, level, index, next)?;
         self.touch(window, true);
         Ok(window)
+    }
+
+    /// The window of a page that is changed and in memory.
+    #[inline(never)]
+    fn changed(&self, level: u32, index: u64) -> Option<usize> {
+        self.windows.iter().position(|w| w.level == level && w.index == index && w.dirty)
     }
 
     /// Makes the next map's version of a page, in the slot that the durable map does not use.
@@ -277,7 +291,7 @@ impl FreeMap {
             return Ok(());
         }
         let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
-        let parent = self.change(space, level + 1, above)?;
+        let parent = self.changed(level + 1, above).ok_or(WriteError::WorkspaceTooSmall)?;
         let known = entry(Self::page(space, parent), place);
         Self::put_entry(space, parent, place, MapRef { slot, ..known })
     }
@@ -294,7 +308,7 @@ impl FreeMap {
         let mut child = index;
         for above in level + 1..=self.next.level {
             let (parent, place) = (geometry.map_above(child, 1), geometry.map_place(child));
-            let window = self.change(space, above, parent)?;
+            let window = self.changed(above, parent).ok_or(WriteError::WorkspaceTooSmall)?;
             let mut known = entry(Self::page(space, window), place);
             known.used = known.used.saturating_add_signed(delta);
             Self::put_entry(space, window, place, known)?;

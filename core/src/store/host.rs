@@ -222,28 +222,54 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         if page.0 < geometry.first_group() || end > *self.pages {
             return Err(WriteError::Corrupted(place));
         }
-        let mut written = Ok(false);
-        let (io, transfer) = (&mut *self.io, &mut *self.transfer);
         // A body in memory was put there by this process: no digest is needed on the way.
-        let kept = self.overlay.with_body(name, entry, &mut |body| {
-            let whole = bytes::round_down(body.len(), geometry.page_size());
-            let (pages, rest) = body.split_at_checked(whole).unwrap_or((body, &[]));
-            let start = geometry.offset(page.0);
-            let pages_written = if pages.is_empty() { Ok(()) } else { io.write(start, pages) };
-            written = pages_written.and_then(|()| {
-                if !rest.is_empty() {
-                    let page = transfer.get_mut(..geometry.page_size()).unwrap_or_default();
-                    let copied = bytes::copy_some(page, rest);
-                    page.get_mut(copied..).unwrap_or_default().fill(0);
-                    io.write(start + whole as u64, page)?;
-                }
-                Ok(true)
-            });
-        });
-        if !kept || !written.map_err(WriteError::Device)? {
+        if !self.write_kept(name, entry, page).map_err(WriteError::Device)? {
             self.bring_home(page, entry.length, &entry.digest, place, Source::Journal { at })?;
         }
         self.mark(page, entry.length, true)
+    }
+
+    /// Writes a body that the overlay kept to the pages from `page` on; false if it kept none.
+    #[cfg(not(asynchronous))]
+    fn write_kept(&mut self, name: &[u8], entry: &Entry, page: PageIndex) -> Result<bool, D::Error> {
+        let (page_size, start) = (self.geometry.page_size(), self.geometry.offset(page.0));
+        let mut written = Ok(());
+        let (io, transfer) = (&mut *self.io, &mut *self.transfer);
+        let kept = self.overlay.with_body(name, entry, &mut |body| {
+            let whole = bytes::round_down(body.len(), page_size);
+            let (pages, rest) = body.split_at_checked(whole).unwrap_or((body, &[]));
+            written = if pages.is_empty() { Ok(()) } else { io.write(start, pages) };
+            if written.is_ok() && !rest.is_empty() {
+                let page = transfer.get_mut(..page_size).unwrap_or_default();
+                let copied = bytes::copy_some(page, rest);
+                page.get_mut(copied..).unwrap_or_default().fill(0);
+                written = io.write(start + whole as u64, page);
+            }
+        });
+        written.map(|()| kept)
+    }
+
+    /// The same for the asynchronous variant, which cannot wait for the device while the overlay lends the body: it
+    /// copies a piece, and writes that.
+    #[cfg(asynchronous)]
+    fn write_kept(&mut self, name: &[u8], entry: &Entry, page: PageIndex) -> Result<bool, D::Error> {
+        let (page_size, start) = (self.geometry.page_size(), self.geometry.offset(page.0));
+        let mut done = 0;
+        while done < entry.length {
+            let mut copied = 0;
+            let piece = &mut *self.transfer;
+            self.overlay.with_body(name, entry, &mut |body| {
+                copied = bytes::copy_some(piece, body.get(done as usize..).unwrap_or_default());
+            });
+            if copied == 0 {
+                return Ok(false);
+            }
+            let whole = self.transfer.get_mut(..bytes::round_up(copied, page_size)).unwrap_or_default();
+            whole.get_mut(copied..).unwrap_or_default().fill(0);
+            self.io.write(start + done, whole)?;
+            done += copied as u64;
+        }
+        Ok(entry.length > 0)
     }
 }
 

@@ -53,6 +53,20 @@ impl OpenOptions {
     }
 }
 
+/// Where a store is made, for whoever may stop waiting: emptied again unless it is taken back out, for a store that was not recovered to its end
+/// is none.
+#[cfg(asynchronous)]
+struct Taken<'p, T>(Option<&'p mut Option<T>>);
+
+#[cfg(asynchronous)]
+impl<T> Drop for Taken<'_, T> {
+    fn drop(&mut self) {
+        if let Some(place) = &mut self.0 {
+            **place = None;
+        }
+    }
+}
+
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Lays out a new file on `device`, whatever it held before, and opens it. Durable when this
     /// returns: the journal ring is written once in full, then the superblocks.
@@ -204,6 +218,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         buffer: B,
         options: &OpenOptions,
     ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
+        Self::recovered_at(place, device, overlay, buffer, options)
+    }
+
+    /// The store in its place; a place that is empty if it cannot be recovered.
+    #[cfg(not(asynchronous))]
+    fn recovered_at<'p>(
+        place: &'p mut Option<Self>,
+        device: D,
+        overlay: O,
+        buffer: B,
+        options: &OpenOptions,
+    ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
         let unrecovered = Self::unrecovered_at(place, device, overlay, buffer, options);
         let recovered = unrecovered.and_then(|store| store.recover(options));
         if recovered.is_err() {
@@ -211,6 +237,22 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
         let recovery = recovered?;
         place.as_mut().map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
+    }
+
+    /// The same, and an empty place also if nobody waits for it to be recovered.
+    #[cfg(asynchronous)]
+    fn recovered_at<'p>(
+        place: &'p mut Option<Self>,
+        device: D,
+        overlay: O,
+        buffer: B,
+        options: &OpenOptions,
+    ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
+        let mut taken = Taken(Some(place));
+        let Some(place) = &mut taken.0 else { return Err(OpenError::WorkspaceTooSmall) };
+        let recovery = Self::unrecovered_at(place, device, overlay, buffer, options)?.recover(options)?;
+        let store = taken.0.take().and_then(Option::as_mut);
+        store.map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
     }
 
     /// The store of the newest superblock, before its journal was looked at.

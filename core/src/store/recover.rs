@@ -38,7 +38,7 @@ pub struct Recovery {
 
 impl Recovery {
     /// Says it to whoever listens on a target without a debugger: `defmt` and `log`, if asked for.
-    fn tell(&self) {
+    pub(crate) fn tell(&self) {
         #[cfg(feature = "defmt")]
         defmt::debug!("opened: {}", self);
         #[cfg(feature = "log")]

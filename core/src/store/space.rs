@@ -46,7 +46,7 @@ impl Memory {
     }
 
     /// Bytes of the staging buffer, and of the transfer buffer.
-    pub(super) const fn staging_bytes(&self, page_size: usize) -> usize {
+    pub(crate) const fn staging_bytes(&self, page_size: usize) -> usize {
         match self.staging.checked_div(page_size) {
             Some(pages @ 2..) => pages * page_size,
             _ => 2 * page_size,
@@ -55,7 +55,7 @@ impl Memory {
 
     /// Bytes of the staging buffer that are not the transfer buffer's too. Values are moved, and the journal is
     /// read, while no record is composed: of the smallest only the page with the unfinished unit is kept apart.
-    const fn staging_alone(&self, page_size: usize) -> usize {
+    pub(crate) const fn staging_alone(&self, page_size: usize) -> usize {
         let bytes = self.staging_bytes(page_size);
         if bytes == 2 * page_size { page_size } else { bytes }
     }

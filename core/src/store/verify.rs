@@ -8,7 +8,7 @@ use crate::error::{Damage, ReadError, Structure, WriteError};
 use crate::format::{MAP_LEVELS, SLOT_STRIDE, SLOTS, Superblock};
 use crate::ids::{Extent, PageIndex};
 use crate::overlay::Overlay;
-use crate::tree::{Child, Key, NodeSource, NodeView, Place, Record};
+use crate::tree::{Child, Key, MAX_HEIGHT, NodeSource, NodeView, Place, Record};
 use trail::Trail;
 
 /// What was found to be wrong.
@@ -58,7 +58,7 @@ pub struct VerifyReport {
 
 impl VerifyReport {
     /// Counts a problem and tells it.
-    fn add(&mut self, sink: &mut impl VerifySink, name: Option<&[u8]>, problem: Problem) {
+    pub(crate) fn add(&mut self, sink: &mut impl VerifySink, name: Option<&[u8]>, problem: Problem) {
         self.problems += 1;
         sink.problem(name, problem);
     }
@@ -80,7 +80,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if root.height > 0 {
             let child = Child { page: root.page, digest: root.digest };
             let mut trail = Trail::new();
-            self.verify_node(child, root.height - 1, &mut trail, sink, &mut report)?;
+            self.verify_tree(child, root.height, &mut trail, sink, &mut report)?;
             let damage = self.node_damage(child);
             trail.end(&mut |name| report.add(sink, name, damage));
         }
@@ -124,6 +124,34 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Goes through the tree in key order. A node is read again for each of its children, so that
     /// any depth takes one page of memory.
+    fn verify_tree(
+        &mut self,
+        root: Child,
+        height: u32,
+        trail: &mut Trail,
+        sink: &mut impl VerifySink,
+        report: &mut VerifyReport,
+    ) -> Result<(), ReadError<D::Error>> {
+        let mut path: heapless::Vec<Node, MAX_HEIGHT> = heapless::Vec::new();
+        let mut below = self.verify_node(root, height - 1, trail, sink, report)?;
+        loop {
+            if let Some(node) = below.take() {
+                path.push(node).map_err(|_| ReadError::BufferTooSmall { needed: 0 })?;
+            }
+            let Some(node) = path.last_mut() else { return Ok(()) };
+            let Node { child, level, index, count } = *node;
+            node.index += 1;
+            if index == count {
+                path.pop();
+            } else if level > 0 {
+                below = self.verify_child(child, level, index, trail, sink, report)?;
+            } else {
+                self.verify_cell(child, index, trail, sink, report)?;
+            }
+        }
+    }
+
+    /// Checks a node but for its cells; None if those are not to be looked at.
     fn verify_node(
         &mut self,
         child: Child,
@@ -131,14 +159,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         trail: &mut Trail,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
-    ) -> Result<(), ReadError<D::Error>> {
-        let damage = self.node_damage(child);
+    ) -> Result<Option<Node>, ReadError<D::Error>> {
         let count = match self.verified_node(child, level, |node| node.len()) {
             Ok(count) => count,
             Err(ReadError::Corrupted(damage)) => {
                 report.add(sink, None, Problem::Damaged(damage));
                 trail.lose();
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => return Err(error),
         };
@@ -146,41 +173,65 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if report.tree_pages > self.pages {
             // A forged tree that leads round in circles: it has more nodes than the file has pages.
             if report.tree_pages == self.pages + 1 {
-                report.add(sink, None, damage);
+                report.add(sink, None, self.node_damage(child));
             }
-            return Ok(());
+            return Ok(None);
         }
         self.verify_used(Extent::new(child.page, 1), None, sink, report)?;
-        for index in 0..count {
-            if level > 0 {
-                let below = self.verified_node(child, level, |node| {
-                    let below = node.child(index)?;
-                    let told = &mut |name: Option<&[u8]>| report.add(sink, name, damage);
-                    Some((below, node.key(index).is_some_and(|key| trail.descend(key, told))))
-                })?;
-                if !below.is_some_and(|(_, ascends)| ascends) {
-                    report.add(sink, None, damage);
-                }
-                match below {
-                    Some((below, _)) => self.verify_node(below, level - 1, trail, sink, report)?,
-                    None => trail.lose(),
-                }
-                continue;
-            }
-            let record = self.verified_node(child, 0, |node| {
-                let (key, record) = (node.key(index)?, node.record(index)?);
-                trail.record(key, &record, &mut |name| report.add(sink, name, damage));
-                Some(fixed(&record))
-            })?;
-            match record {
-                Some(record) => self.verify_record(trail.key(), &record, sink, report)?,
-                None => {
-                    report.add(sink, None, damage);
-                    trail.lose();
-                }
+        Ok(Some(Node { child, level, index: 0, count }))
+    }
+
+    /// Checks cell `index` of an inner node, and the node below it.
+    fn verify_child(
+        &mut self,
+        child: Child,
+        level: u32,
+        index: usize,
+        trail: &mut Trail,
+        sink: &mut impl VerifySink,
+        report: &mut VerifyReport,
+    ) -> Result<Option<Node>, ReadError<D::Error>> {
+        let damage = self.node_damage(child);
+        let below = self.verified_node(child, level, |node| {
+            let below = node.child(index)?;
+            let told = &mut |name: Option<&[u8]>| report.add(sink, name, damage);
+            Some((below, node.key(index).is_some_and(|key| trail.descend(key, told))))
+        })?;
+        if !below.is_some_and(|(_, ascends)| ascends) {
+            report.add(sink, None, damage);
+        }
+        match below {
+            Some((below, _)) => self.verify_node(below, level - 1, trail, sink, report),
+            None => {
+                trail.lose();
+                Ok(None)
             }
         }
-        Ok(())
+    }
+
+    /// Checks cell `index` of a leaf, and what it leads to.
+    fn verify_cell(
+        &mut self,
+        leaf: Child,
+        index: usize,
+        trail: &mut Trail,
+        sink: &mut impl VerifySink,
+        report: &mut VerifyReport,
+    ) -> Result<(), ReadError<D::Error>> {
+        let damage = self.node_damage(leaf);
+        let record = self.verified_node(leaf, 0, |node| {
+            let (key, record) = (node.key(index)?, node.record(index)?);
+            trail.record(key, &record, &mut |name| report.add(sink, name, damage));
+            Some(fixed(&record))
+        })?;
+        match record {
+            Some(record) => self.verify_record(trail.key(), &record, sink, report),
+            None => {
+                report.add(sink, None, damage);
+                trail.lose();
+                Ok(())
+            }
+        }
     }
 
     /// The problem of a node that does not parse or whose cells do not belong together.
@@ -346,11 +397,19 @@ pub struct FreeSpace {
 }
 
 impl FreeSpace {
-    fn add(&mut self, pages: u64) {
+    pub(crate) fn add(&mut self, pages: u64) {
         self.pages += pages;
         self.runs += u64::from(pages > 0);
         self.largest = self.largest.max(pages);
     }
+}
+
+/// A node whose cells are being checked, and the next of them.
+struct Node {
+    child: Child,
+    level: u32,
+    index: usize,
+    count: usize,
 }
 
 /// A record without its bytes.

@@ -141,10 +141,29 @@ impl Builder {
         length: usize,
     ) -> Result<(), WriteError<S::Error>> {
         // Once is enough but for the cells of a forged node.
-        while self.level(level).staged + 2 + length > space.room(level) {
-            self.write_front(sink, space, level, space.capacity())?;
+        while self.is_full(space, level, length) {
+            // What is written becomes a cell of the level above, which may be full as well: the highest goes first.
+            let mut highest = level;
+            while self.is_full(space, highest + 1, self.raised_length(space, highest)?) {
+                highest += 1;
+            }
+            self.write_front(sink, space, highest, space.capacity())?;
         }
         Ok(())
+    }
+
+    /// Whether a cell of `length` bytes does not fit into `level` any more.
+    fn is_full(&self, space: &BuildSpace<'_>, level: usize, length: usize) -> bool {
+        self.staged(level) + 2 + length > space.room(level)
+    }
+
+    /// Bytes of the cell that the front of `level` becomes in the level above.
+    fn raised_length<E>(&self, space: &BuildSpace<'_>, level: usize) -> Result<usize, WriteError<E>> {
+        let staged = space.levels.get(space.span(level)).unwrap_or_default();
+        let front = front_key(staged, level, self.level(level).separator);
+        let length = front.map(|(name, _)| InternalCell::SIZE + name.len());
+        let fits = length.filter(|length| level + 2 < MAX_HEIGHT && length + 2 <= space.capacity());
+        fits.ok_or(WriteError::WorkspaceTooSmall)
     }
 
     /// Adds a child to inner level `level`; everything below it must be closed.
@@ -171,6 +190,8 @@ impl Builder {
             while self.level(level).cells > 0 {
                 let staged = self.level(level).staged;
                 let fits = staged <= space.capacity();
+                let raised = self.raised_length(space, level)?;
+                self.make_room(sink, space, level + 1, raised)?;
                 self.write_front(sink, space, level, if fits { staged } else { staged / 2 })?;
             }
         }
@@ -217,7 +238,7 @@ impl Builder {
     }
 
     /// Writes one node of cells from the front of `level`: at least one cell, on until `target`
-    /// bytes are reached, never more than fit.
+    /// bytes are reached, never more than fit. The level above has room.
     fn write_front<S: NodeSink>(
         &mut self,
         sink: &mut S,
@@ -240,7 +261,7 @@ impl Builder {
             .ok_or(WriteError::WorkspaceTooSmall)?;
         let child = sink.place_node()?;
 
-        self.raise_front(sink, space, level, child)?;
+        self.raise_front(space, level, child)?;
         let buffer = space.level(level)?;
         let separator = if level == 0 && taken < state.staged {
             let ends = staged_cell(buffer, last).zip(staged_cell(buffer, taken));
@@ -256,25 +277,13 @@ impl Builder {
 
     /// Makes the node that was written of the front of `level` a child of the level above: the first cell's
     /// key becomes the node's key there.
-    fn raise_front<S: NodeSink>(
+    fn raise_front<E>(
         &mut self,
-        sink: &mut S,
         space: &mut BuildSpace<'_>,
         level: usize,
         child: Child,
-    ) -> Result<(), WriteError<S::Error>> {
-        let separator = self.level(level).separator;
-        let above = level + 1;
-        if above + 1 >= MAX_HEIGHT {
-            return Err(WriteError::WorkspaceTooSmall);
-        }
-        let front = front_key(space.level(level)?, level, separator);
-        let length = front.map(|(name, _)| InternalCell::SIZE + name.len());
-        let length = length.ok_or(WriteError::WorkspaceTooSmall)?;
-        if length + 2 > space.capacity() {
-            return Err(WriteError::WorkspaceTooSmall);
-        }
-        self.make_room(sink, space, above, length)?;
+    ) -> Result<(), WriteError<E>> {
+        let (separator, above) = (self.level(level).separator, level + 1);
         // The key stays where it is: the two levels' memory lies side by side.
         let (front, span) = (space.span(level), space.span(above));
         let (below, rest) =
@@ -284,6 +293,7 @@ impl Builder {
         let key = front_key(below.get(front).unwrap_or_default(), level, separator);
         let key = key.ok_or(WriteError::WorkspaceTooSmall)?;
         let head = internal_cell(key, child);
+        let length = InternalCell::SIZE + key.0.len();
         let added = self.level_mut(above)?.add(buffer, length, &[head.as_bytes(), key.0]);
         added.ok_or(WriteError::WorkspaceTooSmall)
     }

@@ -17,7 +17,15 @@ const BEGIN: &str = "<!-- figures: written by `cargo xtask mcu --write` -->";
 const END: &str = "<!-- end of figures -->";
 
 /// Images that are weighed, and what they do.
-const IMAGES: [(&str, &str); 3] = [("read", "read-only"), ("write", "read-write"), ("full", "full")];
+const IMAGES: [(&str, &str); 4] = [
+    ("read", "read-only"),
+    ("write", "read-write"),
+    ("full", "full"),
+    (ASYNCHRONOUS, "read-write, asynchronous"),
+];
+
+/// The image that may be able to panic: the compiler puts a panic into each future, for one that is polled after its end.
+const ASYNCHRONOUS: &str = "write-async";
 
 /// Tables as they grow.
 #[derive(Debug, Default)]
@@ -37,7 +45,7 @@ pub(crate) fn fields(line: &str) -> Line<'_> {
 }
 
 impl Figures {
-    /// Weighs the images of a board in `folder`. None of them may be able to panic.
+    /// Weighs the images of a board in `folder`. None of the blocking ones may be able to panic.
     pub(crate) fn weigh(&mut self, shell: &Shell, folder: &Path, board: &Board) -> Result<()> {
         let base = Image::read(&board.image(folder, "base"))?;
         let toolchain = board.toolchain(shell)?;
@@ -54,7 +62,11 @@ impl Figures {
                 image.variables,
                 panics.len()
             )?;
-            ensure!(panics.is_empty(), "the {what} image can panic: {}", panics.join(", "));
+            ensure!(
+                panics.is_empty() || name == ASYNCHRONOUS,
+                "the {what} image can panic: {}",
+                panics.join(", ")
+            );
         }
         Ok(())
     }
@@ -94,6 +106,19 @@ impl Figures {
             }
         }
         ensure!(calls >= 16, "only {calls} kinds of calls were measured");
+        Ok(())
+    }
+
+    /// Takes in what the program `asynchronous` said on a board: what its futures take.
+    pub(crate) fn futures(&mut self, board: &Board, said: &str) -> Result<()> {
+        let mut futures = 0;
+        for line in said.lines().map(fields) {
+            if let (Some(size), Some(bytes)) = (line.get("size"), line.get("bytes")) {
+                futures += 1;
+                writeln!(self.sizes, "| {} | {} | {bytes} |", board.name, size.replace('-', " "))?;
+            }
+        }
+        ensure!(futures >= 5, "only {futures} kinds of futures were measured");
         Ok(())
     }
 
