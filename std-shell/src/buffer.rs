@@ -19,6 +19,12 @@ const LEAST: usize = 1 << 10;
 /// A buffer that held so much goes on in memory of its length, if it has much more.
 const SMALL: usize = 4 << 10;
 
+/// An empty buffer keeps no more memory than this: more goes to the pool, which is bounded.
+const OWN: usize = 64 << 10;
+
+/// The most that a buffer begins with because it held so much before.
+const MOST_USUAL: usize = 4 << 20;
+
 /// From here on a buffer grows by a quarter and not to twice its length.
 const LARGE: usize = 1 << 20;
 
@@ -115,11 +121,8 @@ impl Buffer {
 
     /// The memory, if what is in it is worth keeping all of it.
     pub(crate) fn share(&self) -> Option<&Arc<[u8]>> {
-        self.share_of(self.length)
-    }
-
-    fn share_of(&self, length: usize) -> Option<&Arc<[u8]>> {
-        (2 * length >= self.memory.len() && u32::try_from(self.memory.len()).is_ok()).then_some(&self.memory)
+        let worth_it = 2 * self.length >= self.memory.len();
+        (worth_it && u32::try_from(self.memory.len()).is_ok()).then_some(&self.memory)
     }
 
     /// Has the digests of `values` computed by `digester` as well; `align` is what the length will be rounded up to.
@@ -165,9 +168,9 @@ impl GrowBytes for Buffer {
             self.memory(length)[start..length].fill(0);
         }
         if length == 0 && self.length > 0 {
-            (self.usual, self.digests) = (self.length, None);
-            let oversized = self.usual >= SMALL && self.share_of(self.usual).is_none();
-            if oversized || Arc::get_mut(&mut self.memory).is_none() {
+            let oversized = self.length >= SMALL && self.share().is_none();
+            (self.usual, self.digests) = (self.length.min(MOST_USUAL), None);
+            if oversized || self.memory.len() > OWN || Arc::get_mut(&mut self.memory).is_none() {
                 self.pool.give(std::mem::take(&mut self.memory));
             }
         }
@@ -258,6 +261,22 @@ mod tests {
         assert!(again.share().is_some());
         again.set_length(100);
         assert!(again.share().is_none(), "most of it would be kept for nothing");
+    }
+
+    #[test]
+    fn an_empty_buffer_holds_little_however_much_it_held() {
+        let pool = Pool::new(1 << 20);
+        let mut buffer = Buffer::new(&pool);
+        for length in [9 << 20, 100_000, 100] {
+            buffer.set_length(length);
+            buffer.set_length(0);
+            assert!(buffer.memory.len() <= OWN, "{length}: {}", buffer.memory.len());
+        }
+        buffer.set_length(9 << 20);
+        buffer.set_length(0);
+        buffer.append(&[1]);
+        assert!(buffer.memory.len() <= MOST_USUAL, "{}", buffer.memory.len());
+        assert!(pool.kept.lock().bytes <= 1 << 20);
     }
 
     #[test]

@@ -169,8 +169,8 @@ impl OpenOptions {
         self
     }
 
-    /// Keep the buffers of small batches for the batches that follow. Without, every batch has fresh ones:
-    /// less memory is held between them, and each asks the heap anew. Default true.
+    /// Keep the buffers of batches, 8 MiB of large ones at most, for the batches that follow. Without, every batch has
+    /// fresh ones: less memory is held between them, and each asks the heap anew. Default true.
     #[must_use]
     pub const fn pooled_buffers(mut self, pooled: bool) -> Self {
         self.pooled_buffers = pooled;

@@ -56,10 +56,10 @@ fn at_most_one_allocation_an_update_after_warm_up() {
     let value = [7; 200];
     // Warm up: buffers grow, leaves of the table are made and come back through a checkpoint.
     for _ in 0..4 {
-        update(&store, &names, &value, Durability::Buffered);
         let mut batch = store.batch();
         names.iter().for_each(|name| batch.put(name, value).expect("fits"));
         store.commit(batch).expect("commit");
+        update(&store, &names, &value, Durability::Buffered);
         store.checkpoint().expect("checkpoint");
     }
     for durability in [Durability::Buffered, Durability::Durable] {
