@@ -11,7 +11,7 @@ use blockyard::{Durability, Iter, OpenOptions, Store};
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use measure::{Bench, Name, mix, name, value};
+use measure::{Bench, mix, name, value};
 
 /// Reads a little at the start, in the middle and at the end.
 fn glance(bytes: &[u8]) -> u64 {
@@ -40,8 +40,8 @@ fn names(iter: Iter) -> u64 {
 fn point_reads(
     bench: &Bench,
     store: &Store,
-    map: &BTreeMap<Name, Box<[u8]>>,
-    wanted: &[Name],
+    map: &BTreeMap<[u8; 16], Box<[u8]>>,
+    wanted: &[[u8; 16]],
     length: usize,
 ) {
     let operations = wanted.len() as u64;
@@ -71,7 +71,7 @@ fn point_reads(
     bench.time("exists", operations, || {
         wanted.iter().fold(0, |sum, name| sum + u64::from(store.exists(name).expect("read")))
     });
-    let absent: Vec<Name> = wanted
+    let absent: Vec<[u8; 16]> = wanted
         .iter()
         .map(|name| {
             let mut name = *name;
@@ -87,7 +87,7 @@ fn point_reads(
     });
 }
 
-fn scans(bench: &Bench, store: &Store, map: &BTreeMap<Name, Box<[u8]>>, records: u64) {
+fn scans(bench: &Bench, store: &Store, map: &BTreeMap<[u8; 16], Box<[u8]>>, records: u64) {
     bench.time("map, scan", records, || map.values().map(|value| sum(value)).sum());
     bench.time("scan", records, || scan(store.iter()));
     bench.time("scan with", records, || {
@@ -99,10 +99,10 @@ fn scans(bench: &Bench, store: &Store, map: &BTreeMap<Name, Box<[u8]>>, records:
     });
     bench.time("scan back", records, || scan(store.iter().rev()));
     bench.time("scan of names", records, || names(store.iter()));
-    let prefixes: Vec<Name> =
+    let prefixes: Vec<[u8; 16]> =
         (0..records / 100).map(|group| name(mix(group) % (records / 100) * 100)).collect();
     bench.time("map, prefix scan", prefixes.len() as u64 * 100, || {
-        let values = |prefix: &Name| -> u64 {
+        let values = |prefix: &[u8; 16]| -> u64 {
             let walk = map.range(*prefix..).take_while(|(name, _)| name[..7] == prefix[..7]);
             walk.map(|(_, value)| sum(value)).sum()
         };
@@ -143,7 +143,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     store.sync()?;
     println!("{records} records of {length} bytes, {}", if folded { "folded in" } else { "pending" });
-    let wanted: Vec<Name> = (0..20_000).map(|at| name(mix(at ^ 0x5eed) % records)).collect();
+    let wanted: Vec<[u8; 16]> = (0..20_000).map(|at| name(mix(at ^ 0x5eed) % records)).collect();
     point_reads(&bench, &store, &map, &wanted, length);
     scans(&bench, &store, &map, records);
     Ok(())

@@ -1,8 +1,8 @@
-//! The background thread: leads what nobody waits for, makes buffered commits durable in time,
-//! advances checkpoints, and seals an idle journal.
+//! The background thread: leads what nobody waits for, makes buffered commits durable in time, advances
+//! checkpoints, uses pauses for those that will soon be due, and seals an idle journal.
 
 use crate::error::Error;
-use crate::inner::Inner;
+use crate::inner::{Inner, Wanted};
 use blockyard_core::store::Progress;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +32,8 @@ struct Flusher {
     refused: Option<Instant>,
     /// Groups of commits when a checkpoint under way last let them go first.
     paused: Option<u64>,
+    /// Groups of commits when nothing was to be done last.
+    rested: u64,
 }
 
 /// Runs until the store is closed or dropped. A panic, of the device or of a task that is woken, ends a
@@ -56,23 +58,47 @@ impl Flusher {
             Wake::Stop => return ControlFlow::Break(()),
             Wake::Work { due } => due,
             Wake::Idle => {
-                self.idle = true;
                 seal(&inner);
+                self.rest(&inner);
                 return ControlFlow::Continue(());
             }
         };
-        self.idle = false;
+        self.busy(&inner);
         inner.flush_queue();
         if due {
             sync(&inner);
         }
         if self.refused.is_none_or(|at| at.elapsed() >= REST) {
-            let advanced = advance(&inner, self.paused.take());
-            self.refused = advanced.is_err().then(Instant::now);
-            self.paused = advanced.unwrap_or_default();
+            let seen = self.paused.take();
+            self.advance(&inner, seen, Wanted::Now);
         }
-        inner.signal.lock().giving_way = self.paused.is_some();
         ControlFlow::Continue(())
+    }
+
+    fn busy(&mut self, inner: &Inner) {
+        self.idle = false;
+        inner.signal.lock().resting = false;
+    }
+
+    /// Nothing is to be done now. If no commits came since that was so last, a checkpoint that will soon be due is
+    /// made in this idle time, so that the next commits find the journal empty.
+    fn rest(&mut self, inner: &Inner) {
+        let groups = inner.groups.load(Ordering::Relaxed);
+        let stirred = std::mem::replace(&mut self.rested, groups) != groups;
+        let refused = self.refused.is_some_and(|at| at.elapsed() < REST);
+        if !refused && !stirred {
+            self.advance(inner, Some(groups), Wanted::InIdleTime);
+        }
+        self.idle = refused || inner.engine().map_or(true, |locked| Wanted::by(&locked.engine) == Wanted::No);
+        inner.signal.lock().resting = self.idle;
+    }
+
+    /// Advances a checkpoint, if it is called for so much, and notes how far it came.
+    fn advance(&mut self, inner: &Inner, seen: Option<u64>, least: Wanted) {
+        let advanced = advance(inner, seen, least);
+        self.refused = advanced.is_err().then(Instant::now);
+        self.paused = advanced.unwrap_or_default();
+        inner.signal.lock().giving_way = self.paused.is_some();
     }
 }
 
@@ -135,15 +161,15 @@ fn seal(inner: &Inner) {
 /// A checkpoint did not succeed.
 struct Refused;
 
-/// Advances a checkpoint that is due, a step at a time, to its end or until commits come in, which then go
+/// Advances a checkpoint that is called for by at least so much, a step at a time, to its end or until commits come in, which then go
 /// first unless it is late. Returns the number of groups at which it gave way. `paused` is what the call before
 /// returned.
-fn advance(inner: &Inner, paused: Option<u64>) -> Result<Option<u64>, Refused> {
+fn advance(inner: &Inner, paused: Option<u64>, least: Wanted) -> Result<Option<u64>, Refused> {
     let groups = || inner.groups.load(Ordering::Relaxed);
     let mut seen = paused.unwrap_or_else(groups);
     loop {
         let Ok(mut locked) = inner.engine() else { return Ok(None) };
-        if locked.engine.is_poisoned() || !locked.engine.wants_checkpoint() {
+        if locked.engine.is_poisoned() || Wanted::by(&locked.engine) < least {
             return Ok(None);
         }
         let now = groups();

@@ -121,6 +121,31 @@ impl Drop for EngineGuard<'_> {
     }
 }
 
+/// The share of the journal that is worth a checkpoint in idle time.
+const IDLE_SHARE: u64 = 4;
+
+/// Whether a checkpoint is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wanted {
+    No,
+    /// As soon as no commits come in: then the next ones find the journal empty.
+    InIdleTime,
+    Now,
+}
+
+impl Wanted {
+    /// What an engine wants.
+    pub(crate) fn by(engine: &DeviceEngine) -> Self {
+        if engine.wants_checkpoint() {
+            Self::Now
+        } else if IDLE_SHARE * engine.journal_used() > engine.geometry().journal_length() {
+            Self::InIdleTime
+        } else {
+            Self::No
+        }
+    }
+}
+
 /// What the flusher sleeps on.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
@@ -131,6 +156,8 @@ pub(crate) struct Signal {
     pub(crate) since: Option<Instant>,
     /// The flusher lets commits go before its checkpoint, and needs no telling that one is wanted.
     pub(crate) giving_way: bool,
+    /// The flusher has nothing to do, and looks up seldom.
+    pub(crate) resting: bool,
 }
 
 /// What all handles of an open store share.
@@ -319,7 +346,7 @@ impl Inner {
     }
 
     /// Tells the flusher what has come up.
-    pub(crate) fn note_work(&self, operations: usize, synced: bool, wants_checkpoint: bool) {
+    pub(crate) fn note_work(&self, operations: usize, synced: bool, checkpoint: Wanted) {
         let mut signal = self.signal.lock();
         if synced {
             (signal.unsynced, signal.since) = (0, None);
@@ -330,7 +357,12 @@ impl Inner {
         if first {
             signal.since = Some(Instant::now());
         }
-        if (wants_checkpoint && !signal.giving_way) || signal.unsynced >= self.flush_operations || first {
+        let called = match checkpoint {
+            Wanted::Now => !signal.giving_way,
+            Wanted::InIdleTime => signal.resting,
+            Wanted::No => false,
+        };
+        if called || signal.unsynced >= self.flush_operations || first {
             signal.wake = true;
             self.signalled.notify_all();
         }
@@ -348,7 +380,7 @@ impl Inner {
         let mut locked = self.engine()?;
         let sequence = locked.engine.sync()?;
         // Under the lock, so that a commit that follows is not taken for synced.
-        self.note_work(0, true, false);
+        self.note_work(0, true, Wanted::by(&locked.engine));
         drop(locked);
         Ok(sequence)
     }

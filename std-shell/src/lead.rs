@@ -8,7 +8,7 @@
 
 use crate::batch::RawBatch;
 use crate::error::{Error, Result};
-use crate::inner::{DeviceEngine, GROUP_BYTES, Inner, Led, Locked, Request};
+use crate::inner::{DeviceEngine, GROUP_BYTES, Inner, Led, Locked, Request, Wanted};
 use crate::read;
 use blockyard_core::queue::Member;
 use blockyard_core::{Durability, Sequence, WriteError};
@@ -114,10 +114,10 @@ impl Inner {
                 return group.poison(error.into());
             }
         }
-        let wants_checkpoint = locked.engine.wants_checkpoint();
+        let checkpoint = Wanted::by(&locked.engine);
         let synced = locked.engine.durable_sequence() == locked.engine.sequence();
         drop(guard);
-        self.note_work(operations, synced, wants_checkpoint);
+        self.note_work(operations, synced, checkpoint);
     }
 
     /// Lets commits that are likely to arrive within moments join the group: as many as the last group

@@ -312,3 +312,29 @@ fn who_closes_second_waits_for_the_first() {
         });
     });
 }
+
+/// A pause is used: what a burst of commits left in the journal is folded in, although nothing called for it yet,
+/// and the next burst finds the journal empty.
+#[test]
+fn a_pause_empties_the_journal() {
+    watched(|_| {
+        let options = OpenOptions::new().create_new(true).journal_size(1 << 20).growth_step(4 << 20);
+        let store = options.open_device(MemoryDevice::new()).expect("store");
+        let mut index = 0;
+        // More than a quarter, at which a pause is used, and less than the half that calls for a checkpoint.
+        while store.stats().expect("stats").journal_used < 350 << 10 {
+            store.put(format!("{index:03}"), bytes(index, 4000)).expect("put");
+            index += 1;
+        }
+        while store.stats().expect("stats").dirty > 0 {
+            std::thread::yield_now();
+        }
+        let stats = store.stats().expect("stats");
+        assert!(stats.checkpoints > 0, "no checkpoint folded it in");
+        assert!(stats.journal_used < 4096, "{} bytes of the journal are in use", stats.journal_used);
+        for index in 0..index {
+            let found = store.get(format!("{index:03}")).expect("get");
+            assert_eq!(found, Some(bytes(index, 4000)), "{index:03}");
+        }
+    });
+}
