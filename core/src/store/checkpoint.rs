@@ -134,7 +134,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     fn fold_step(&mut self) -> Result<Option<(Child, u32)>, WriteError<D::Error>> {
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(None) };
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(WriteError::WorkspaceTooSmall)?;
+        let Some(space) = space else { return Err(WriteError::WorkspaceTooSmall) };
         let [last, next, bound, floor] = space.names;
         let mut host = Host {
             io: &mut self.io,
@@ -162,9 +162,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Makes the folded tree the durable one.
     #[inline(never)]
     fn finish_checkpoint(&mut self, (root, height): (Child, u32)) -> Result<(), WriteError<D::Error>> {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(WriteError::WorkspaceTooSmall)?;
-        let mut maps = MapSpace { device: &mut self.io, geometry: &self.geometry, windows: space.windows };
+        let windows = space::windows(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let windows = windows.ok_or(WriteError::WorkspaceTooSmall)?;
+        let mut maps = MapSpace { device: &mut self.io, geometry: &self.geometry, windows };
         let top = self.map.flush(&mut maps)?;
         // Everything that the superblock will refer to is on the medium before it is written.
         self.barrier()?;
@@ -211,9 +211,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Lays a copy of the superblock out where nodes are composed, where it can be changed.
     pub(super) fn compose_superblock(&mut self) -> Result<&mut Superblock, WriteError<D::Error>> {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let next = space
-            .and_then(|space| self.superblock.copied(space.transfer.get_mut(..self.geometry.page_size())?));
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let next = transfer
+            .and_then(|transfer| self.superblock.copied(transfer.get_mut(..self.geometry.page_size())?));
         next.ok_or(WriteError::WorkspaceTooSmall)
     }
 
@@ -221,9 +221,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     #[inline(never)]
     pub(super) fn write_superblock(&mut self, copies: &[u32]) -> Result<(), WriteError<D::Error>> {
         let size = self.geometry.slot_size();
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let page =
-            space.and_then(|space| space.transfer.get_mut(..size)).ok_or(WriteError::WorkspaceTooSmall)?;
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let page = transfer.and_then(|transfer| transfer.get_mut(..size));
+        let page = page.ok_or(WriteError::WorkspaceTooSmall)?;
         for &copy in copies {
             let Ok((next, _)) = Superblock::mut_from_prefix(page) else {
                 return Err(WriteError::WorkspaceTooSmall);
@@ -238,8 +238,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// The superblock that was composed is durable now.
     pub(super) fn adopt_superblock(&mut self) {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        if let Some(Ok((next, _))) = space.map(|space| Superblock::ref_from_prefix(space.transfer)) {
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        if let Some(Ok((next, _))) = transfer.map(|transfer| Superblock::ref_from_prefix(transfer)) {
             self.superblock = *next;
         }
     }

@@ -295,7 +295,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         work: impl FnOnce(&mut Host<'_, D, O>) -> Result<R, WriteError<D::Error>>,
     ) -> Result<R, WriteError<D::Error>> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(WriteError::WorkspaceTooSmall)?;
+        let Some(space) = space else { return Err(WriteError::WorkspaceTooSmall) };
         let mut host = Host {
             io: &mut self.io,
             overlay: &mut self.overlay,

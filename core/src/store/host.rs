@@ -138,13 +138,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             let whole = piece.get_mut(..bytes::round_up(now, page_size)).unwrap_or_default();
             let parts = whole.split_at_mut_checked(now);
             let (value, padding) = parts.ok_or(WriteError::WorkspaceTooSmall)?;
-            let read = match source {
-                Source::Extent { offset } => read_rounded(self.io, offset + done, value, scratch),
-                Source::Journal { at } => {
-                    RingReader::new(self.io, self.geometry, scratch).read(at + done, value)
-                }
-            };
-            read.map_err(WriteError::Device)?;
+            read_source(self.io, self.geometry, scratch, source, done, value).map_err(WriteError::Device)?;
             hasher.update(value);
             padding.fill(0);
             let offset = self.geometry.offset(page.0) + done;
@@ -270,6 +264,22 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             done += copied as u64;
         }
         Ok(entry.length > 0)
+    }
+}
+
+/// Reads what lies `done` bytes behind the start of a source.
+#[inline(never)]
+fn read_source<D: BlockDevice>(
+    io: &mut D,
+    geometry: &Geometry,
+    scratch: &mut [u8],
+    source: Source,
+    done: u64,
+    into: &mut [u8],
+) -> Result<(), D::Error> {
+    match source {
+        Source::Extent { offset } => read_rounded(io, offset + done, into, scratch),
+        Source::Journal { at } => RingReader::new(io, geometry, scratch).read(at + done, into),
     }
 }
 

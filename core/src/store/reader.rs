@@ -114,8 +114,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         buf: &mut [u8],
     ) -> Result<usize, ReadError<D::Error>> {
         let size = self.geometry.page_size() as u64;
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
         let first = within - within % size;
         let skip = (within - first) as usize;
         let wanted = (skip + buf.len()).min(transfer.len());
@@ -149,8 +149,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             Value::Carried { at, .. } => (at, entry.digest),
             _ => return Ok(()),
         };
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
         let mut ring = RingReader::new(&mut self.io, &self.geometry, transfer);
         if ring.digest(position, entry.length).map_err(ReadError::Device)? != digest {
             let offset = self.geometry.journal_offset() + position % self.geometry.journal_length();

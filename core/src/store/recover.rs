@@ -73,8 +73,8 @@ struct Last {
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn ring(&mut self) -> Result<RingReader<'_, Io<D>>, OpenError<D::Error>> {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = space.ok_or(OpenError::WorkspaceTooSmall)?.transfer;
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(OpenError::WorkspaceTooSmall)?;
         Ok(RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window))
     }
 
@@ -105,7 +105,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     #[inline(never)]
     pub(super) fn replay(&mut self, salvage: bool) -> Result<Recovery, OpenError<D::Error>> {
         let from = self.sequence;
-        let found = self.walk()?;
+        let mut found = self.start();
+        self.walk(&mut found)?;
         let witness = self.witness(&found)?;
         let mut damage = None;
         if witness > found.sequence {
@@ -116,8 +117,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             damage = Some(place);
         }
         let torn_tail = damage.is_none() && self.is_torn(&found)?;
-        let taken = Taken { end: Walk { records: 0, ..self.start() }, torn_tail, damage };
-        let Taken { end, torn_tail, damage } = self.take_in(&found, taken, salvage)?;
+        let mut taken = Taken { end: Walk { records: 0, ..self.start() }, torn_tail, damage };
+        self.take_in(&found, &mut taken, salvage)?;
+        let Taken { end, torn_tail, damage } = &taken;
         self.sequence = Sequence(end.sequence);
         self.durable = Sequence(found.watermark.min(end.sequence));
         self.journal = Journal::new(end.head, end.chain, self.journal.tail, &self.geometry);
@@ -126,19 +128,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             self.map.resume(last.cursor, last.limit, last.wrapped, self.pages, &self.geometry);
         }
         let (records, to, watermark) = (end.records, self.sequence, self.durable);
-        let recovery = Recovery { records, from, to, watermark, torn_tail, damage };
+        let recovery = Recovery { records, from, to, watermark, torn_tail: *torn_tail, damage: *damage };
         recovery.tell();
         Ok(recovery)
     }
 
     /// Puts what was found into the overlay, as far as it is whole.
     #[inline(never)]
-    fn take_in(
-        &mut self,
-        found: &Walk,
-        mut taken: Taken,
-        salvage: bool,
-    ) -> Result<Taken, OpenError<D::Error>> {
+    fn take_in(&mut self, found: &Walk, taken: &mut Taken, salvage: bool) -> Result<(), OpenError<D::Error>> {
         let mut header = RecordHeader::new_zeroed();
         while taken.end.records < found.records {
             let Some(position) = self.next_record(&taken.end, &mut header)? else { break };
@@ -157,7 +154,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             taken.end.take(&header, position);
         }
-        Ok(taken)
+        Ok(())
     }
 
     fn start(&self) -> Walk {
@@ -175,12 +172,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.geometry.ring_offset(position)
     }
 
-    /// Follows the chain of whole records from the superblock on.
+    /// Follows the chain of whole records from where a walk begins.
     #[inline(never)]
-    fn walk(&mut self) -> Result<Walk, OpenError<D::Error>> {
-        let mut walk = self.start();
+    fn walk(&mut self, walk: &mut Walk) -> Result<(), OpenError<D::Error>> {
         let mut header = RecordHeader::new_zeroed();
-        while let Some(position) = self.next_record(&walk, &mut header)? {
+        while let Some(position) = self.next_record(walk, &mut header)? {
             let meta_at = position + RecordHeader::SIZE as u64;
             let meta = u64::from(header.meta_length.get());
             if !self.journal_has(meta_at, meta, &header.meta_digest)? {
@@ -188,7 +184,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             walk.take(&header, position);
         }
-        Ok(walk)
+        Ok(())
     }
 
     /// Reads the header of the record that follows; its place, if it is whole and continues the chain.

@@ -101,6 +101,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Whether the values of an operation are whole: those carried always, those in pages only if no
     /// sync is known to cover them (else damage shows when they are read).
+    #[inline(never)]
     fn values_sound(
         &mut self,
         head: &OpHeader,
@@ -160,10 +161,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Digest of the `length` bytes that start at page `page`; None without memory.
+    #[inline(never)]
     pub(super) fn extent_digest(&mut self, page: u64, length: u64) -> Result<Option<Digest>, D::Error> {
         let start = self.geometry.offset(page);
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let Some(transfer) = space.map(|space| space.transfer) else { return Ok(None) };
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let Some(transfer) = transfer else { return Ok(None) };
         self.ring_window = RingWindow::default();
         let mut hasher = Hasher::new();
         let mut done = 0;
@@ -181,6 +183,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Puts one operation of a record into the overlay and its bytes into the record's hasher.
+    #[inline(never)]
     fn insert_replayed(
         &mut self,
         head: &OpHeader,
@@ -249,6 +252,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Reads a name into the first of the names of a fold, of which there is none under way, and into `hasher`.
+    #[inline(never)]
     fn read_name(&mut self, at: u64, length: usize, hasher: &mut Hasher) -> Result<(), OpenError<D::Error>> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let space = space.ok_or(OpenError::WorkspaceTooSmall)?.replay();

@@ -128,7 +128,30 @@ pub(crate) fn staging<'a>(
     buffer.get_mut(at..)?.get_mut(..memory.staging_bytes(size))
 }
 
+/// The transfer buffer of [`divide`] alone; None if `buffer` is too small.
+#[inline(never)]
+pub(crate) fn transfer<'a>(
+    buffer: &'a mut [u8],
+    memory: &Memory,
+    geometry: &Geometry,
+) -> Option<&'a mut [u8]> {
+    let length = memory.staging_bytes(geometry.page_size());
+    let at = memory.bytes(geometry.page_size()).checked_sub(length)?;
+    buffer.get_mut(at..)?.get_mut(..length)
+}
+
+/// The pages of the free map of [`divide`] alone; None if `buffer` is too small.
+pub(crate) fn windows<'a>(
+    buffer: &'a mut [u8],
+    memory: &Memory,
+    geometry: &Geometry,
+) -> Option<&'a mut [u8]> {
+    let size = geometry.page_size();
+    buffer.get_mut((3 * memory.levels - 1) * size..)?.get_mut(..memory.map_pages * size)
+}
+
 /// Divides `buffer`; None if it is too small.
+#[inline(never)]
 pub(crate) fn divide<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geometry) -> Option<Space<'a>> {
     let size = geometry.page_size();
     if !memory.is_possible() || buffer.len() < memory.bytes(size) {

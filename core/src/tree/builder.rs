@@ -96,6 +96,7 @@ fn staged_cell(buffer: &[u8], at: usize) -> Option<(&[u8], usize)> {
 }
 
 impl Builder {
+    #[inline(always)]
     pub(crate) const fn new() -> Self {
         Self { levels: [Level { staged: 0, cells: 0, separator: 0 }; MAX_HEIGHT] }
     }

@@ -131,6 +131,8 @@ impl Step {
 }
 
 impl Fold {
+    /// Made of constants but for the root, so that the compiler writes it where it is to lie.
+    #[inline(always)]
     pub(crate) const fn new(old: TreeRoot) -> Self {
         Self {
             builder: Builder::new(),
@@ -333,13 +335,6 @@ impl Fold {
         Ok(())
     }
 
-    /// How many bytes of `name` do for the key of the node that it begins; None if it begins none or
-    /// nothing is known.
-    fn separator(&mut self, floor: &[u8], name: &[u8]) -> Option<usize> {
-        let (length, chunk) = self.floor.take().filter(|_| self.builder.staged(0) == 0)?;
-        Some(separator_above(Key { name: bytes::head(floor, length), chunk }, name))
-    }
-
     /// Merges the path's leaf, or nothing, with the entries that fall under it.
     #[inline(never)]
     fn merge_leaf<H: FoldHost>(
@@ -393,7 +388,8 @@ impl Fold {
                 (false, Some(_)) => {
                     let cell = node.and_then(|node| node.cell(index));
                     let cell = cell.ok_or_else(|| host.damaged(self.at(0).page))?;
-                    let separator = record.and_then(|record| self.separator(space.floor, record.name));
+                    let floor = self.floor.take().filter(|_| self.builder.staged(0) == 0);
+                    let separator = record.and_then(|record| separator(space.floor, floor, record.name));
                     self.builder.push(host, &mut space.build, 0, &[cell])?;
                     self.builder.set_separator(separator);
                     index += 1;
@@ -441,82 +437,34 @@ impl Fold {
         host: &mut H,
         space: &mut FoldSpace<'_>,
     ) -> Result<(), WriteError<H::Error>> {
-        let Some((length, entry)) = &self.next.take().flatten() else { return Ok(()) };
+        // It stays where it lies: it is large for a small stack.
+        let Some(Some((length, entry))) = &self.next else { return Ok(()) };
         let length = *length;
         core::mem::swap(&mut space.last, &mut space.next);
         self.swapped = !self.swapped;
         self.last = Some((length, entry.base_moved));
-        let name = bytes::head(space.last, length);
-        let settled = host.settle(name, entry, space.body)?;
-        if !matches!(settled, Settled::Deleted) {
-            self.balance.blocks += 1;
-            self.balance.bytes = self.balance.bytes.wrapping_add(entry.length as i64);
+        let settled = host.settle(bytes::head(space.last, length), entry, space.body)?;
+        if let Settled::Deleted = settled {
+            self.next = None;
+            return Ok(());
         }
-        let (sequence, tag) = (U64::new(entry.sequence.0), U64::new(entry.tag));
-        let separator =
-            if matches!(settled, Settled::Deleted) { None } else { self.separator(space.floor, name) };
-        let builder = &mut self.builder;
+        self.balance.blocks += 1;
+        self.balance.bytes = self.balance.bytes.wrapping_add(entry.length as i64);
+        let floor = self.floor.take().filter(|_| self.builder.staged(0) == 0);
+        let separator = separator(space.floor, floor, bytes::head(space.last, length));
         match settled {
-            Settled::Deleted => Ok(()),
-            Settled::Inline(inline) => {
-                let value = InlineValue { sequence, tag, length: U32::new(inline as u32) };
-                let body = bytes::head(space.body, inline);
-                let cell = cell(cell_kind::INLINE, length, 0);
-                let parts = [cell.as_bytes(), name, value.as_bytes(), body];
-                builder.push(host, &mut space.build, 0, &parts)?;
-                builder.set_separator(separator);
-                Ok(())
-            }
-            Settled::Extent(page) => {
-                let (page, bytes) = (U64::new(page.0), U64::new(entry.length));
-                let value = ExtentValue { sequence, tag, length: bytes, page, digest: entry.digest.0 };
-                let cell = cell(cell_kind::EXTENT, length, 0);
-                builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])?;
-                builder.set_separator(separator);
-                Ok(())
-            }
-            Settled::Chunks(count) => self.fold_chunks(host, space, entry, length, (count, separator)),
+            Settled::Inline(inline) => pack_inline(&mut self.builder, host, space, entry, (length, inline))?,
+            Settled::Extent(page) => pack_extent(&mut self.builder, host, space, entry, (length, page))?,
+            Settled::Chunks(_) => pack_head(&mut self.builder, host, space, entry, length)?,
+            Settled::Deleted => {}
         }
-    }
-
-    /// Packs the records of an entry of `count` chunks.
-    #[inline(never)]
-    fn fold_chunks<H: FoldHost>(
-        &mut self,
-        host: &mut H,
-        space: &mut FoldSpace<'_>,
-        entry: &Entry,
-        length: usize,
-        (count, separator): (u32, Option<usize>),
-    ) -> Result<(), WriteError<H::Error>> {
-        let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
-        let name = bytes::head(space.last, length);
-        let first = host.settled_chunk(name, entry, 0)?;
-        let value = HeadValue {
-            sequence: U64::new(entry.sequence.0),
-            tag: U64::new(entry.tag),
-            length: U64::new(entry.length),
-            page: first.page,
-            digest: entry.digest.0,
-            chunk_digest: first.digest,
-            chunk_size: U32::new(chunk_size),
-            reserved: U32::new(0),
-        };
-        let head = cell(cell_kind::HEAD, length, 0);
-        self.builder.push(host, &mut space.build, 0, &[head.as_bytes(), name, value.as_bytes()])?;
         self.builder.set_separator(separator);
-        for index in 1..count {
-            let chunk = host.settled_chunk(name, entry, index)?;
-            let rest = entry.length - u64::from(index) * u64::from(chunk_size);
-            let value = ChunkValue {
-                page: chunk.page,
-                digest: chunk.digest,
-                length: U32::new(rest.min(u64::from(chunk_size)) as u32),
-                reserved: U32::new(0),
-            };
-            let cell = cell(cell_kind::CHUNK, length, index);
-            self.builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])?;
+        if let Settled::Chunks(count) = settled {
+            for index in 1..count {
+                pack_chunk(&mut self.builder, host, space, entry, (length, index))?;
+            }
         }
+        self.next = None;
         Ok(())
     }
 
@@ -534,6 +482,98 @@ impl Fold {
         }
         self.builder.finish(host, &mut space.build)
     }
+}
+
+/// How many bytes of `name` do for the key of the node that it begins; None if it begins none or nothing is known.
+fn separator(floor: &[u8], known: Option<(usize, u32)>, name: &[u8]) -> Option<usize> {
+    let (length, chunk) = known?;
+    Some(separator_above(Key { name: bytes::head(floor, length), chunk }, name))
+}
+
+/// Packs the record of an entry whose bytes lie in the memory for them: of so many bytes name, and so many.
+#[inline(never)]
+fn pack_inline<H: FoldHost>(
+    builder: &mut Builder,
+    host: &mut H,
+    space: &mut FoldSpace<'_>,
+    entry: &Entry,
+    (length, inline): (usize, usize),
+) -> Result<(), WriteError<H::Error>> {
+    let (sequence, tag) = (U64::new(entry.sequence.0), U64::new(entry.tag));
+    let value = InlineValue { sequence, tag, length: U32::new(inline as u32) };
+    let (name, body) = (bytes::head(space.last, length), bytes::head(space.body, inline));
+    let cell = cell(cell_kind::INLINE, length, 0);
+    builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes(), body])
+}
+
+/// Packs the record of an entry in one extent.
+#[inline(never)]
+fn pack_extent<H: FoldHost>(
+    builder: &mut Builder,
+    host: &mut H,
+    space: &mut FoldSpace<'_>,
+    entry: &Entry,
+    (length, page): (usize, PageIndex),
+) -> Result<(), WriteError<H::Error>> {
+    let value = ExtentValue {
+        sequence: U64::new(entry.sequence.0),
+        tag: U64::new(entry.tag),
+        length: U64::new(entry.length),
+        page: U64::new(page.0),
+        digest: entry.digest.0,
+    };
+    let name = bytes::head(space.last, length);
+    let cell = cell(cell_kind::EXTENT, length, 0);
+    builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])
+}
+
+/// Packs the first record of an entry of chunks.
+#[inline(never)]
+fn pack_head<H: FoldHost>(
+    builder: &mut Builder,
+    host: &mut H,
+    space: &mut FoldSpace<'_>,
+    entry: &Entry,
+    length: usize,
+) -> Result<(), WriteError<H::Error>> {
+    let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
+    let name = bytes::head(space.last, length);
+    let first = host.settled_chunk(name, entry, 0)?;
+    let value = HeadValue {
+        sequence: U64::new(entry.sequence.0),
+        tag: U64::new(entry.tag),
+        length: U64::new(entry.length),
+        page: first.page,
+        digest: entry.digest.0,
+        chunk_digest: first.digest,
+        chunk_size: U32::new(chunk_size),
+        reserved: U32::new(0),
+    };
+    let cell = cell(cell_kind::HEAD, length, 0);
+    builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])
+}
+
+/// Packs the record of a further chunk.
+#[inline(never)]
+fn pack_chunk<H: FoldHost>(
+    builder: &mut Builder,
+    host: &mut H,
+    space: &mut FoldSpace<'_>,
+    entry: &Entry,
+    (length, index): (usize, u32),
+) -> Result<(), WriteError<H::Error>> {
+    let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
+    let name = bytes::head(space.last, length);
+    let chunk = host.settled_chunk(name, entry, index)?;
+    let rest = entry.length - u64::from(index) * u64::from(chunk_size);
+    let value = ChunkValue {
+        page: chunk.page,
+        digest: chunk.digest,
+        length: U32::new(rest.min(u64::from(chunk_size)) as u32),
+        reserved: U32::new(0),
+    };
+    let cell = cell(cell_kind::CHUNK, length, index);
+    builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])
 }
 
 /// What stands before a name of `length` bytes in a leaf.
