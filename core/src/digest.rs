@@ -16,6 +16,14 @@ impl Digest {
         hasher.update(bytes);
         hasher.close()
     }
+
+    /// Whether it is the digest of `bytes`.
+    #[inline(never)]
+    pub(crate) fn is_of(&self, bytes: &[u8]) -> bool {
+        let mut hasher = Hasher::new();
+        hasher.update(bytes);
+        hasher.has(&self.0)
+    }
 }
 
 impl fmt::Display for Digest {
@@ -97,8 +105,25 @@ impl Hasher {
 
     /// The digest of all bytes seen; the hasher is of no use afterwards. To hand it over by value would copy it on the
     /// stack.
-    #[inline(never)]
     pub(crate) fn close(&mut self) -> Digest {
+        self.end();
+        let mut digest = Digest::default();
+        for (place, word) in digest.0.chunks_exact_mut(4).zip(&self.state) {
+            bytes::copy_some(place, &word.to_be_bytes());
+        }
+        digest
+    }
+
+    /// Whether all bytes seen have this digest; the hasher is of no use afterwards.
+    pub(crate) fn has(&mut self, digest: &[u8; 32]) -> bool {
+        self.end();
+        let words = digest.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word));
+        words.eq(self.state.iter().copied())
+    }
+
+    /// Takes in what ends the bytes.
+    #[inline(never)]
+    fn end(&mut self) {
         let filled = self.filled();
         let rest = self.block.get_mut(filled..).unwrap_or_default();
         rest.fill(0);
@@ -111,11 +136,6 @@ impl Hasher {
         let bits = self.length.wrapping_mul(8).to_be_bytes();
         bytes::copy_some(self.block.get_mut(BLOCK - 8..).unwrap_or_default(), &bits);
         self.compress();
-        let mut digest = Digest::default();
-        for (place, word) in digest.0.chunks_exact_mut(4).zip(&self.state) {
-            bytes::copy_some(place, &word.to_be_bytes());
-        }
-        digest
     }
 
     const fn filled(&self) -> usize {

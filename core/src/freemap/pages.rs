@@ -5,7 +5,7 @@ use super::{FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, Version, Window};
 use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::Digest;
-use crate::error::{Damage, ReadError, Structure, WriteError};
+use crate::error::{Damage, Structure, WriteError};
 use crate::format::{MapEntry, MapHeader, U32, U64};
 use crate::ids::Extent;
 use zerocopy::{FromBytes as _, IntoBytes as _};
@@ -119,14 +119,14 @@ impl FreeMap {
         let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
         let page = bytes::piece_mut(space.windows, found, space.geometry.page_size());
         if at.slot <= 2 {
-            space.device.read(offset, page).map_err(ReadError::Device)?;
+            space.device.read(offset, page).map_err(WriteError::Device)?;
         }
         let header = MapHeader::ref_from_prefix(page);
         let belongs = at.slot <= 2
             && header.is_ok_and(|(header, _)| {
                 header.magic == MapHeader::MAGIC && header.level.get() == level && header.index.get() == index
             });
-        if !belongs || Digest::of(page) != at.digest {
+        if !belongs || !at.digest.is_of(page) {
             return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
         }
         self.set_window(found, Window { slot: at.slot, ..window });
@@ -142,7 +142,9 @@ impl FreeMap {
         level: u32,
         index: u64,
     ) -> Result<(u32, u64), WriteError<D::Error>> {
-        self.entry_of(space, version, level, index).map(|at| (at.slot, at.used))
+        let mut at = MapRef::default();
+        self.entry_into(space, version, level, index, &mut at)?;
+        Ok((at.slot, at.used))
     }
 
     /// The window of a version's map page, read and verified if need be; None if it has none.
@@ -154,40 +156,46 @@ impl FreeMap {
         level: u32,
         index: u64,
     ) -> Result<Option<usize>, WriteError<D::Error>> {
-        let at = self.entry_of(space, version, level, index)?;
+        let mut at = MapRef::default();
+        self.entry_into(space, version, level, index, &mut at)?;
         if at.slot == 0 { Ok(None) } else { self.load(space, level, index, &at).map(Some) }
     }
 
-    /// What a version of the map knows of a map page.
-    fn entry_of<D: BlockDevice>(
+    /// Puts what a version of the map knows of a map page into `at`, in which there is nothing. It is large for a small
+    /// stack, so it stays where the caller has room for it.
+    #[inline(never)]
+    fn entry_into<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         version: Version,
         level: u32,
         index: u64,
-    ) -> Result<MapRef, WriteError<D::Error>> {
+        at: &mut MapRef,
+    ) -> Result<(), WriteError<D::Error>> {
         let geometry = space.geometry;
         let top = match version {
             Version::Durable => &self.durable,
             Version::Next => &self.next,
         };
         if level > top.level || geometry.map_above(index, top.level - level) != 0 {
-            return Ok(MapRef::default());
+            return Ok(());
         }
-        let (highest, mut at) = (top.level, top.at);
+        let highest = top.level;
+        *at = top.at;
         for l in (level + 1..=highest).rev() {
             if at.slot == 0 {
-                return Ok(MapRef::default());
+                *at = MapRef::default();
+                return Ok(());
             }
-            let window = self.load(space, l, geometry.map_above(index, l - level), &at)?;
+            let window = self.load(space, l, geometry.map_above(index, l - level), at)?;
             let place = geometry.map_place(geometry.map_above(index, l - level - 1));
-            at = entry(Self::page(space, window), place);
+            *at = entry(Self::page(space, window), place);
         }
         if at.slot > 2 {
             let offset = geometry.offset(geometry.map_page(level, index, 1));
             return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
         }
-        Ok(at)
+        Ok(())
     }
 
     /// The window of a map page that may be changed, as part of the next map.

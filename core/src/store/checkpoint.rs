@@ -9,7 +9,7 @@ use crate::format::{SLOT_STRIDE, Superblock, U32, U64};
 use crate::freemap::MapSpace;
 use crate::ids::Sequence;
 use crate::overlay::{Overlay, TreeRoot};
-use crate::tree::{Balance, BuildSpace, Child, Fold, FoldSpace};
+use crate::tree::{Balance, Child, Fold};
 use zerocopy::FromBytes as _;
 
 /// How far a checkpoint is.
@@ -89,15 +89,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             self.begin_checkpoint(None);
         }
-        let result = match self.fold_step() {
-            Ok(None) => Ok(Progress::Working),
-            Ok(Some(root)) => self.finish_checkpoint(root).map(|()| Progress::Done),
-            Err(error) => Err(error),
-        };
-        if result.is_err() {
-            self.start_over();
+        let mut root = (Child::default(), 0);
+        let mut result = self.fold_step(&mut root);
+        if let Ok(true) = result {
+            result = self.finish_checkpoint(&root).map(|()| true);
         }
-        result
+        match result {
+            Ok(done) => Ok(if done { Progress::Done } else { Progress::Working }),
+            Err(error) => {
+                self.start_over();
+                Err(error)
+            }
+        }
     }
 
     /// A step has failed: the next one is the first again.
@@ -131,11 +134,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     #[inline(never)]
-    fn fold_step(&mut self) -> Result<Option<(Child, u32)>, WriteError<D::Error>> {
-        let Some(checkpoint) = &mut self.checkpoint else { return Ok(None) };
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let Some(space) = space else { return Err(WriteError::WorkspaceTooSmall) };
-        let [last, next, bound, floor] = space.names;
+    fn fold_step(&mut self, root: &mut (Child, u32)) -> Result<bool, WriteError<D::Error>> {
+        let Some(checkpoint) = &mut self.checkpoint else { return Ok(false) };
+        let mut space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let Some(space) = &mut space else { return Err(WriteError::WorkspaceTooSmall) };
         let mut host = Host {
             io: &mut self.io,
             overlay: &mut self.overlay,
@@ -150,10 +152,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             max_pages: self.memory.max_pages(&self.geometry),
             floor: checkpoint.floor,
         };
-        let build = BuildSpace { levels: space.levels, page_size: self.geometry.page_size() };
-        let mut fold_space =
-            FoldSpace { build, inputs: space.inputs, body: space.inline, last, next, bound, floor };
-        let result = checkpoint.fold.step(&mut host, &mut fold_space);
+        let result = checkpoint.fold.step(&mut host, &mut space.fold, root);
         checkpoint.tree_pages = host.tree_pages;
         self.io.start_sync_of_much();
         result
@@ -161,7 +160,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Makes the folded tree the durable one.
     #[inline(never)]
-    fn finish_checkpoint(&mut self, (root, height): (Child, u32)) -> Result<(), WriteError<D::Error>> {
+    fn finish_checkpoint(&mut self, &(root, height): &(Child, u32)) -> Result<(), WriteError<D::Error>> {
         let windows = space::windows(self.buffer.as_mut(), &self.memory, &self.geometry);
         let windows = windows.ok_or(WriteError::WorkspaceTooSmall)?;
         let mut maps = MapSpace { device: &mut self.io, geometry: &self.geometry, windows };

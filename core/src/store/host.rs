@@ -145,7 +145,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             self.io.write(offset, whole).map_err(WriteError::Device)?;
             done += now as u64;
         }
-        if hasher.finish() == *digest { Ok(()) } else { Err(WriteError::Corrupted(place)) }
+        if hasher.has(&digest.0) { Ok(()) } else { Err(WriteError::Corrupted(place)) }
     }
 
     /// Copies an extent whose bytes may not be on the medium to fresh pages, or, if no run is long
@@ -195,7 +195,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     fn read_body(&mut self, at: u64, digest: &Digest, into: &mut [u8]) -> Result<(), WriteError<D::Error>> {
         let offset = self.geometry.ring_offset(at);
         self.ring().read(at, into).map_err(WriteError::Device)?;
-        if Digest::of(into) == *digest {
+        if digest.is_of(into) {
             return Ok(());
         }
         Err(WriteError::Corrupted(Damage { what: Structure::Journal, offset }))
@@ -326,15 +326,16 @@ impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
         self.transfer.get_mut(..self.geometry.page_size()).unwrap_or_default()
     }
 
-    fn place_node(&mut self) -> Result<Child, WriteError<D::Error>> {
+    #[inline(never)]
+    fn place_node(&mut self, child: &mut Child) -> Result<(), WriteError<D::Error>> {
         let extent = self.allocate(1, 1)?;
         let page = bytes::head(self.transfer, self.geometry.page_size());
-        let digest = Digest::of(page);
+        *child = Child { page: extent.start, digest: Digest::of(page) };
         self.io.write(self.geometry.offset(extent.start.0), page).map_err(WriteError::Device)?;
         self.mark(extent.start, 1, true)?;
         self.map.count_folded(1);
         self.tree_pages += 1;
-        Ok(Child { page: extent.start, digest })
+        Ok(())
     }
 }
 
@@ -391,8 +392,9 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
                 let chunks = bytes::pieces(entry.length, u64::from(chunk_size));
                 if !O::KEEPS_BODIES {
                     let offset = self.geometry.ring_offset(at);
-                    let list = self.ring().digest(at, chunks * ChunkRef::SIZE as u64);
-                    if list.map_err(WriteError::Device)? != entry.body_digest {
+                    let length = chunks * ChunkRef::SIZE as u64;
+                    let whole = self.ring().has(at, length, &entry.body_digest.0);
+                    if !whole.map_err(WriteError::Device)? {
                         return Err(WriteError::Corrupted(Damage { what: Structure::Journal, offset }));
                     }
                 }

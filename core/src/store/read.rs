@@ -191,7 +191,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             _ => return Ok(()),
         };
         self.journal_bytes(at, into)?;
-        if Digest::of(into) == digest {
+        if digest.is_of(into) {
             return Ok(());
         }
         let offset = self.geometry.ring_offset(at);
@@ -269,7 +269,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let edge = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let edge = edge.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
         read_rounded(&mut self.io, offset, into, edge).map_err(ReadError::Device)?;
-        if Digest::of(into) == *digest { Ok(()) } else { Err(damage) }
+        if digest.is_of(into) { Ok(()) } else { Err(damage) }
     }
 
     /// Where chunk `index` of a block of chunks is, and its digest.

@@ -3,7 +3,7 @@
 mod trail;
 
 use super::read::TreePages;
-use super::{Store, read, space};
+use super::{Store, space};
 use crate::device::BlockDevice;
 use crate::error::{Damage, ReadError, Structure, WriteError};
 use crate::format::{MAP_LEVELS, SLOT_STRIDE, SLOTS, Superblock};
@@ -100,6 +100,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Checks every superblock copy that was ever written. One that is damaged, or was torn by a power
     /// cut, is stood in for by its twin and written anew when the file is next opened for writing.
+    #[inline(never)]
     fn verify_superblocks(
         &mut self,
         sink: &mut impl VerifySink,
@@ -131,19 +132,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         report: &mut VerifyReport,
     ) -> Result<(), ReadError<D::Error>> {
         let trail = &mut Trail::new();
-        let mut path: heapless::Vec<Node, MAX_HEIGHT> = heapless::Vec::new();
-        let mut below = self.verify_node(root, height - 1, trail, sink, report)?;
-        loop {
-            if let Some(node) = below.take() {
-                path.push(node).map_err(|_| ReadError::BufferTooSmall { needed: 0 })?;
-            }
-            let Some(node) = path.last_mut() else { break };
+        let path = &mut Path::new();
+        self.verify_node(&root, height - 1, path, trail, sink, report)?;
+        while let Some(node) = path.last_mut() {
             let at = node.index;
             node.index += 1;
             if at == node.count {
                 path.pop();
             } else if node.level > 0 {
-                below = self.verify_child(node, at, trail, sink, report)?;
+                self.verify_child(at, path, trail, sink, report)?;
             } else {
                 self.verify_cell(&node.child, at, trail, sink, report)?;
             }
@@ -154,22 +151,23 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(())
     }
 
-    /// Checks a node but for its cells; None if those are not to be looked at.
+    /// Checks a node but for its cells, and puts it into the path if those are to be looked at.
     #[inline(never)]
     fn verify_node(
         &mut self,
-        child: Child,
+        child: &Child,
         level: u32,
+        path: &mut Path,
         trail: &mut Trail,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
-    ) -> Result<Option<Node>, ReadError<D::Error>> {
-        let count = match self.verified_node(&child, level, |node, _| node.len()) {
+    ) -> Result<(), ReadError<D::Error>> {
+        let count = match self.verified_node(child, level, |node, _| node.len()) {
             Ok(count) => count,
             Err(ReadError::Corrupted(damage)) => {
                 report.add(sink, None, Problem::Damaged(damage));
                 trail.lose();
-                return Ok(None);
+                return Ok(());
             }
             Err(error) => return Err(error),
         };
@@ -177,25 +175,27 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if report.tree_pages > self.pages {
             // A forged tree that leads round in circles: it has more nodes than the file has pages.
             if report.tree_pages == self.pages + 1 {
-                report.add(sink, None, self.node_damage(&child));
+                report.add(sink, None, self.node_damage(child));
             }
-            return Ok(None);
+            return Ok(());
         }
         self.verify_used(Extent::new(child.page, 1), None, sink, report)?;
-        Ok(Some(Node { child, level, index: 0, count }))
+        let node = Node { child: *child, level, index: 0, count };
+        path.push(node).map_err(|_| ReadError::BufferTooSmall { needed: 0 })
     }
 
-    /// Checks cell `index` of an inner node, and the node below it.
+    /// Checks cell `index` of the path's last node, an inner one, and the node below it.
     #[inline(never)]
     fn verify_child(
         &mut self,
-        parent: &Node,
         index: usize,
+        path: &mut Path,
         trail: &mut Trail,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
-    ) -> Result<Option<Node>, ReadError<D::Error>> {
-        let (child, level) = (&parent.child, parent.level);
+    ) -> Result<(), ReadError<D::Error>> {
+        let Some(Node { child, level, .. }) = path.last() else { return Ok(()) };
+        let level = *level;
         let damage = self.node_damage(child);
         let below = self.verified_node(child, level, |node, last| {
             let below = node.child(index)?;
@@ -206,10 +206,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             report.add(sink, None, damage);
         }
         match below {
-            Some((below, _)) => self.verify_node(below, level - 1, trail, sink, report),
+            Some((below, _)) => self.verify_node(&below, level - 1, path, trail, sink, report),
             None => {
                 trail.lose();
-                Ok(None)
+                Ok(())
             }
         }
     }
@@ -252,13 +252,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry)?;
         let page = space.transfer.get_mut(..self.geometry.page_size())?;
         let pages = TreePages { io: &mut self.io, geometry: &self.geometry, page, pages: self.pages };
-        Some((pages, space.inline))
+        Some((pages, space.fold.body))
     }
 
     /// The name that a trail has come to.
     fn name_of(&mut self, trail: &Trail) -> &[u8] {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        trail.name(space.map(|space| space.inline).unwrap_or_default())
+        trail.name(space.map(|space| space.fold.body).unwrap_or_default())
     }
 
     /// Hands a node, and the memory for the trail's name, to `look`.
@@ -300,8 +300,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         // A forged tree may name the same pages again and again: no more is read than the file has.
         let inside =
             extent.end() <= self.pages && report.used_pages.saturating_add(extent.pages) <= self.pages;
-        let found = if inside { self.extent_digest(page.0, bytes).map_err(ReadError::Device)? } else { None };
-        if found != Some(digest) {
+        if !inside || !self.extent_has(page.0, bytes, &digest.0).map_err(ReadError::Device)? {
             report.add(sink, Some(self.name_of(trail)), Problem::Damaged(damage));
         }
         self.verify_used(extent, Some(trail), sink, report)?;
@@ -431,6 +430,9 @@ impl FreeSpace {
     }
 }
 
+/// From the root down to the node at hand.
+type Path = heapless::Vec<Node, MAX_HEIGHT>;
+
 /// A node whose cells are being checked, and the next of them.
 struct Node {
     child: Child,
@@ -454,5 +456,5 @@ fn fixed(record: &Record<'_>) -> Fixed {
             Some((page, record.length.min(u64::from(chunk_size)), chunk_digest))
         }
     };
-    Fixed { length: read::record_info(record).map_or(record.length, |info| info.length), extent }
+    Fixed { length: record.length, extent }
 }

@@ -124,7 +124,8 @@ pub(crate) struct Fold {
     pub(crate) folded: u64,
 }
 
-type Folded<E> = Result<Option<(Child, u32)>, WriteError<E>>;
+/// The memory of a fold cannot hold a name.
+struct TooSmall;
 
 impl Step {
     const START: Self = Self { page: PageIndex(0), index: 0, count: 0 };
@@ -149,14 +150,20 @@ impl Fold {
         }
     }
 
-    /// Folds the changes of one leaf. Returns the new root and height once all are folded.
-    pub(crate) fn step<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Folded<H::Error> {
+    /// Folds the changes of one leaf. Puts the new root and height into `root` and returns true once all are folded.
+    pub(crate) fn step<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        root: &mut (Child, u32),
+    ) -> Result<bool, WriteError<H::Error>> {
         if self.swapped {
             core::mem::swap(&mut space.last, &mut space.next);
         }
         self.fetch(host, space);
         if self.purge.is_none() && self.next == Some(None) {
-            return self.finish(host, space).map(Some);
+            self.finish(host, space, root)?;
+            return Ok(true);
         }
         if self.old.height == 0 {
             self.merge_leaf(host, space, false)?;
@@ -165,7 +172,7 @@ impl Fold {
             self.descend(host, space, level)?;
             self.merge_leaf(host, space, true)?;
         }
-        Ok(None)
+        Ok(false)
     }
 
     fn height(&self) -> usize {
@@ -314,8 +321,22 @@ impl Fold {
         self.builder.push_child(host, &mut space.build, level, (key.name, key.chunk), child)
     }
 
+    /// Remembers the upper bound of the path's leaf, if it has one.
+    #[inline(never)]
+    fn note_bound(&self, space: &mut FoldSpace<'_>) -> Result<Option<(usize, u32)>, TooSmall> {
+        let Some(above) = (1..self.height()).find(|&l| self.at(l).index < self.at(l).count) else {
+            return Ok(None);
+        };
+        let page = bytes::piece(space.inputs, above, space.page_size());
+        let key = NodeView::parse(page).and_then(|node| node.key(self.at(above).index));
+        let Some(key) = key else { return Ok(None) };
+        bytes::copy(space.bound, key.name).ok_or(TooSmall)?;
+        Ok(Some((key.name.len(), key.chunk)))
+    }
+
     /// Remembers the lower bound of the path's leaf if the first node packed of it will stand in its
     /// place: then a key no longer than before does for that node, whatever its first name is.
+    #[inline(never)]
     fn note_floor<H: FoldHost>(
         &mut self,
         host: &H,
@@ -343,18 +364,8 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         leaf: bool,
     ) -> Result<(), WriteError<H::Error>> {
-        let bound = match self.upper(space, 0) {
-            Some(upper) if leaf => {
-                let (length, chunk) = (upper.name.len(), upper.chunk);
-                let above = (1..self.height()).find(|&l| self.at(l).index < self.at(l).count).unwrap_or(0);
-                let page = bytes::piece(space.inputs, above, space.page_size());
-                if let Some(key) = NodeView::parse(page).and_then(|node| node.key(self.at(above).index)) {
-                    bytes::copy(space.bound, key.name).ok_or(WriteError::WorkspaceTooSmall)?;
-                }
-                Some((length, chunk))
-            }
-            _ => None,
-        };
+        let bound = if leaf { self.note_bound(space) } else { Ok(None) };
+        let bound = bound.map_err(|TooSmall| WriteError::WorkspaceTooSmall)?;
         self.note_floor(host, space, leaf)?;
         let count = if leaf { self.at(0).count } else { 0 };
         let mut index = 0;
@@ -386,12 +397,7 @@ impl Fold {
             match (matches!(self.next, Some(Some((length, _))) if is_due(length)), record) {
                 (true, _) => self.fold_entry(host, space)?,
                 (false, Some(_)) => {
-                    let cell = node.and_then(|node| node.cell(index));
-                    let cell = cell.ok_or_else(|| host.damaged(self.at(0).page))?;
-                    let floor = self.floor.take().filter(|_| self.builder.staged(0) == 0);
-                    let separator = record.and_then(|record| separator(space.floor, floor, record.name));
-                    self.builder.push(host, &mut space.build, 0, &[cell])?;
-                    self.builder.set_separator(separator);
+                    self.keep_record(host, space, index)?;
                     index += 1;
                 }
                 (false, None) => break,
@@ -402,6 +408,24 @@ impl Fold {
                 .is_some_and(|(last, _)| bytes::head(space.last, last) == bytes::head(space.bound, length))
         };
         self.purge = bound.filter(|&bound| goes_on(bound)).map(|(_, chunk)| chunk);
+        Ok(())
+    }
+
+    /// Packs a record of the path's leaf as it is.
+    #[inline(never)]
+    fn keep_record<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        index: usize,
+    ) -> Result<(), WriteError<H::Error>> {
+        let node = NodeView::parse(bytes::piece(space.inputs, 0, space.build.page_size()));
+        let record = node.and_then(|node| Some((node.cell(index)?, node.key(index)?)));
+        let (cell, key) = record.ok_or_else(|| host.damaged(self.at(0).page))?;
+        let floor = self.floor.take().filter(|_| self.builder.staged(0) == 0);
+        let separator = separator(space.floor, floor, key.name);
+        self.builder.push(host, &mut space.build, 0, &[cell])?;
+        self.builder.set_separator(separator);
         Ok(())
     }
 
@@ -474,13 +498,15 @@ impl Fold {
         &mut self,
         host: &mut H,
         space: &mut FoldSpace<'_>,
-    ) -> Result<(Child, u32), WriteError<H::Error>> {
+        root: &mut (Child, u32),
+    ) -> Result<(), WriteError<H::Error>> {
         if self.started {
             for level in 1..self.height() {
                 self.take_over_rest(host, space, level)?;
             }
         }
-        self.builder.finish(host, &mut space.build)
+        *root = self.builder.finish(host, &mut space.build)?;
+        Ok(())
     }
 }
 

@@ -18,7 +18,9 @@ pub(super) struct Trail {
     chunk: u32,
     /// The key is a separator's, which the next one may equal.
     separates: bool,
-    list: Option<List>,
+    /// The list of the last block, if `listed`. It lies here and nowhere else: it is large for a small stack.
+    list: List,
+    listed: bool,
     /// A block's head was lost or its list is broken: its chunks have been told.
     broken: bool,
 }
@@ -35,7 +37,7 @@ struct List {
 
 impl Trail {
     pub(super) fn new() -> Self {
-        Self { length: 0, chunk: 0, separates: true, list: None, broken: false }
+        Self { length: 0, chunk: 0, separates: true, list: List::NONE, listed: false, broken: false }
     }
 
     /// The name of the last key: a record's, or of a separator behind it.
@@ -73,7 +75,7 @@ impl Trail {
 
     /// What follows could not be read.
     pub(super) fn lose(&mut self) {
-        self.list = None;
+        self.listed = false;
         self.broken = true;
     }
 
@@ -98,7 +100,8 @@ impl Trail {
             Place::Inline(_) | Place::Extent { .. } if key.chunk == 0 => {}
             Place::Head { digest, chunk_digest, chunk_size, .. } if key.chunk == 0 => {
                 let (chunk_size, rest) = (u64::from(chunk_size), record.length);
-                self.list = Some(List { next: 0, chunk_size, rest, digests: Hasher::new(), digest });
+                self.list.begin(chunk_size, rest, &digest);
+                self.listed = true;
                 self.go_on(key, rest.min(chunk_size), &chunk_digest, told);
             }
             Place::Chunk { digest, .. } if key.chunk > 0 => {
@@ -110,18 +113,17 @@ impl Trail {
 
     /// Takes the next chunk of the list; keeps it if it is not at its end, and looks at its digest if it is.
     fn go_on(&mut self, key: Key<'_>, length: u64, digest: &Digest, told: &mut dyn FnMut(Option<&[u8]>)) {
-        let well = match &mut self.list {
-            Some(list) => {
-                let taken = list.take(key.chunk, length, digest);
-                if taken && list.rest > 0 {
-                    return;
-                }
-                taken && list.digests.close() == list.digest
+        let well = if self.listed {
+            let taken = self.list.take(key.chunk, length, digest);
+            if taken && self.list.rest > 0 {
+                return;
             }
+            taken && self.list.digests.close() == self.list.digest
+        } else {
             // It has been told.
-            None => self.broken,
+            self.broken
         };
-        self.list = None;
+        self.listed = false;
         if !well {
             self.broken = true;
             told(Some(key.name));
@@ -130,14 +132,25 @@ impl Trail {
 
     /// Nothing more of the last block comes.
     pub(super) fn end(&mut self, memory: &[u8], told: &mut dyn FnMut(Option<&[u8]>)) {
-        if self.list.is_some() {
-            self.list = None;
+        if self.listed {
+            self.listed = false;
             told(Some(self.name(memory)));
         }
     }
 }
 
 impl List {
+    /// No list.
+    const NONE: Self =
+        Self { next: 0, chunk_size: 0, rest: 0, digests: Hasher::new(), digest: Digest([0; 32]) };
+
+    /// Begins with the chunks of a block of `rest` bytes.
+    fn begin(&mut self, chunk_size: u64, rest: u64, digest: &Digest) {
+        (self.next, self.chunk_size, self.rest) = (0, chunk_size, rest);
+        self.digests = Hasher::new();
+        self.digest = *digest;
+    }
+
     /// Takes the next chunk; false if it is another.
     fn take(&mut self, chunk: u32, length: u64, digest: &Digest) -> bool {
         if chunk != self.next || length == 0 || length != self.rest.min(self.chunk_size) {
