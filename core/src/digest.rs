@@ -108,8 +108,8 @@ impl Hasher {
     pub(crate) fn close(&mut self) -> Digest {
         self.end();
         let mut digest = Digest::default();
-        for (place, word) in digest.0.chunks_exact_mut(4).zip(&self.state) {
-            bytes::copy_some(place, &word.to_be_bytes());
+        for (place, word) in digest.0.as_chunks_mut().0.iter_mut().zip(&self.state) {
+            *place = word.to_be_bytes();
         }
         digest
     }
