@@ -212,6 +212,7 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
     }
 
     /// Digests the values that have no digest yet.
+    #[inline(never)]
     pub(crate) fn digest_late(&mut self) {
         if self.late == 0 {
             return;

@@ -291,8 +291,13 @@ impl<'a, D: BlockDevice> RingReader<'a, D> {
         Ok(())
     }
 
-    /// Digest of `length` bytes from a logical position on.
-    pub(crate) fn digest(&mut self, mut position: u64, mut length: u64) -> Result<Digest, D::Error> {
+    /// Whether `length` bytes from a logical position on have this digest.
+    pub(crate) fn has(
+        &mut self,
+        mut position: u64,
+        mut length: u64,
+        digest: &[u8; 32],
+    ) -> Result<bool, D::Error> {
         let mut hasher = Hasher::new();
         while length > 0 {
             let bytes = self.peek(position, usize::try_from(length).unwrap_or(usize::MAX))?;
@@ -300,7 +305,7 @@ impl<'a, D: BlockDevice> RingReader<'a, D> {
             position += bytes.len() as u64;
             length -= bytes.len() as u64;
         }
-        Ok(hasher.finish())
+        Ok(hasher.has(digest))
     }
 
     /// Reads the header at a logical position; whether it is whole and was written for that position. It is large for

@@ -1,7 +1,7 @@
 //! Allocation: forward only, from the cursor on.
 
 use super::bits::next_bit;
-use super::{FoldCount, FreeMap, MapSpace};
+use super::{FoldCount, FreeMap, MapSpace, Version};
 use crate::device::BlockDevice;
 use crate::error::WriteError;
 use crate::format::Geometry;
@@ -76,7 +76,7 @@ impl FreeMap {
         (pages, floor): (u64, u64),
         pinned: impl Fn(Extent) -> Option<Extent>,
     ) -> Result<Option<Extent>, WriteError<D::Error>> {
-        let geometry = *space.geometry;
+        let geometry = space.geometry;
         let mut wrapped = self.at.ahead.wrapped;
         let (mut at, mut passed) = (self.at.cursor.max(geometry.first_group()), 0);
         loop {
@@ -123,6 +123,7 @@ impl FreeMap {
     }
 
     /// The first free run of the durable map in `at..stop`, which lies in `group`, cut at `want`.
+    #[inline(never)]
     fn free_run<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
@@ -131,17 +132,16 @@ impl FreeMap {
         stop: u64,
         want: u64,
     ) -> Result<Option<Extent>, WriteError<D::Error>> {
-        let geometry = *space.geometry;
+        let geometry = space.geometry;
         let start = geometry.group_start(group);
-        let known = self.entry_of(space, self.durable, 0, group)?;
+        let (_, used) = self.known(space, Version::Durable, 0, group)?;
         let first = at.max(start + geometry.reserved(group));
-        if first >= stop || known.used >= geometry.group_pages() {
+        if first >= stop || used >= geometry.group_pages() {
             return Ok(None);
         }
-        if known.slot == 0 {
+        let Some(window) = self.load_of(space, Version::Durable, 0, group)? else {
             return Ok(Some(Extent::new(PageIndex(first), want.min(stop - first))));
-        }
-        let window = self.load(space, 0, group, known)?;
+        };
         let page = Self::page(space, window);
         let Some(free) = next_bit(page, first - start, stop - start, false) else { return Ok(None) };
         let limit = (free + want).min(stop - start);

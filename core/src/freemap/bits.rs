@@ -1,10 +1,9 @@
 //! The bits and entries of map pages.
 
 use super::MapRef;
-use crate::bytes;
 use crate::digest::Digest;
-use crate::format::{MapEntry, MapHeader, U32, U64};
-use zerocopy::IntoBytes as _;
+use crate::format::{MapEntry, MapHeader};
+use zerocopy::FromBytes as _;
 
 pub(super) fn entry(page: &[u8], index: u64) -> MapRef {
     let at = MapHeader::SIZE + index as usize * MapEntry::SIZE;
@@ -15,16 +14,10 @@ pub(super) fn entry(page: &[u8], index: u64) -> MapRef {
     })
 }
 
-#[must_use = "as what it is made of"]
-pub(super) fn set_entry(page: &mut [u8], index: u64, at: MapRef) -> Option<()> {
-    let start = MapHeader::SIZE + index as usize * MapEntry::SIZE;
-    let entry = MapEntry {
-        digest: at.digest.0,
-        used: U64::new(at.used),
-        slot: U32::new(at.slot),
-        reserved: U32::new(0),
-    };
-    bytes::place(page, start, entry.as_bytes())
+/// The entry, to be changed in its place.
+pub(super) fn entry_mut(page: &mut [u8], index: u64) -> Option<&mut MapEntry> {
+    let at = MapHeader::SIZE + index as usize * MapEntry::SIZE;
+    MapEntry::mut_from_prefix(page.get_mut(at..)?).ok().map(|(entry, _)| entry)
 }
 
 /// The 64 bits of a map page that start at bit `64 * word`.

@@ -56,6 +56,13 @@ impl MapTop {
     const NONE: Self = Self { level: 0, at: MapRef { digest: Digest([0; 32]), used: 0, slot: 0 } };
 }
 
+/// Which map: that of the last durable checkpoint, or of the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Durable,
+    Next,
+}
+
 /// How a checkpoint under way changes the number of free pages ahead.
 #[derive(Clone, Copy, Debug, Default)]
 struct FoldCount {
@@ -75,11 +82,6 @@ struct Window {
     slot: u32,
     dirty: bool,
     touched: u64,
-}
-
-impl Window {
-    /// Of a window that is not there.
-    const NOTHING: Self = Self { level: 0, index: 0, slot: u32::MAX, dirty: false, touched: 0 };
 }
 
 /// Memory and device that the map's functions work with.
@@ -312,17 +314,14 @@ impl FreeMap {
         space: &mut MapSpace<'_, D>,
         extent: Extent,
     ) -> Result<bool, WriteError<D::Error>> {
-        let geometry = *space.geometry;
+        let geometry = space.geometry;
         let mut page = extent.start.0;
         while page < extent.end() {
             let group = geometry.group_of(page);
             let start = geometry.group_start(group);
             let end = extent.end().min(start + geometry.group_pages());
-            let known = self.entry_of(space, self.durable, 0, group)?;
-            if known.slot == 0 {
-                return Ok(false);
-            }
-            let window = self.load(space, 0, group, known)?;
+            let window = self.load_of(space, Version::Durable, 0, group)?;
+            let Some(window) = window else { return Ok(false) };
             if next_bit(Self::page(space, window), page - start, end - start, false).is_some() {
                 return Ok(false);
             }
@@ -339,12 +338,8 @@ impl FreeMap {
         group: u64,
         mut each: impl FnMut(Extent),
     ) -> Result<u64, WriteError<D::Error>> {
-        let geometry = *space.geometry;
-        let known = self.entry_of(space, self.durable, 0, group)?;
-        if known.slot == 0 {
-            return Ok(0);
-        }
-        let window = self.load(space, 0, group, known)?;
+        let geometry = space.geometry;
+        let Some(window) = self.load_of(space, Version::Durable, 0, group)? else { return Ok(0) };
         let page = Self::page(space, window);
         let (mut at, stop) = (geometry.reserved(group), geometry.group_pages());
         let mut used = at;

@@ -1,14 +1,14 @@
 //! Map pages in memory: reading them, making the next checkpoint's versions, writing those out.
 
-use super::bits::{entry, set_bits, set_entry};
-use super::{FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, Window};
+use super::bits::{entry, entry_mut, set_bits};
+use super::{FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, Version, Window};
 use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::Digest;
-use crate::error::{Damage, ReadError, Structure, WriteError};
-use crate::format::{MapHeader, U32, U64};
+use crate::error::{Damage, Structure, WriteError};
+use crate::format::{MapEntry, MapHeader, U32, U64};
 use crate::ids::Extent;
-use zerocopy::IntoBytes as _;
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 impl FreeMap {
     fn find(&self, level: u32, index: u64, slot: u32) -> Option<usize> {
@@ -23,11 +23,6 @@ impl FreeMap {
 
     fn page_mut<'w, D>(space: &'w mut MapSpace<'_, D>, window: usize) -> &'w mut [u8] {
         bytes::piece_mut(space.windows, window, space.geometry.page_size())
-    }
-
-    /// What is known of the page in a window.
-    fn window(&self, at: usize) -> Window {
-        self.windows.get(at).copied().unwrap_or(Window::NOTHING)
     }
 
     fn set_window(&mut self, at: usize, window: Window) {
@@ -61,43 +56,57 @@ impl FreeMap {
             self.windows.iter().enumerate().filter(|(at, window)| !on_path(window) && Some(*at) != but);
         let victim = others.min_by_key(lowest).map(|(at, _)| at);
         let victim = victim.ok_or(WriteError::WorkspaceTooSmall)?;
-        if self.window(victim).dirty {
-            self.write_out(space, victim)?;
-        }
+        self.write_out(space, victim)?;
         self.set_window(victim, window);
         Ok(victim)
     }
 
-    /// Writes a changed map page into its slot and its digest into its parent.
+    /// Writes a map page, if it is changed, into its slot and its digest into its parent.
+    #[inline(never)]
     fn write_out<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         at: usize,
     ) -> Result<(), WriteError<D::Error>> {
-        let window = self.window(at);
-        let Window { level, index, slot, .. } = window;
-        let digest = Digest::of(Self::page(space, at));
+        let Some(&Window { level, index, slot, dirty: true, .. }) = self.windows.get(at) else {
+            return Ok(());
+        };
         let offset = space.geometry.offset(space.geometry.map_page(level, index, slot));
         let page = bytes::piece(space.windows, at, space.geometry.page_size());
         space.device.write(offset, page).map_err(WriteError::Device)?;
-        self.set_window(at, Window { dirty: false, ..window });
+        let digest = Digest::of(page);
+        if let Some(window) = self.windows.get_mut(at) {
+            window.dirty = false;
+        }
         if level == self.next.level {
             self.next.at.digest = digest;
             return Ok(());
         }
+        let known = self.parent_entry(space, level, index).ok_or(WriteError::WorkspaceTooSmall)?;
+        known.digest = digest.0;
+        Ok(())
+    }
+
+    /// What the next map knows of a page, where it stands: in the page above, which is changed.
+    #[inline(never)]
+    fn parent_entry<'w, D>(
+        &self,
+        space: &'w mut MapSpace<'_, D>,
+        level: u32,
+        index: u64,
+    ) -> Option<&'w mut MapEntry> {
         let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
-        let parent = self.changed(level + 1, above).ok_or(WriteError::WorkspaceTooSmall)?;
-        let known = entry(Self::page(space, parent), place);
-        Self::put_entry(space, parent, place, MapRef { digest, ..known })
+        let parent = self.changed(level + 1, above)?;
+        entry_mut(Self::page_mut(space, parent), place)
     }
 
     /// The window of an existing map page, read and verified if need be.
-    pub(super) fn load<D: BlockDevice>(
+    fn load<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
         index: u64,
-        at: MapRef,
+        at: &MapRef,
     ) -> Result<usize, WriteError<D::Error>> {
         self.clock += 1;
         if let Some(found) = self.find(level, index, at.slot) {
@@ -110,56 +119,94 @@ impl FreeMap {
         let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
         let page = bytes::piece_mut(space.windows, found, space.geometry.page_size());
         if at.slot <= 2 {
-            space.device.read(offset, page).map_err(ReadError::Device)?;
+            space.device.read(offset, page).map_err(WriteError::Device)?;
         }
-        let header = MapHeader::read(page);
+        let header = MapHeader::ref_from_prefix(page);
         let belongs = at.slot <= 2
-            && header.is_some_and(|header| {
+            && header.is_ok_and(|(header, _)| {
                 header.magic == MapHeader::MAGIC && header.level.get() == level && header.index.get() == index
             });
-        if !belongs || Digest::of(page) != at.digest {
+        if !belongs || !at.digest.is_of(page) {
             return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
         }
         self.set_window(found, Window { slot: at.slot, ..window });
         Ok(found)
     }
 
-    /// What `top`'s map knows of a map page.
-    pub(super) fn entry_of<D: BlockDevice>(
+    /// The slot of a map page in a version of the map, 0 if it has none, and the page's set bits.
+    #[inline(never)]
+    pub(super) fn known<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
-        top: MapTop,
+        version: Version,
         level: u32,
         index: u64,
-    ) -> Result<MapRef, WriteError<D::Error>> {
-        let geometry = *space.geometry;
+    ) -> Result<(u32, u64), WriteError<D::Error>> {
+        let mut at = MapRef::default();
+        self.entry_into(space, version, level, index, &mut at)?;
+        Ok((at.slot, at.used))
+    }
+
+    /// The window of a version's map page, read and verified if need be; None if it has none.
+    #[inline(never)]
+    pub(super) fn load_of<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        version: Version,
+        level: u32,
+        index: u64,
+    ) -> Result<Option<usize>, WriteError<D::Error>> {
+        let mut at = MapRef::default();
+        self.entry_into(space, version, level, index, &mut at)?;
+        if at.slot == 0 { Ok(None) } else { self.load(space, level, index, &at).map(Some) }
+    }
+
+    /// Puts what a version of the map knows of a map page into `at`, in which there is nothing. It is large for a small
+    /// stack, so it stays where the caller has room for it.
+    #[inline(never)]
+    fn entry_into<D: BlockDevice>(
+        &mut self,
+        space: &mut MapSpace<'_, D>,
+        version: Version,
+        level: u32,
+        index: u64,
+        at: &mut MapRef,
+    ) -> Result<(), WriteError<D::Error>> {
+        let geometry = space.geometry;
+        let top = match version {
+            Version::Durable => &self.durable,
+            Version::Next => &self.next,
+        };
         if level > top.level || geometry.map_above(index, top.level - level) != 0 {
-            return Ok(MapRef::default());
+            return Ok(());
         }
-        let mut at = top.at;
-        for l in (level + 1..=top.level).rev() {
+        let highest = top.level;
+        *at = top.at;
+        for l in (level + 1..=highest).rev() {
             if at.slot == 0 {
-                return Ok(MapRef::default());
+                *at = MapRef::default();
+                return Ok(());
             }
             let window = self.load(space, l, geometry.map_above(index, l - level), at)?;
             let place = geometry.map_place(geometry.map_above(index, l - level - 1));
-            at = entry(Self::page(space, window), place);
+            *at = entry(Self::page(space, window), place);
         }
         if at.slot > 2 {
-            let offset = space.geometry.offset(space.geometry.map_page(level, index, 1));
+            let offset = geometry.offset(geometry.map_page(level, index, 1));
             return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
         }
-        Ok(at)
+        Ok(())
     }
 
     /// The window of a map page that may be changed, as part of the next map.
+    #[inline(never)]
     pub(super) fn change<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         lowest: u32,
         index: u64,
     ) -> Result<usize, WriteError<D::Error>> {
-        let geometry = *space.geometry;
+        let geometry = space.geometry;
         let fanout = geometry.map_fanout();
         while lowest > self.next.level || index >= fanout.saturating_pow(self.next.level - lowest) {
             self.raise(space)?;
@@ -179,17 +226,15 @@ impl FreeMap {
         level: u32,
         index: u64,
     ) -> Result<usize, WriteError<D::Error>> {
-        let durable = self.entry_of(space, self.durable, level, index)?;
-        let next = self.entry_of(space, self.next, level, index)?;
-        if next.slot == 0 || next.slot == durable.slot {
-            if durable.slot != 0 {
-                // Here less is on the stack than where it is copied.
-                self.load(space, level, index, durable)?;
-            }
-            self.copy_page(space, level, index, durable)?;
+        let (durable, _) = self.known(space, Version::Durable, level, index)?;
+        let (next, _) = self.known(space, Version::Next, level, index)?;
+        if next == 0 || next == durable {
+            // Here less is on the stack than where it is copied.
+            let old = self.load_of(space, Version::Durable, level, index)?;
+            self.copy_page(space, level, index, (old, durable))?;
         }
-        let next = self.entry_of(space, self.next, level, index)?;
-        let window = self.load(space, level, index, next)?;
+        let window = self.load_of(space, Version::Next, level, index)?;
+        let window = window.ok_or(WriteError::WorkspaceTooSmall)?;
         self.touch(window, true);
         Ok(window)
     }
@@ -200,22 +245,23 @@ impl FreeMap {
         self.windows.iter().position(|w| w.level == level && w.index == index && w.dirty)
     }
 
-    /// Makes the next map's version of a page, in the slot that the durable map does not use.
+    /// Makes the next map's version of a page, of the durable one's in window `old`, in the slot that the durable map
+    /// does not use.
     #[inline(never)]
     fn copy_page<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
         index: u64,
-        durable: MapRef,
+        (old, durable): (Option<usize>, u32),
     ) -> Result<(), WriteError<D::Error>> {
-        let slot = if durable.slot == 1 { 2 } else { 1 };
-        if let Some(stale) = self.find(level, index, slot) {
-            let window = self.window(stale);
-            self.set_window(stale, Window { slot: u32::MAX, ..window });
+        let slot = if durable == 1 { 2 } else { 1 };
+        if let Some(stale) = self.find(level, index, slot)
+            && let Some(window) = self.windows.get_mut(stale)
+        {
+            window.slot = u32::MAX;
         }
         let size = space.geometry.page_size();
-        let old = if durable.slot == 0 { None } else { Some(self.load(space, level, index, durable)?) };
         self.clock += 1;
         let new = Window { level, index, slot, dirty: true, touched: self.clock };
         let window = self.claim(space, new, old)?;
@@ -234,7 +280,7 @@ impl FreeMap {
         space: &mut MapSpace<'_, D>,
         window: usize,
     ) -> Result<u64, WriteError<D::Error>> {
-        let Window { level, index, .. } = self.window(window);
+        let (level, index) = self.windows.get(window).map_or((0, 0), |window| (window.level, window.index));
         let reserved = space.geometry.reserved(index);
         let page = Self::page_mut(space, window);
         page.fill(0);
@@ -252,16 +298,6 @@ impl FreeMap {
         Ok(reserved)
     }
 
-    /// Puts what is known of a child into the page in a window.
-    fn put_entry<D: BlockDevice>(
-        space: &mut MapSpace<'_, D>,
-        window: usize,
-        place: u64,
-        entry: MapRef,
-    ) -> Result<(), WriteError<D::Error>> {
-        set_entry(Self::page_mut(space, window), place, entry).ok_or(WriteError::WorkspaceTooSmall)
-    }
-
     /// Adds a level above the next map's top page.
     #[inline(never)]
     fn raise<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<(), WriteError<D::Error>> {
@@ -272,9 +308,13 @@ impl FreeMap {
         let window = self.claim(space, new, None)?;
         self.blank(space, window)?;
         // Only now: the old top page may have been written out to make room.
-        let old = self.next;
-        Self::put_entry(space, window, 0, old.at)?;
-        self.next = MapTop { level, at: MapRef { digest: Digest::default(), used: old.at.used, slot } };
+        let known = entry_mut(Self::page_mut(space, window), 0).ok_or(WriteError::WorkspaceTooSmall)?;
+        let MapTop { at, .. } = &self.next;
+        known.digest = at.digest.0;
+        known.used = U64::new(at.used);
+        known.slot = U32::new(at.slot);
+        self.next.level = level;
+        (self.next.at.digest, self.next.at.slot) = (Digest::default(), slot);
         Ok(())
     }
 
@@ -290,10 +330,9 @@ impl FreeMap {
             self.next.at.slot = slot;
             return Ok(());
         }
-        let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
-        let parent = self.changed(level + 1, above).ok_or(WriteError::WorkspaceTooSmall)?;
-        let known = entry(Self::page(space, parent), place);
-        Self::put_entry(space, parent, place, MapRef { slot, ..known })
+        let known = self.parent_entry(space, level, index).ok_or(WriteError::WorkspaceTooSmall)?;
+        known.slot = U32::new(slot);
+        Ok(())
     }
 
     /// Adds to the counts of set bits above a next map page.
@@ -304,15 +343,11 @@ impl FreeMap {
         index: u64,
         delta: i64,
     ) -> Result<(), WriteError<D::Error>> {
-        let geometry = *space.geometry;
         let mut child = index;
-        for above in level + 1..=self.next.level {
-            let (parent, place) = (geometry.map_above(child, 1), geometry.map_place(child));
-            let window = self.changed(above, parent).ok_or(WriteError::WorkspaceTooSmall)?;
-            let mut known = entry(Self::page(space, window), place);
-            known.used = known.used.saturating_add_signed(delta);
-            Self::put_entry(space, window, place, known)?;
-            child = parent;
+        for level in level..self.next.level {
+            let known = self.parent_entry(space, level, child).ok_or(WriteError::WorkspaceTooSmall)?;
+            known.used = U64::new(known.used.get().saturating_add_signed(delta));
+            child = space.geometry.map_above(child, 1);
         }
         self.next.at.used = self.next.at.used.saturating_add_signed(delta);
         Ok(())
@@ -325,7 +360,7 @@ impl FreeMap {
         extent: Extent,
         used: bool,
     ) -> Result<(), WriteError<D::Error>> {
-        let geometry = *space.geometry;
+        let geometry = space.geometry;
         let mut page = extent.start.0;
         while page < extent.end() {
             let group = geometry.group_of(page);

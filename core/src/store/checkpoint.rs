@@ -9,7 +9,7 @@ use crate::format::{SLOT_STRIDE, Superblock, U32, U64};
 use crate::freemap::MapSpace;
 use crate::ids::Sequence;
 use crate::overlay::{Overlay, TreeRoot};
-use crate::tree::{Balance, BuildSpace, Child, Fold, FoldSpace};
+use crate::tree::{Balance, Child, Fold};
 use zerocopy::FromBytes as _;
 
 /// How far a checkpoint is.
@@ -89,15 +89,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             self.begin_checkpoint(None);
         }
-        let result = match self.fold_step() {
-            Ok(None) => Ok(Progress::Working),
-            Ok(Some(root)) => self.finish_checkpoint(root).map(|()| Progress::Done),
-            Err(error) => Err(error),
-        };
-        if result.is_err() {
-            self.start_over();
+        let mut root = (Child::default(), 0);
+        let mut result = self.fold_step(&mut root);
+        if let Ok(true) = result {
+            result = self.finish_checkpoint(&root).map(|()| true);
         }
-        result
+        match result {
+            Ok(done) => Ok(if done { Progress::Done } else { Progress::Working }),
+            Err(error) => {
+                self.start_over();
+                Err(error)
+            }
+        }
     }
 
     /// A step has failed: the next one is the first again.
@@ -131,11 +134,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     #[inline(never)]
-    fn fold_step(&mut self) -> Result<Option<(Child, u32)>, WriteError<D::Error>> {
-        let Some(checkpoint) = &mut self.checkpoint else { return Ok(None) };
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(WriteError::WorkspaceTooSmall)?;
-        let [last, next, bound, floor] = space.names;
+    fn fold_step(&mut self, root: &mut (Child, u32)) -> Result<bool, WriteError<D::Error>> {
+        let Some(checkpoint) = &mut self.checkpoint else { return Ok(false) };
+        let mut space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let Some(space) = &mut space else { return Err(WriteError::WorkspaceTooSmall) };
         let mut host = Host {
             io: &mut self.io,
             overlay: &mut self.overlay,
@@ -150,10 +152,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             max_pages: self.memory.max_pages(&self.geometry),
             floor: checkpoint.floor,
         };
-        let build = BuildSpace { levels: space.levels, page_size: self.geometry.page_size() };
-        let mut fold_space =
-            FoldSpace { build, inputs: space.inputs, body: space.inline, last, next, bound, floor };
-        let result = checkpoint.fold.step(&mut host, &mut fold_space);
+        let result = checkpoint.fold.step(&mut host, &mut space.fold, root);
         checkpoint.tree_pages = host.tree_pages;
         self.io.start_sync_of_much();
         result
@@ -161,10 +160,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Makes the folded tree the durable one.
     #[inline(never)]
-    fn finish_checkpoint(&mut self, (root, height): (Child, u32)) -> Result<(), WriteError<D::Error>> {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(WriteError::WorkspaceTooSmall)?;
-        let mut maps = MapSpace { device: &mut self.io, geometry: &self.geometry, windows: space.windows };
+    fn finish_checkpoint(&mut self, &(root, height): &(Child, u32)) -> Result<(), WriteError<D::Error>> {
+        let windows = space::windows(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let windows = windows.ok_or(WriteError::WorkspaceTooSmall)?;
+        let mut maps = MapSpace { device: &mut self.io, geometry: &self.geometry, windows };
         let top = self.map.flush(&mut maps)?;
         // Everything that the superblock will refer to is on the medium before it is written.
         self.barrier()?;
@@ -211,9 +210,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Lays a copy of the superblock out where nodes are composed, where it can be changed.
     pub(super) fn compose_superblock(&mut self) -> Result<&mut Superblock, WriteError<D::Error>> {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let next = space
-            .and_then(|space| self.superblock.copied(space.transfer.get_mut(..self.geometry.page_size())?));
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let next = transfer
+            .and_then(|transfer| self.superblock.copied(transfer.get_mut(..self.geometry.page_size())?));
         next.ok_or(WriteError::WorkspaceTooSmall)
     }
 
@@ -221,9 +220,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     #[inline(never)]
     pub(super) fn write_superblock(&mut self, copies: &[u32]) -> Result<(), WriteError<D::Error>> {
         let size = self.geometry.slot_size();
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let page =
-            space.and_then(|space| space.transfer.get_mut(..size)).ok_or(WriteError::WorkspaceTooSmall)?;
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let page = transfer.and_then(|transfer| transfer.get_mut(..size));
+        let page = page.ok_or(WriteError::WorkspaceTooSmall)?;
         for &copy in copies {
             let Ok((next, _)) = Superblock::mut_from_prefix(page) else {
                 return Err(WriteError::WorkspaceTooSmall);
@@ -238,8 +237,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// The superblock that was composed is durable now.
     pub(super) fn adopt_superblock(&mut self) {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        if let Some(Ok((next, _))) = space.map(|space| Superblock::ref_from_prefix(space.transfer)) {
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        if let Some(Ok((next, _))) = transfer.map(|transfer| Superblock::ref_from_prefix(transfer)) {
             self.superblock = *next;
         }
     }

@@ -54,6 +54,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.write_group(batches, wanted, false)
     }
 
+    #[inline(never)]
     fn write_group<M: GrowBytes, V: GrowBytes>(
         &mut self,
         batches: &mut [Batch<M, V>],
@@ -176,6 +177,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Writes the group's record, but for what is written `ahead` of it, and returns the journal position of its
     /// operations.
+    #[inline(never)]
     fn record<M: GrowBytes, V: GrowBytes>(
         &mut self,
         batches: &[Batch<M, V>],
@@ -189,7 +191,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let data: u64 = batches.iter().map(|batch| batch.carried).sum();
         let first = Sequence(self.sequence.0 + 1);
         let sizes = [operations, meta as u32, data as u32];
-        let header = self.header(record_kind::COMMIT, first, last, sizes, hasher.finish());
+        let header = self.header(record_kind::COMMIT, first, last, sizes, hasher.close());
         let at = self.journal.head + RecordHeader::SIZE as u64;
         let metas = batches.iter().map(|batch| batch.meta.as_ref());
         let page = self.geometry.page_size();
@@ -216,6 +218,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Puts the group into the overlay's active layer.
+    #[inline(never)]
     fn show<M: GrowBytes, V: GrowBytes>(&mut self, batches: &[Batch<M, V>], meta_at: u64) {
         let meta: u64 = batches.iter().map(|batch| batch.meta.as_ref().len() as u64).sum();
         let (mut at, mut data_at) = (meta_at, meta_at + meta);
@@ -267,6 +270,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Commits a group that the journal cannot take: it is folded in at once, and the superblock
     /// makes it durable, whatever was asked for. Nothing else is pending.
+    #[inline(never)]
     fn commit_by_checkpoint<M: GrowBytes, V: GrowBytes>(
         &mut self,
         batches: &mut [Batch<M, V>],
@@ -294,8 +298,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         relocate_above: Option<Sequence>,
         work: impl FnOnce(&mut Host<'_, D, O>) -> Result<R, WriteError<D::Error>>,
     ) -> Result<R, WriteError<D::Error>> {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(WriteError::WorkspaceTooSmall)?;
+        let mut space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let Some(space) = &mut space else { return Err(WriteError::WorkspaceTooSmall) };
         let mut host = Host {
             io: &mut self.io,
             overlay: &mut self.overlay,
@@ -334,12 +338,7 @@ pub(super) fn insert_entry<O: Overlay>(
         _ => Value::Deleted,
     };
     let moves = head.kind == op_kind::MOVE;
-    let before = overlay.active(name);
-    if let Some(before) = before
-        && !moves
-    {
-        retire(overlay, geometry, name, &before);
-    }
+    let before = supersede(overlay, geometry, name, moves);
     let inherited = core::mem::take(&mut active.inherits);
     active.inherits = moves && before.is_none_or(|before| before.inherited);
     let entry = Entry {
@@ -355,6 +354,23 @@ pub(super) fn insert_entry<O: Overlay>(
     active.add(name.len(), head, &entry);
     let inserted = overlay.insert(name, &entry, body);
     debug_assert!(inserted.is_ok(), "room was made before the commit was recorded");
+}
+
+/// What an operation has to know of the entry that it takes the place of.
+#[derive(Clone, Copy)]
+struct Before {
+    base_moved: bool,
+    inherited: bool,
+}
+
+/// Retires the pages of a name's entry in the active layer, unless they move to another name.
+#[inline(never)]
+fn supersede<O: Overlay>(overlay: &mut O, geometry: &Geometry, name: &[u8], moves: bool) -> Option<Before> {
+    let before = overlay.active(name)?;
+    if !moves {
+        retire(overlay, geometry, name, &before);
+    }
+    Some(Before { base_moved: before.base_moved, inherited: before.inherited })
 }
 
 /// Tells the overlay that an entry's pages are needed by older readers only.

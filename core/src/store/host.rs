@@ -138,20 +138,14 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             let whole = piece.get_mut(..bytes::round_up(now, page_size)).unwrap_or_default();
             let parts = whole.split_at_mut_checked(now);
             let (value, padding) = parts.ok_or(WriteError::WorkspaceTooSmall)?;
-            let read = match source {
-                Source::Extent { offset } => read_rounded(self.io, offset + done, value, scratch),
-                Source::Journal { at } => {
-                    RingReader::new(self.io, self.geometry, scratch).read(at + done, value)
-                }
-            };
-            read.map_err(WriteError::Device)?;
+            read_source(self.io, self.geometry, scratch, source, done, value).map_err(WriteError::Device)?;
             hasher.update(value);
             padding.fill(0);
             let offset = self.geometry.offset(page.0) + done;
             self.io.write(offset, whole).map_err(WriteError::Device)?;
             done += now as u64;
         }
-        if hasher.finish() == *digest { Ok(()) } else { Err(WriteError::Corrupted(place)) }
+        if hasher.has(&digest.0) { Ok(()) } else { Err(WriteError::Corrupted(place)) }
     }
 
     /// Copies an extent whose bytes may not be on the medium to fresh pages, or, if no run is long
@@ -201,7 +195,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     fn read_body(&mut self, at: u64, digest: &Digest, into: &mut [u8]) -> Result<(), WriteError<D::Error>> {
         let offset = self.geometry.ring_offset(at);
         self.ring().read(at, into).map_err(WriteError::Device)?;
-        if Digest::of(into) == *digest {
+        if digest.is_of(into) {
             return Ok(());
         }
         Err(WriteError::Corrupted(Damage { what: Structure::Journal, offset }))
@@ -273,6 +267,22 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     }
 }
 
+/// Reads what lies `done` bytes behind the start of a source.
+#[inline(never)]
+fn read_source<D: BlockDevice>(
+    io: &mut D,
+    geometry: &Geometry,
+    scratch: &mut [u8],
+    source: Source,
+    done: u64,
+    into: &mut [u8],
+) -> Result<(), D::Error> {
+    match source {
+        Source::Extent { offset } => read_rounded(io, offset + done, into, scratch),
+        Source::Journal { at } => RingReader::new(io, geometry, scratch).read(at + done, into),
+    }
+}
+
 /// Reads `into.len()` bytes from a page boundary on, where `into` may end within a unit of the
 /// device, which is read in whole units: the last one by way of `edge`.
 pub(crate) fn read_rounded<D: BlockDevice>(
@@ -316,15 +326,16 @@ impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
         self.transfer.get_mut(..self.geometry.page_size()).unwrap_or_default()
     }
 
-    fn place_node(&mut self) -> Result<Child, WriteError<D::Error>> {
+    #[inline(never)]
+    fn place_node(&mut self, child: &mut Child) -> Result<(), WriteError<D::Error>> {
         let extent = self.allocate(1, 1)?;
         let page = bytes::head(self.transfer, self.geometry.page_size());
-        let digest = Digest::of(page);
+        *child = Child { page: extent.start, digest: Digest::of(page) };
         self.io.write(self.geometry.offset(extent.start.0), page).map_err(WriteError::Device)?;
         self.mark(extent.start, 1, true)?;
         self.map.count_folded(1);
         self.tree_pages += 1;
-        Ok(Child { page: extent.start, digest })
+        Ok(())
     }
 }
 
@@ -381,8 +392,9 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
                 let chunks = bytes::pieces(entry.length, u64::from(chunk_size));
                 if !O::KEEPS_BODIES {
                     let offset = self.geometry.ring_offset(at);
-                    let list = self.ring().digest(at, chunks * ChunkRef::SIZE as u64);
-                    if list.map_err(WriteError::Device)? != entry.body_digest {
+                    let length = chunks * ChunkRef::SIZE as u64;
+                    let whole = self.ring().has(at, length, &entry.body_digest.0);
+                    if !whole.map_err(WriteError::Device)? {
                         return Err(WriteError::Corrupted(Damage { what: Structure::Journal, offset }));
                     }
                 }

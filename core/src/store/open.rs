@@ -1,7 +1,7 @@
 //! Creating and opening a store.
 
 use super::io::{Counters, Io};
-use super::{Memory, Pending, Recovery, Store, space};
+use super::{Memory, Pending, Progress, Recovery, Store, space};
 use crate::bytes;
 use crate::device::{BlockDevice, DeviceError, DeviceErrorKind};
 use crate::digest::Digest;
@@ -230,13 +230,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         buffer: B,
         options: &OpenOptions,
     ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
+        let mut recovery = Recovery::default();
         let unrecovered = Self::unrecovered_at(place, device, overlay, buffer, options);
-        let recovered = unrecovered.and_then(|store| store.recover(options));
+        let recovered = match unrecovered {
+            Ok(store) => store.recover(options, &mut recovery),
+            Err(error) => Err(error),
+        };
         if recovered.is_err() {
             *place = None;
         }
-        let recovery = recovered?;
-        place.as_mut().map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
+        recovered?;
+        let Some(store) = place else { return Err(OpenError::WorkspaceTooSmall) };
+        Ok((store, recovery))
     }
 
     /// The same, and an empty place also if nobody waits for it to be recovered.
@@ -250,7 +255,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
         let mut taken = Taken(Some(place));
         let Some(place) = &mut taken.0 else { return Err(OpenError::WorkspaceTooSmall) };
-        let recovery = Self::unrecovered_at(place, device, overlay, buffer, options)?.recover(options)?;
+        let mut recovery = Recovery::default();
+        Self::unrecovered_at(place, device, overlay, buffer, options)?.recover(options, &mut recovery)?;
         let store = taken.0.take().and_then(Option::as_mut);
         store.map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
     }
@@ -287,15 +293,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         place.insert(Self::blank(Io::new(device), overlay, buffer, options))
     }
 
-    fn recover(&mut self, options: &OpenOptions) -> Result<Recovery, OpenError<D::Error>> {
+    fn recover(&mut self, options: &OpenOptions, recovery: &mut Recovery) -> Result<(), OpenError<D::Error>> {
         self.check_superblock()?;
-        let recovery = self.replay(options.salvage && options.read_only)?;
+        self.replay(options.salvage && options.read_only, recovery)?;
         if !self.read_only {
-            self.settle_recovery(&recovery)?;
+            self.settle_recovery(recovery)?;
+            // Nothing of what settles it is on the stack any more.
+            while self.checkpoint_step()? != Progress::Idle {}
         }
-        Ok(recovery)
+        Ok(())
     }
 
+    #[inline(never)]
     fn check_superblock(&mut self) -> Result<(), OpenError<D::Error>> {
         let superblock = &self.superblock;
         let length = self.io.length().map_err(OpenError::Device)?;

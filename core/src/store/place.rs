@@ -14,6 +14,7 @@ use zerocopy::IntoBytes as _;
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Gives all values pages, and writes them there unless the record carries them. Returns the path that
     /// was taken.
+    #[inline(never)]
     pub(super) fn place_all<M: GrowBytes, V: GrowBytes>(
         &mut self,
         batches: &mut [Batch<M, V>],
@@ -136,6 +137,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Gives each operation its sequence number.
+    #[inline(never)]
     pub(super) fn number<M: GrowBytes, V: GrowBytes>(
         &self,
         batches: &mut [Batch<M, V>],

@@ -95,9 +95,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// The pages of the tree, and a page for the bytes of an inline block.
     pub(super) fn tree_pages(&mut self) -> Option<(TreePages<'_, D>, &mut [u8])> {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry)?;
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry)?;
         // A fold under way keeps nothing there between its steps.
-        let (page, body) = space.transfer.split_at_mut_checked(self.geometry.page_size())?;
+        let (page, body) = transfer.split_at_mut_checked(self.geometry.page_size())?;
         let pages = TreePages { io: &mut self.io, geometry: &self.geometry, page, pages: self.pages };
         Some((pages, body))
     }
@@ -121,8 +121,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     pub(super) fn body_page(&mut self, length: usize) -> &[u8] {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let body = space.and_then(|space| space.transfer.get(self.geometry.page_size()..));
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let body = transfer.and_then(|transfer| transfer.get(self.geometry.page_size()..));
         bytes::head(body.unwrap_or_default(), length)
     }
 
@@ -191,7 +191,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             _ => return Ok(()),
         };
         self.journal_bytes(at, into)?;
-        if Digest::of(into) == digest {
+        if digest.is_of(into) {
             return Ok(());
         }
         let offset = self.geometry.ring_offset(at);
@@ -199,8 +199,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     fn journal_bytes(&mut self, at: u64, into: &mut [u8]) -> Result<(), ReadError<D::Error>> {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
         // No more is read than the units that the bytes lie in.
         let needed = at % self.geometry.unit() as u64 + into.len() as u64;
         let needed = usize::try_from(self.geometry.unit_up(needed)).unwrap_or(usize::MAX).min(transfer.len());
@@ -266,10 +266,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if end > self.pages {
             return Err(damage);
         }
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let edge = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;
+        let edge = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let edge = edge.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
         read_rounded(&mut self.io, offset, into, edge).map_err(ReadError::Device)?;
-        if Digest::of(into) == *digest { Ok(()) } else { Err(damage) }
+        if digest.is_of(into) { Ok(()) } else { Err(damage) }
     }
 
     /// Where chunk `index` of a block of chunks is, and its digest.
@@ -322,10 +322,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         name: &mut [u8],
     ) -> Result<Option<usize>, ReadError<D::Error>> {
         let root = self.root();
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
         let size = self.geometry.page_size();
-        let (page, names) = space.transfer.split_at_mut_checked(size).unwrap_or_default();
+        let (page, names) = transfer.split_at_mut_checked(size).unwrap_or_default();
         let mut pages = TreePages { io: &mut self.io, geometry: &self.geometry, page, pages: self.pages };
         // A page at least: a name takes up an eighth of one.
         let (bound, other) = names.split_at_mut_checked(size / 2).unwrap_or_default();

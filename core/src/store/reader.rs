@@ -68,9 +68,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> BlockReader<'_, D, O, B> {
         let damage = Damage { what: Structure::Block, offset: self.store.geometry.offset(page.0) };
         let end = page.0.saturating_add(self.store.geometry.pages_for(length));
         let inside = end <= self.store.pages;
-        let found =
-            if inside { self.store.extent_digest(page.0, length).map_err(ReadError::Device)? } else { None };
-        if found != Some(digest) {
+        if !inside || !self.store.extent_has(page.0, length, &digest.0).map_err(ReadError::Device)? {
             return Err(ReadError::Corrupted(damage));
         }
         self.verified = Some((index, page));
@@ -114,8 +112,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         buf: &mut [u8],
     ) -> Result<usize, ReadError<D::Error>> {
         let size = self.geometry.page_size() as u64;
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
         let first = within - within % size;
         let skip = (within - first) as usize;
         let wanted = (skip + buf.len()).min(transfer.len());
@@ -149,10 +147,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             Value::Carried { at, .. } => (at, entry.digest),
             _ => return Ok(()),
         };
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = space.ok_or(ReadError::BufferTooSmall { needed: 0 })?.transfer;
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
         let mut ring = RingReader::new(&mut self.io, &self.geometry, transfer);
-        if ring.digest(position, entry.length).map_err(ReadError::Device)? != digest {
+        if !ring.has(position, entry.length, &digest.0).map_err(ReadError::Device)? {
             let offset = self.geometry.journal_offset() + position % self.geometry.journal_length();
             return Err(ReadError::Corrupted(Damage { what: Structure::Journal, offset }));
         }

@@ -56,9 +56,10 @@ struct Walk {
     last: Option<Last>,
 }
 
-/// What of a walk was taken in.
-struct Taken {
-    end: Walk,
+/// What a walk has found.
+struct Found {
+    records: u64,
+    watermark: u64,
     torn_tail: bool,
     damage: Option<Damage>,
 }
@@ -73,8 +74,8 @@ struct Last {
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn ring(&mut self) -> Result<RingReader<'_, Io<D>>, OpenError<D::Error>> {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = space.ok_or(OpenError::WorkspaceTooSmall)?.transfer;
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(OpenError::WorkspaceTooSmall)?;
         Ok(RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window))
     }
 
@@ -97,27 +98,51 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         length: u64,
         digest: &[u8; 32],
     ) -> Result<bool, OpenError<D::Error>> {
-        let found = self.ring()?.digest(at, length).map_err(OpenError::Device)?;
-        Ok(found.0 == *digest)
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(OpenError::WorkspaceTooSmall)?;
+        RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window)
+            .has(at, length, digest)
+            .map_err(OpenError::Device)
     }
 
     /// Brings the overlay to the state of the last whole commit in the journal.
     #[inline(never)]
-    pub(super) fn replay(&mut self, salvage: bool) -> Result<Recovery, OpenError<D::Error>> {
-        let from = self.sequence;
-        let found = self.walk()?;
-        let witness = self.witness(&found)?;
-        let mut damage = None;
-        if witness > found.sequence {
-            let place = Damage { what: Structure::Journal, offset: self.ring_offset(found.head) };
+    pub(super) fn replay(
+        &mut self,
+        salvage: bool,
+        recovery: &mut Recovery,
+    ) -> Result<(), OpenError<D::Error>> {
+        let mut found = Found { records: 0, watermark: 0, torn_tail: false, damage: None };
+        self.find(salvage, &mut found)?;
+        let mut end = self.start();
+        self.take_in(&mut found, &mut end, salvage)?;
+        self.adopt(&found, &end, recovery);
+        Ok(())
+    }
+
+    /// Looks for the end of the journal, and at what lies behind it.
+    #[inline(never)]
+    fn find(&mut self, salvage: bool, found: &mut Found) -> Result<(), OpenError<D::Error>> {
+        let mut walk = self.start();
+        self.walk(&mut walk)?;
+        let witness = self.witness(&walk)?;
+        if witness > walk.sequence {
+            let place = Damage { what: Structure::Journal, offset: self.ring_offset(walk.head) };
             if !salvage {
                 return Err(OpenError::Corrupted(place));
             }
-            damage = Some(place);
+            found.damage = Some(place);
         }
-        let torn_tail = damage.is_none() && self.is_torn(&found)?;
-        let taken = Taken { end: Walk { records: 0, ..self.start() }, torn_tail, damage };
-        let Taken { end, torn_tail, damage } = self.take_in(&found, taken, salvage)?;
+        found.torn_tail = found.damage.is_none() && self.is_torn(&walk)?;
+        (found.records, found.watermark) = (walk.records, walk.watermark);
+        Ok(())
+    }
+
+    /// Goes on where the journal ends.
+    #[inline(never)]
+    fn adopt(&mut self, found: &Found, end: &Walk, recovery: &mut Recovery) {
+        let Found { torn_tail, damage, .. } = *found;
+        let from = self.sequence;
         self.sequence = Sequence(end.sequence);
         self.durable = Sequence(found.watermark.min(end.sequence));
         self.journal = Journal::new(end.head, end.chain, self.journal.tail, &self.geometry);
@@ -126,38 +151,37 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             self.map.resume(last.cursor, last.limit, last.wrapped, self.pages, &self.geometry);
         }
         let (records, to, watermark) = (end.records, self.sequence, self.durable);
-        let recovery = Recovery { records, from, to, watermark, torn_tail, damage };
+        *recovery = Recovery { records, from, to, watermark, torn_tail, damage };
         recovery.tell();
-        Ok(recovery)
     }
 
     /// Puts what was found into the overlay, as far as it is whole.
     #[inline(never)]
     fn take_in(
         &mut self,
-        found: &Walk,
-        mut taken: Taken,
+        found: &mut Found,
+        end: &mut Walk,
         salvage: bool,
-    ) -> Result<Taken, OpenError<D::Error>> {
+    ) -> Result<(), OpenError<D::Error>> {
         let mut header = RecordHeader::new_zeroed();
-        while taken.end.records < found.records {
-            let Some(position) = self.next_record(&taken.end, &mut header)? else { break };
+        while end.records < found.records {
+            let Some(position) = self.next_record(end, &mut header)? else { break };
             // A seal has no operations, but it too says how long the file is.
             match self.replay_record(&header, position, found.watermark) {
                 Ok(true) => {}
                 Ok(false) => {
-                    taken.torn_tail = true;
+                    found.torn_tail = true;
                     break;
                 }
                 Err(OpenError::Corrupted(place)) if salvage => {
-                    taken.damage = Some(place);
+                    found.damage = Some(place);
                     break;
                 }
                 Err(error) => return Err(error),
             }
-            taken.end.take(&header, position);
+            end.take(&header, position);
         }
-        Ok(taken)
+        Ok(())
     }
 
     fn start(&self) -> Walk {
@@ -175,12 +199,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.geometry.ring_offset(position)
     }
 
-    /// Follows the chain of whole records from the superblock on.
+    /// Follows the chain of whole records from where a walk begins.
     #[inline(never)]
-    fn walk(&mut self) -> Result<Walk, OpenError<D::Error>> {
-        let mut walk = self.start();
+    fn walk(&mut self, walk: &mut Walk) -> Result<(), OpenError<D::Error>> {
         let mut header = RecordHeader::new_zeroed();
-        while let Some(position) = self.next_record(&walk, &mut header)? {
+        while let Some(position) = self.next_record(walk, &mut header)? {
             let meta_at = position + RecordHeader::SIZE as u64;
             let meta = u64::from(header.meta_length.get());
             if !self.journal_has(meta_at, meta, &header.meta_digest)? {
@@ -188,7 +211,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             walk.take(&header, position);
         }
-        Ok(walk)
+        Ok(())
     }
 
     /// Reads the header of the record that follows; its place, if it is whole and continues the chain.
@@ -281,7 +304,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(false)
     }
 
-    /// Makes the recovered state durable under a new epoch, whatever the medium holds of it.
+    /// Makes the recovered state durable under a new epoch, whatever the medium holds of it: if there is something to
+    /// fold in, by the checkpoint that it begins.
     #[inline(never)]
     pub(super) fn settle_recovery(&mut self, recovery: &Recovery) -> Result<(), OpenError<D::Error>> {
         // The newest superblock could be read; that does not mean that the medium has it.
@@ -291,7 +315,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if self.active.entries > 0 {
             let watermark = if self.io.reads_come_from_medium() { recovery.to } else { recovery.watermark };
             self.begin_checkpoint(Some(watermark));
-            self.checkpoint()?;
             return Ok(());
         }
         self.raise_epoch()

@@ -13,6 +13,7 @@ use crate::format::{ChunkRef, OpHeader, RecordHeader, op_kind};
 use crate::ids::{Extent, PageIndex};
 use crate::journal::{RingReader, RingWindow};
 use crate::overlay::Overlay;
+use zerocopy::{FromZeros as _, IntoBytes as _};
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Puts a record's operations into the overlay. False, with nothing put, if its values are not
@@ -61,10 +62,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let (mut data_at, data_end) = (end, end + u64::from(header.data_length.get()));
         let mut hasher = Hasher::new();
         for _ in 0..header.operations.get() {
-            let mut bytes = [0; OpHeader::SIZE];
-            self.read_journal(at, &mut bytes)?;
-            hasher.update(&bytes);
-            let Some(head) = OpHeader::read(&bytes) else { return Ok(false) };
+            let mut head = OpHeader::new_zeroed();
+            self.read_journal(at, head.as_mut_bytes())?;
+            hasher.update(head.bytes());
             let name_length = usize::from(head.name_length.get());
             let Some(body) = body_length(&head) else { return Ok(false) };
             let body_at = at + OpHeader::SIZE as u64 + name_length as u64;
@@ -96,11 +96,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             at = body_at + body;
         }
         // What was put into the overlay is what the record's digest covers.
-        Ok(at == end && (!insert || hasher.finish().0 == header.meta_digest))
+        Ok(at == end && (!insert || hasher.close().0 == header.meta_digest))
     }
 
     /// Whether the values of an operation are whole: those carried always, those in pages only if no
     /// sync is known to cover them (else damage shows when they are read).
+    #[inline(never)]
     fn values_sound(
         &mut self,
         head: &OpHeader,
@@ -121,22 +122,32 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 self.journal_has(data_at, length, &head.digest)
             }
             op_kind::EXTENT => self.extent_sound(location, length, &head.digest, above),
-            op_kind::CHUNKS => {
-                let chunk = u64::from(head.chunk_size.get().max(1));
-                for index in 0..bytes::pieces(length, chunk) {
-                    let mut bytes = [0; ChunkRef::SIZE];
-                    let at = body_at + index * ChunkRef::SIZE as u64;
-                    self.read_journal(at, &mut bytes)?;
-                    let Some(found) = ChunkRef::read(&bytes) else { return Ok(false) };
-                    let rest = (length - index * chunk).min(chunk);
-                    if !self.extent_sound(found.page.get(), rest, &found.digest, above)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(length > 0)
-            }
+            op_kind::CHUNKS => self.chunks_sound(head, body_at, above),
             _ => Ok(true),
         }
+    }
+
+    /// Whether the chunks of an operation are whole, of those in its list at `body_at`.
+    #[inline(never)]
+    fn chunks_sound(
+        &mut self,
+        head: &OpHeader,
+        body_at: u64,
+        above: bool,
+    ) -> Result<bool, OpenError<D::Error>> {
+        let length = head.length.get();
+        let chunk = u64::from(head.chunk_size.get().max(1));
+        for index in 0..bytes::pieces(length, chunk) {
+            let mut bytes = [0; ChunkRef::SIZE];
+            let at = body_at + index * ChunkRef::SIZE as u64;
+            self.read_journal(at, &mut bytes)?;
+            let Some(found) = ChunkRef::read(&bytes) else { return Ok(false) };
+            let rest = (length - index * chunk).min(chunk);
+            if !self.extent_sound(found.page.get(), rest, &found.digest, above)? {
+                return Ok(false);
+            }
+        }
+        Ok(length > 0)
     }
 
     /// Whether an extent lies where it may in the file and, if `check`, holds what its digest says.
@@ -155,15 +166,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if !check {
             return Ok(true);
         }
-        let digest_found = self.extent_digest(page, length).map_err(OpenError::Device)?;
-        Ok(digest_found.is_some_and(|found| found.0 == *digest))
+        self.extent_has(page, length, digest).map_err(OpenError::Device)
     }
 
-    /// Digest of the `length` bytes that start at page `page`; None without memory.
-    pub(super) fn extent_digest(&mut self, page: u64, length: u64) -> Result<Option<Digest>, D::Error> {
+    /// Whether the `length` bytes that start at page `page` have this digest; false without memory.
+    #[inline(never)]
+    pub(super) fn extent_has(&mut self, page: u64, length: u64, digest: &[u8; 32]) -> Result<bool, D::Error> {
         let start = self.geometry.offset(page);
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let Some(transfer) = space.map(|space| space.transfer) else { return Ok(None) };
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let Some(transfer) = transfer else { return Ok(false) };
         self.ring_window = RingWindow::default();
         let mut hasher = Hasher::new();
         let mut done = 0;
@@ -177,10 +188,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             hasher.update(bytes::head(whole, now));
             done += now as u64;
         }
-        Ok(Some(hasher.finish()))
+        Ok(hasher.has(digest))
     }
 
     /// Puts one operation of a record into the overlay and its bytes into the record's hasher.
+    #[inline(never)]
     fn insert_replayed(
         &mut self,
         head: &OpHeader,
@@ -209,21 +221,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             return Ok(true);
         }
         if !O::KEEPS_BODIES {
-            // One pass for the record's hasher, in pieces; the digest of the body on the way.
-            let mut own = Hasher::new();
-            let (mut position, mut rest) = (from, length);
-            let mut ring = self.ring()?;
-            while rest > 0 {
-                let piece = ring.peek(position, rest.min(1 << 20) as usize).map_err(OpenError::Device)?;
-                own.update(piece);
-                if !carried {
-                    hasher.update(piece);
-                }
-                position += piece.len() as u64;
-                rest -= piece.len() as u64;
-            }
-            drop(ring);
-            let digest = own.finish();
+            let digest = self.digest_body(from, length, hasher, !carried)?;
             if carried && digest.0 != head.digest {
                 return Ok(false);
             }
@@ -233,8 +231,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
         // The body goes through memory that nothing else uses during recovery.
         let length = length as usize;
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(OpenError::WorkspaceTooSmall)?.replay();
+        let space = space::replay(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let space = space.ok_or(OpenError::WorkspaceTooSmall)?;
         let body = space.body.get_mut(..length).ok_or(OpenError::WorkspaceTooSmall)?;
         RingReader::resume(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
             .read(from, body)
@@ -248,10 +246,37 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(true)
     }
 
+    /// The digest of a body, in one pass through the journal, in pieces; if `listed`, the record's hasher takes it in on
+    /// the way.
+    #[inline(never)]
+    fn digest_body(
+        &mut self,
+        mut position: u64,
+        mut rest: u64,
+        hasher: &mut Hasher,
+        listed: bool,
+    ) -> Result<Digest, OpenError<D::Error>> {
+        let mut own = Hasher::new();
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(OpenError::WorkspaceTooSmall)?;
+        let mut ring = RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window);
+        while rest > 0 {
+            let piece = ring.peek(position, rest.min(1 << 20) as usize).map_err(OpenError::Device)?;
+            own.update(piece);
+            if listed {
+                hasher.update(piece);
+            }
+            position += piece.len() as u64;
+            rest -= piece.len() as u64;
+        }
+        Ok(own.close())
+    }
+
     /// Reads a name into the first of the names of a fold, of which there is none under way, and into `hasher`.
+    #[inline(never)]
     fn read_name(&mut self, at: u64, length: usize, hasher: &mut Hasher) -> Result<(), OpenError<D::Error>> {
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(OpenError::WorkspaceTooSmall)?.replay();
+        let space = space::replay(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let space = space.ok_or(OpenError::WorkspaceTooSmall)?;
         let name = space.name.get_mut(..length).ok_or(OpenError::WorkspaceTooSmall)?;
         RingReader::resume(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
             .read(at, name)
@@ -270,14 +295,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         length: usize,
         body_digest: Digest,
     ) {
-        let geometry = self.geometry;
-        let Some(space) = space::divide(self.buffer.as_mut(), &self.memory, &geometry) else { return };
-        let space = space.replay();
+        let geometry = &self.geometry;
+        let Some(space) = space::replay(self.buffer.as_mut(), &self.memory, geometry) else { return };
         let (name, body) = (bytes::head(space.name, name), bytes::head(space.body, length));
         super::commit::insert_entry(
             &mut self.overlay,
             &mut self.active,
-            &geometry,
+            geometry,
             name,
             head,
             place,

@@ -43,6 +43,7 @@ pub(super) enum Path {
 }
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    #[inline(never)]
     pub(super) fn demand<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> Demand {
         let mut demand = Demand { deletes_only: true, ..Demand::default() };
         for batch in batches {
@@ -65,6 +66,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Makes room in the overlay, the journal and the file, by checkpoints and growth, or refuses.
+    #[inline(never)]
     pub(super) fn admit<M: GrowBytes, V: GrowBytes>(
         &mut self,
         demand: &Demand,
@@ -122,6 +124,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Whether a name of the group has pages that are still another name's in the durable registry: a
     /// checkpoint must settle whose they are before they are freed, and it must be durable, for a
     /// replay of the journal sees all changes since the last one in one layer.
+    #[inline(never)]
     fn takes_inherited<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> bool {
         self.active.inherited + self.frozen.inherited > 0
             && batches.iter().flat_map(Batch::operations).any(|operation| {
@@ -147,11 +150,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             // A device that cannot grow by all of it may still by what is missing.
             let missing = need - self.map.at.free;
-            let grown = self.with_host(None, |host| match host.grow(need) {
-                Err(WriteError::Full) => host.grow(missing),
-                result => result,
-            });
-            match grown {
+            match self.grow(need, missing) {
                 Ok(()) => self.map.keep(self.pages),
                 Err(WriteError::Full) if !last_resort => {
                     last_resort = true;
@@ -161,6 +160,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
         }
         Err(WriteError::Full)
+    }
+
+    /// Grows the device by a step for `need` pages, or by what is `missing` of them.
+    #[inline(never)]
+    fn grow(&mut self, need: u64, missing: u64) -> Result<(), WriteError<D::Error>> {
+        self.with_host(None, |host| match host.grow(need) {
+            Err(WriteError::Full) => host.grow(missing),
+            result => result,
+        })
     }
 
     /// Pages that it is worth a checkpoint to get back.

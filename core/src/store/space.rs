@@ -2,7 +2,7 @@
 
 use crate::format::Geometry;
 use crate::freemap::{MAX_WINDOWS, MIN_WINDOWS};
-use crate::tree::MAX_HEIGHT;
+use crate::tree::{BuildSpace, FoldSpace, MAX_HEIGHT};
 
 /// How much memory a store works with. The caller hands over one buffer of
 /// [`Memory::bytes`] bytes; nothing else is ever allocated.
@@ -79,10 +79,9 @@ impl Memory {
 
 /// The parts of the buffer, but for the [`staging`] buffer, part of which is `transfer`.
 pub(crate) struct Space<'a> {
-    /// Two pages a level, of the top level one: cells of new nodes.
-    pub(crate) levels: &'a mut [u8],
-    /// One page a level: the old tree's path.
-    pub(crate) inputs: &'a mut [u8],
+    /// Two pages a level, of the top level one, for cells of new nodes; one page a level for the old tree's path; the
+    /// names and bounds of a fold, and the bytes of an inline block that is folded in.
+    pub(crate) fold: FoldSpace<'a>,
     /// Pages of the free map.
     pub(crate) windows: &'a mut [u8],
     /// What of the staging buffer is its own.
@@ -90,10 +89,6 @@ pub(crate) struct Space<'a> {
     /// Values on their way; nodes and superblocks as they are composed; pages that reads go through, and an inline
     /// block's bytes.
     pub(crate) transfer: &'a mut [u8],
-    /// The bytes of an inline block that is folded in.
-    pub(crate) inline: &'a mut [u8],
-    /// Names and bounds of a fold.
-    pub(crate) names: [&'a mut [u8]; 4],
 }
 
 /// What a recovery takes an operation in with, of which there is neither a record being composed nor a fold.
@@ -107,11 +102,10 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Space<'a> {
-    /// The parts that a recovery uses.
-    pub(crate) fn replay(self) -> Replay<'a> {
-        let [name, ..] = self.names;
+    fn replay(self) -> Replay<'a> {
+        let FoldSpace { build: BuildSpace { levels, .. }, last: name, .. } = self.fold;
         // Of the smallest, two pages; the levels have three at least.
-        let body = if self.staging.len() < self.transfer.len() { self.levels } else { self.staging };
+        let body = if self.staging.len() < self.transfer.len() { levels } else { self.staging };
         Replay { name, body, transfer: self.transfer }
     }
 }
@@ -128,7 +122,36 @@ pub(crate) fn staging<'a>(
     buffer.get_mut(at..)?.get_mut(..memory.staging_bytes(size))
 }
 
+/// The transfer buffer of [`divide`] alone; None if `buffer` is too small.
+#[inline(never)]
+pub(crate) fn transfer<'a>(
+    buffer: &'a mut [u8],
+    memory: &Memory,
+    geometry: &Geometry,
+) -> Option<&'a mut [u8]> {
+    let length = memory.staging_bytes(geometry.page_size());
+    let at = memory.bytes(geometry.page_size()).checked_sub(length)?;
+    buffer.get_mut(at..)?.get_mut(..length)
+}
+
+/// The parts of [`divide`] that a recovery uses; None if `buffer` is too small.
+#[inline(never)]
+pub(crate) fn replay<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geometry) -> Option<Replay<'a>> {
+    divide(buffer, memory, geometry).map(Space::replay)
+}
+
+/// The pages of the free map of [`divide`] alone; None if `buffer` is too small.
+pub(crate) fn windows<'a>(
+    buffer: &'a mut [u8],
+    memory: &Memory,
+    geometry: &Geometry,
+) -> Option<&'a mut [u8]> {
+    let size = geometry.page_size();
+    buffer.get_mut((3 * memory.levels - 1) * size..)?.get_mut(..memory.map_pages * size)
+}
+
 /// Divides `buffer`; None if it is too small.
+#[inline(never)]
 pub(crate) fn divide<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geometry) -> Option<Space<'a>> {
     let size = geometry.page_size();
     if !memory.is_possible() || buffer.len() < memory.bytes(size) {
@@ -138,12 +161,14 @@ pub(crate) fn divide<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geome
     let (inputs, rest) = rest.split_at_mut_checked(memory.levels * size)?;
     let (windows, rest) = rest.split_at_mut_checked(memory.map_pages * size)?;
     // A name is at most an eighth of a page, an inline block a quarter.
-    let (a, rest) = rest.split_at_mut_checked(size / 8)?;
-    let (b, rest) = rest.split_at_mut_checked(size / 8)?;
-    let (c, rest) = rest.split_at_mut_checked(size / 8)?;
-    let (d, rest) = rest.split_at_mut_checked(size / 8)?;
-    let (inline, rest) = rest.split_at_mut_checked(size / 4)?;
+    let (last, rest) = rest.split_at_mut_checked(size / 8)?;
+    let (next, rest) = rest.split_at_mut_checked(size / 8)?;
+    let (bound, rest) = rest.split_at_mut_checked(size / 8)?;
+    let (floor, rest) = rest.split_at_mut_checked(size / 8)?;
+    let (body, rest) = rest.split_at_mut_checked(size / 4)?;
     let (staging, rest) = rest.split_at_mut_checked(memory.staging_alone(size))?;
     let transfer = rest.get_mut(..memory.staging_bytes(size))?;
-    Some(Space { levels, inputs, windows, staging, transfer, inline, names: [a, b, c, d] })
+    let build = BuildSpace { levels, page_size: size };
+    let fold = FoldSpace { build, inputs, body, last, next, bound, floor };
+    Some(Space { fold, windows, staging, transfer })
 }

@@ -62,8 +62,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
         let rest = &bytes[whole..];
         if !rest.is_empty() {
-            let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-            let page = space.ok_or(WriteError::WorkspaceTooSmall)?.transfer;
+            let page = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+            let page = page.ok_or(WriteError::WorkspaceTooSmall)?;
             page[..rest.len()].copy_from_slice(rest);
             page[rest.len()..page_size].fill(0);
             self.io.write(offset + whole as u64, &page[..page_size]).map_err(WriteError::Device)?;

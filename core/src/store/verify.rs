@@ -2,13 +2,14 @@
 
 mod trail;
 
-use super::{Store, read};
+use super::read::TreePages;
+use super::{Store, space};
 use crate::device::BlockDevice;
 use crate::error::{Damage, ReadError, Structure, WriteError};
 use crate::format::{MAP_LEVELS, SLOT_STRIDE, SLOTS, Superblock};
 use crate::ids::{Extent, PageIndex};
 use crate::overlay::Overlay;
-use crate::tree::{Child, Key, MAX_HEIGHT, NodeSource, NodeView, Place, Record};
+use crate::tree::{Child, MAX_HEIGHT, NodeSource, NodeView, Place, Record};
 use trail::Trail;
 
 /// What was found to be wrong.
@@ -73,16 +74,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ///
     /// # Errors
     /// A device that fails to read; damage is reported to `sink` and verification goes on.
+    #[inline(never)]
     pub fn verify(&mut self, sink: &mut impl VerifySink) -> Result<VerifyReport, ReadError<D::Error>> {
         let mut report = VerifyReport::default();
         self.verify_superblocks(sink, &mut report)?;
         let root = self.root();
         if root.height > 0 {
             let child = Child { page: root.page, digest: root.digest };
-            let mut trail = Trail::new();
-            self.verify_tree(child, root.height, &mut trail, sink, &mut report)?;
-            let damage = self.node_damage(child);
-            trail.end(&mut |name| report.add(sink, name, damage));
+            self.verify_tree(child, root.height, sink, &mut report)?;
         }
         self.verify_map(sink, &mut report)?;
         let superblock = &self.superblock;
@@ -101,6 +100,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Checks every superblock copy that was ever written. One that is damaged, or was torn by a power
     /// cut, is stood in for by its twin and written anew when the file is next opened for writing.
+    #[inline(never)]
     fn verify_superblocks(
         &mut self,
         sink: &mut impl VerifySink,
@@ -128,44 +128,46 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         &mut self,
         root: Child,
         height: u32,
+        sink: &mut impl VerifySink,
+        report: &mut VerifyReport,
+    ) -> Result<(), ReadError<D::Error>> {
+        let trail = &mut Trail::new();
+        let path = &mut Path::new();
+        self.verify_node(&root, height - 1, path, trail, sink, report)?;
+        while let Some(node) = path.last_mut() {
+            let at = node.index;
+            node.index += 1;
+            if at == node.count {
+                path.pop();
+            } else if node.level > 0 {
+                self.verify_child(at, path, trail, sink, report)?;
+            } else {
+                self.verify_cell(&node.child, at, trail, sink, report)?;
+            }
+        }
+        let damage = self.node_damage(&root);
+        let Some((_, names)) = self.pages_and_name() else { return Ok(()) };
+        trail.end(names, &mut |name| report.add(sink, name, damage));
+        Ok(())
+    }
+
+    /// Checks a node but for its cells, and puts it into the path if those are to be looked at.
+    #[inline(never)]
+    fn verify_node(
+        &mut self,
+        child: &Child,
+        level: u32,
+        path: &mut Path,
         trail: &mut Trail,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
     ) -> Result<(), ReadError<D::Error>> {
-        let mut path: heapless::Vec<Node, MAX_HEIGHT> = heapless::Vec::new();
-        let mut below = self.verify_node(root, height - 1, trail, sink, report)?;
-        loop {
-            if let Some(node) = below.take() {
-                path.push(node).map_err(|_| ReadError::BufferTooSmall { needed: 0 })?;
-            }
-            let Some(node) = path.last_mut() else { return Ok(()) };
-            let Node { child, level, index, count } = *node;
-            node.index += 1;
-            if index == count {
-                path.pop();
-            } else if level > 0 {
-                below = self.verify_child(child, level, index, trail, sink, report)?;
-            } else {
-                self.verify_cell(child, index, trail, sink, report)?;
-            }
-        }
-    }
-
-    /// Checks a node but for its cells; None if those are not to be looked at.
-    fn verify_node(
-        &mut self,
-        child: Child,
-        level: u32,
-        trail: &mut Trail,
-        sink: &mut impl VerifySink,
-        report: &mut VerifyReport,
-    ) -> Result<Option<Node>, ReadError<D::Error>> {
-        let count = match self.verified_node(child, level, |node| node.len()) {
+        let count = match self.verified_node(child, level, |node, _| node.len()) {
             Ok(count) => count,
             Err(ReadError::Corrupted(damage)) => {
                 report.add(sink, None, Problem::Damaged(damage));
                 trail.lose();
-                return Ok(None);
+                return Ok(());
             }
             Err(error) => return Err(error),
         };
@@ -175,57 +177,61 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             if report.tree_pages == self.pages + 1 {
                 report.add(sink, None, self.node_damage(child));
             }
-            return Ok(None);
+            return Ok(());
         }
         self.verify_used(Extent::new(child.page, 1), None, sink, report)?;
-        Ok(Some(Node { child, level, index: 0, count }))
+        let node = Node { child: *child, level, index: 0, count };
+        path.push(node).map_err(|_| ReadError::BufferTooSmall { needed: 0 })
     }
 
-    /// Checks cell `index` of an inner node, and the node below it.
+    /// Checks cell `index` of the path's last node, an inner one, and the node below it.
+    #[inline(never)]
     fn verify_child(
         &mut self,
-        child: Child,
-        level: u32,
         index: usize,
+        path: &mut Path,
         trail: &mut Trail,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
-    ) -> Result<Option<Node>, ReadError<D::Error>> {
+    ) -> Result<(), ReadError<D::Error>> {
+        let Some(Node { child, level, .. }) = path.last() else { return Ok(()) };
+        let level = *level;
         let damage = self.node_damage(child);
-        let below = self.verified_node(child, level, |node| {
+        let below = self.verified_node(child, level, |node, last| {
             let below = node.child(index)?;
             let told = &mut |name: Option<&[u8]>| report.add(sink, name, damage);
-            Some((below, node.key(index).is_some_and(|key| trail.descend(key, told))))
+            Some((below, node.key(index).is_some_and(|key| trail.descend(last, key, told))))
         })?;
         if !below.is_some_and(|(_, ascends)| ascends) {
             report.add(sink, None, damage);
         }
         match below {
-            Some((below, _)) => self.verify_node(below, level - 1, trail, sink, report),
+            Some((below, _)) => self.verify_node(&below, level - 1, path, trail, sink, report),
             None => {
                 trail.lose();
-                Ok(None)
+                Ok(())
             }
         }
     }
 
     /// Checks cell `index` of a leaf, and what it leads to.
+    #[inline(never)]
     fn verify_cell(
         &mut self,
-        leaf: Child,
+        leaf: &Child,
         index: usize,
         trail: &mut Trail,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
     ) -> Result<(), ReadError<D::Error>> {
         let damage = self.node_damage(leaf);
-        let record = self.verified_node(leaf, 0, |node| {
+        let record = self.verified_node(leaf, 0, |node, last| {
             let (key, record) = (node.key(index)?, node.record(index)?);
-            trail.record(key, &record, &mut |name| report.add(sink, name, damage));
+            trail.record(last, key, &record, &mut |name| report.add(sink, name, damage));
             Some(fixed(&record))
         })?;
         match record {
-            Some(record) => self.verify_record(trail.key(), &record, sink, report),
+            Some(record) => self.verify_record(trail, &record, sink, report),
             None => {
                 report.add(sink, None, damage);
                 trail.lose();
@@ -235,40 +241,58 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// The problem of a node that does not parse or whose cells do not belong together.
-    fn node_damage(&self, child: Child) -> Problem {
+    fn node_damage(&self, child: &Child) -> Problem {
         let offset = self.geometry.offset(child.page.0);
         Problem::Damaged(Damage { what: Structure::Registry, offset })
     }
 
+    /// The pages of the tree, and memory for the trail's name: that of a fold's inline block, of which there is none
+    /// between its steps.
+    fn pages_and_name(&mut self) -> Option<(TreePages<'_, D>, &mut [u8])> {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry)?;
+        let page = space.transfer.get_mut(..self.geometry.page_size())?;
+        let pages = TreePages { io: &mut self.io, geometry: &self.geometry, page, pages: self.pages };
+        Some((pages, space.fold.body))
+    }
+
+    /// The name that a trail has come to.
+    fn name_of(&mut self, trail: &Trail) -> &[u8] {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        trail.name(space.map(|space| space.fold.body).unwrap_or_default())
+    }
+
+    /// Hands a node, and the memory for the trail's name, to `look`.
     fn verified_node<R>(
         &mut self,
-        child: Child,
+        child: &Child,
         level: u32,
-        look: impl FnOnce(&NodeView<'_>) -> R,
+        look: impl FnOnce(&NodeView<'_>, &mut [u8]) -> R,
     ) -> Result<R, ReadError<D::Error>> {
         let offset = self.geometry.offset(child.page.0);
-        let Some((mut pages, ..)) = self.tree_pages() else {
+        let Some((mut pages, name)) = self.pages_and_name() else {
             return Err(ReadError::BufferTooSmall { needed: 0 });
         };
-        let page = pages.node(child, level)?;
+        let page = pages.node(*child, level)?;
         NodeView::parse(page)
-            .map(|node| look(&node))
+            .map(|node| look(&node, name))
             .ok_or(ReadError::Corrupted(Damage { what: Structure::Registry, offset }))
     }
 
+    #[inline(never)]
     fn verify_record(
         &mut self,
-        key: Key<'_>,
+        trail: &Trail,
         record: &Fixed,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
     ) -> Result<(), ReadError<D::Error>> {
-        if key.chunk == 0 {
+        let first = trail.chunk() == 0;
+        if first {
             report.blocks += 1;
             report.bytes = report.bytes.saturating_add(record.length);
         }
         let Some((page, bytes, digest)) = record.extent else {
-            sink.checked(key.name, true, record.length);
+            sink.checked(self.name_of(trail), true, record.length);
             return Ok(());
         };
         let extent = Extent::new(page, self.geometry.pages_for(bytes));
@@ -276,20 +300,20 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         // A forged tree may name the same pages again and again: no more is read than the file has.
         let inside =
             extent.end() <= self.pages && report.used_pages.saturating_add(extent.pages) <= self.pages;
-        let found = if inside { self.extent_digest(page.0, bytes).map_err(ReadError::Device)? } else { None };
-        if found != Some(digest) {
-            report.add(sink, Some(key.name), Problem::Damaged(damage));
+        if !inside || !self.extent_has(page.0, bytes, &digest.0).map_err(ReadError::Device)? {
+            report.add(sink, Some(self.name_of(trail)), Problem::Damaged(damage));
         }
-        self.verify_used(extent, Some(key.name), sink, report)?;
-        sink.checked(key.name, key.chunk == 0, if inside { bytes } else { 0 });
+        self.verify_used(extent, Some(trail), sink, report)?;
+        sink.checked(self.name_of(trail), first, if inside { bytes } else { 0 });
         Ok(())
     }
 
     /// Checks that pages in use are marked so.
+    #[inline(never)]
     fn verify_used(
         &mut self,
         extent: Extent,
-        name: Option<&[u8]>,
+        trail: Option<&Trail>,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
     ) -> Result<(), ReadError<D::Error>> {
@@ -304,12 +328,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 Err(_) => return Err(ReadError::BufferTooSmall { needed: 0 }),
             };
         if !marked {
+            let name = trail.map(|trail| self.name_of(trail));
             report.add(sink, name, Problem::Unmarked(extent));
         }
         Ok(())
     }
 
     /// Reads every map page and compares the number of set bits with what is in use.
+    #[inline(never)]
     fn verify_map(
         &mut self,
         sink: &mut impl VerifySink,
@@ -378,8 +404,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             &mut crate::freemap::MapSpace<'_, super::io::Io<D>>,
         ) -> Result<R, WriteError<D::Error>>,
     ) -> Result<R, WriteError<D::Error>> {
-        let space = super::space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let windows = space.ok_or(WriteError::WorkspaceTooSmall)?.windows;
+        let windows = space::windows(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let windows = windows.ok_or(WriteError::WorkspaceTooSmall)?;
         let mut space = crate::freemap::MapSpace { device: &mut self.io, geometry: &self.geometry, windows };
         work(&mut self.map, &mut space)
     }
@@ -404,6 +430,9 @@ impl FreeSpace {
     }
 }
 
+/// From the root down to the node at hand.
+type Path = heapless::Vec<Node, MAX_HEIGHT>;
+
 /// A node whose cells are being checked, and the next of them.
 struct Node {
     child: Child,
@@ -427,5 +456,5 @@ fn fixed(record: &Record<'_>) -> Fixed {
             Some((page, record.length.min(u64::from(chunk_size)), chunk_digest))
         }
     };
-    Fixed { length: read::record_info(record).map_or(record.length, |info| info.length), extent }
+    Fixed { length: record.length, extent }
 }

@@ -48,8 +48,8 @@ pub(crate) trait NodeSink {
     type Error;
     /// A page of memory to compose a node in; what lies in it is not kept.
     fn page(&mut self) -> &mut [u8];
-    /// Writes the node that was composed to a fresh page.
-    fn place_node(&mut self) -> Result<Child, WriteError<Self::Error>>;
+    /// Writes the node that was composed to a fresh page; `child` leads to it.
+    fn place_node(&mut self, child: &mut Child) -> Result<(), WriteError<Self::Error>>;
 }
 
 /// The builder's memory: two pages a level, at least one of the top level.
@@ -96,6 +96,7 @@ fn staged_cell(buffer: &[u8], at: usize) -> Option<(&[u8], usize)> {
 }
 
 impl Builder {
+    #[inline(always)]
     pub(crate) const fn new() -> Self {
         Self { levels: [Level { staged: 0, cells: 0, separator: 0 }; MAX_HEIGHT] }
     }
@@ -175,7 +176,7 @@ impl Builder {
         (name, chunk): (&[u8], u32),
         child: Child,
     ) -> Result<(), WriteError<S::Error>> {
-        let head = internal_cell((name, chunk), child);
+        let head = internal_cell((name, chunk), &child);
         self.push(sink, space, level, &[head.as_bytes(), name])
     }
 
@@ -222,7 +223,9 @@ impl Builder {
                 let staged = space.levels.get(span).unwrap_or_default();
                 compose(sink.page(), level, bytes::head(staged, state.staged), state.cells)
                     .ok_or(WriteError::WorkspaceTooSmall)?;
-                return Ok((sink.place_node()?, level as u32 + 1));
+                let mut root = Child::default();
+                sink.place_node(&mut root)?;
+                return Ok((root, level as u32 + 1));
             }
             self.close(sink, space, level)?;
         }
@@ -246,22 +249,47 @@ impl Builder {
         level: usize,
         target: usize,
     ) -> Result<(), WriteError<S::Error>> {
-        let capacity = space.capacity();
-        let (state, span) = (self.level(level), space.span(level));
-        let buffer = space.levels.get(span).unwrap_or_default();
+        let front = self.compose_front(sink.page(), space, level, target);
+        let (taken, cells, last) = front.ok_or(WriteError::WorkspaceTooSmall)?;
+        let mut child = Child::default();
+        sink.place_node(&mut child)?;
+        self.raise_front(space, level, &child)?;
+        self.drop_front(space, level, (taken, cells, last))
+    }
+
+    /// Lays the cells that [`write_front`](Self::write_front) takes out as a node: how many bytes and cells, and where
+    /// the last of them starts.
+    #[inline(never)]
+    fn compose_front(
+        &self,
+        page: &mut [u8],
+        space: &BuildSpace<'_>,
+        level: usize,
+        target: usize,
+    ) -> Option<(usize, usize, usize)> {
+        let staged = self.staged(level);
+        let buffer = space.levels.get(space.span(level)).unwrap_or_default();
         let (mut taken, mut cells, mut last) = (0, 0, 0);
-        while taken < state.staged && (cells == 0 || taken < target) {
-            let (_, next) = staged_cell(buffer, taken).ok_or(WriteError::WorkspaceTooSmall)?;
-            if next > capacity {
+        while taken < staged && (cells == 0 || taken < target) {
+            let (_, next) = staged_cell(buffer, taken)?;
+            if next > space.capacity() {
                 break;
             }
             (last, taken, cells) = (taken, next, cells + 1);
         }
-        compose(sink.page(), level, bytes::head(buffer, taken), cells)
-            .ok_or(WriteError::WorkspaceTooSmall)?;
-        let child = sink.place_node()?;
+        compose(page, level, bytes::head(buffer, taken), cells)?;
+        Some((taken, cells, last))
+    }
 
-        self.raise_front(space, level, child)?;
+    /// Takes what was written off the front of `level`.
+    #[inline(never)]
+    fn drop_front<E>(
+        &mut self,
+        space: &mut BuildSpace<'_>,
+        level: usize,
+        (taken, cells, last): (usize, usize, usize),
+    ) -> Result<(), WriteError<E>> {
+        let state = self.level(level);
         let buffer = space.level(level)?;
         let separator = if level == 0 && taken < state.staged {
             let ends = staged_cell(buffer, last).zip(staged_cell(buffer, taken));
@@ -277,11 +305,12 @@ impl Builder {
 
     /// Makes the node that was written of the front of `level` a child of the level above: the first cell's
     /// key becomes the node's key there.
+    #[inline(never)]
     fn raise_front<E>(
         &mut self,
         space: &mut BuildSpace<'_>,
         level: usize,
-        child: Child,
+        child: &Child,
     ) -> Result<(), WriteError<E>> {
         let (separator, above) = (self.level(level).separator, level + 1);
         // The key stays where it is: the two levels' memory lies side by side.
@@ -310,7 +339,7 @@ fn front_key(buffer: &[u8], level: usize, separator: usize) -> Option<(&[u8], u3
 }
 
 /// What stands before a child's name.
-fn internal_cell((name, chunk): (&[u8], u32), child: Child) -> InternalCell {
+fn internal_cell((name, chunk): (&[u8], u32), child: &Child) -> InternalCell {
     InternalCell {
         page: U64::new(child.page.0),
         digest: child.digest.0,

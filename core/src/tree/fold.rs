@@ -124,13 +124,16 @@ pub(crate) struct Fold {
     pub(crate) folded: u64,
 }
 
-type Folded<E> = Result<Option<(Child, u32)>, WriteError<E>>;
+/// The memory of a fold cannot hold a name.
+struct TooSmall;
 
 impl Step {
     const START: Self = Self { page: PageIndex(0), index: 0, count: 0 };
 }
 
 impl Fold {
+    /// Made of constants but for the root, so that the compiler writes it where it is to lie.
+    #[inline(always)]
     pub(crate) const fn new(old: TreeRoot) -> Self {
         Self {
             builder: Builder::new(),
@@ -147,14 +150,20 @@ impl Fold {
         }
     }
 
-    /// Folds the changes of one leaf. Returns the new root and height once all are folded.
-    pub(crate) fn step<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Folded<H::Error> {
+    /// Folds the changes of one leaf. Puts the new root and height into `root` and returns true once all are folded.
+    pub(crate) fn step<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        root: &mut (Child, u32),
+    ) -> Result<bool, WriteError<H::Error>> {
         if self.swapped {
             core::mem::swap(&mut space.last, &mut space.next);
         }
         self.fetch(host, space);
         if self.purge.is_none() && self.next == Some(None) {
-            return self.finish(host, space).map(Some);
+            self.finish(host, space, root)?;
+            return Ok(true);
         }
         if self.old.height == 0 {
             self.merge_leaf(host, space, false)?;
@@ -163,7 +172,7 @@ impl Fold {
             self.descend(host, space, level)?;
             self.merge_leaf(host, space, true)?;
         }
-        Ok(None)
+        Ok(false)
     }
 
     fn height(&self) -> usize {
@@ -312,8 +321,22 @@ impl Fold {
         self.builder.push_child(host, &mut space.build, level, (key.name, key.chunk), child)
     }
 
+    /// Remembers the upper bound of the path's leaf, if it has one.
+    #[inline(never)]
+    fn note_bound(&self, space: &mut FoldSpace<'_>) -> Result<Option<(usize, u32)>, TooSmall> {
+        let Some(above) = (1..self.height()).find(|&l| self.at(l).index < self.at(l).count) else {
+            return Ok(None);
+        };
+        let page = bytes::piece(space.inputs, above, space.page_size());
+        let key = NodeView::parse(page).and_then(|node| node.key(self.at(above).index));
+        let Some(key) = key else { return Ok(None) };
+        bytes::copy(space.bound, key.name).ok_or(TooSmall)?;
+        Ok(Some((key.name.len(), key.chunk)))
+    }
+
     /// Remembers the lower bound of the path's leaf if the first node packed of it will stand in its
     /// place: then a key no longer than before does for that node, whatever its first name is.
+    #[inline(never)]
     fn note_floor<H: FoldHost>(
         &mut self,
         host: &H,
@@ -333,13 +356,6 @@ impl Fold {
         Ok(())
     }
 
-    /// How many bytes of `name` do for the key of the node that it begins; None if it begins none or
-    /// nothing is known.
-    fn separator(&mut self, floor: &[u8], name: &[u8]) -> Option<usize> {
-        let (length, chunk) = self.floor.take().filter(|_| self.builder.staged(0) == 0)?;
-        Some(separator_above(Key { name: bytes::head(floor, length), chunk }, name))
-    }
-
     /// Merges the path's leaf, or nothing, with the entries that fall under it.
     #[inline(never)]
     fn merge_leaf<H: FoldHost>(
@@ -348,18 +364,8 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         leaf: bool,
     ) -> Result<(), WriteError<H::Error>> {
-        let bound = match self.upper(space, 0) {
-            Some(upper) if leaf => {
-                let (length, chunk) = (upper.name.len(), upper.chunk);
-                let above = (1..self.height()).find(|&l| self.at(l).index < self.at(l).count).unwrap_or(0);
-                let page = bytes::piece(space.inputs, above, space.page_size());
-                if let Some(key) = NodeView::parse(page).and_then(|node| node.key(self.at(above).index)) {
-                    bytes::copy(space.bound, key.name).ok_or(WriteError::WorkspaceTooSmall)?;
-                }
-                Some((length, chunk))
-            }
-            _ => None,
-        };
+        let bound = if leaf { self.note_bound(space) } else { Ok(None) };
+        let bound = bound.map_err(|TooSmall| WriteError::WorkspaceTooSmall)?;
         self.note_floor(host, space, leaf)?;
         let count = if leaf { self.at(0).count } else { 0 };
         let mut index = 0;
@@ -391,11 +397,7 @@ impl Fold {
             match (matches!(self.next, Some(Some((length, _))) if is_due(length)), record) {
                 (true, _) => self.fold_entry(host, space)?,
                 (false, Some(_)) => {
-                    let cell = node.and_then(|node| node.cell(index));
-                    let cell = cell.ok_or_else(|| host.damaged(self.at(0).page))?;
-                    let separator = record.and_then(|record| self.separator(space.floor, record.name));
-                    self.builder.push(host, &mut space.build, 0, &[cell])?;
-                    self.builder.set_separator(separator);
+                    self.keep_record(host, space, index)?;
                     index += 1;
                 }
                 (false, None) => break,
@@ -406,6 +408,24 @@ impl Fold {
                 .is_some_and(|(last, _)| bytes::head(space.last, last) == bytes::head(space.bound, length))
         };
         self.purge = bound.filter(|&bound| goes_on(bound)).map(|(_, chunk)| chunk);
+        Ok(())
+    }
+
+    /// Packs a record of the path's leaf as it is.
+    #[inline(never)]
+    fn keep_record<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        index: usize,
+    ) -> Result<(), WriteError<H::Error>> {
+        let node = NodeView::parse(bytes::piece(space.inputs, 0, space.build.page_size()));
+        let record = node.and_then(|node| Some((node.cell(index)?, node.key(index)?)));
+        let (cell, key) = record.ok_or_else(|| host.damaged(self.at(0).page))?;
+        let floor = self.floor.take().filter(|_| self.builder.staged(0) == 0);
+        let separator = separator(space.floor, floor, key.name);
+        self.builder.push(host, &mut space.build, 0, &[cell])?;
+        self.builder.set_separator(separator);
         Ok(())
     }
 
@@ -441,82 +461,34 @@ impl Fold {
         host: &mut H,
         space: &mut FoldSpace<'_>,
     ) -> Result<(), WriteError<H::Error>> {
-        let Some((length, entry)) = &self.next.take().flatten() else { return Ok(()) };
+        // It stays where it lies: it is large for a small stack.
+        let Some(Some((length, entry))) = &self.next else { return Ok(()) };
         let length = *length;
         core::mem::swap(&mut space.last, &mut space.next);
         self.swapped = !self.swapped;
         self.last = Some((length, entry.base_moved));
-        let name = bytes::head(space.last, length);
-        let settled = host.settle(name, entry, space.body)?;
-        if !matches!(settled, Settled::Deleted) {
-            self.balance.blocks += 1;
-            self.balance.bytes = self.balance.bytes.wrapping_add(entry.length as i64);
+        let settled = host.settle(bytes::head(space.last, length), entry, space.body)?;
+        if let Settled::Deleted = settled {
+            self.next = None;
+            return Ok(());
         }
-        let (sequence, tag) = (U64::new(entry.sequence.0), U64::new(entry.tag));
-        let separator =
-            if matches!(settled, Settled::Deleted) { None } else { self.separator(space.floor, name) };
-        let builder = &mut self.builder;
+        self.balance.blocks += 1;
+        self.balance.bytes = self.balance.bytes.wrapping_add(entry.length as i64);
+        let floor = self.floor.take().filter(|_| self.builder.staged(0) == 0);
+        let separator = separator(space.floor, floor, bytes::head(space.last, length));
         match settled {
-            Settled::Deleted => Ok(()),
-            Settled::Inline(inline) => {
-                let value = InlineValue { sequence, tag, length: U32::new(inline as u32) };
-                let body = bytes::head(space.body, inline);
-                let cell = cell(cell_kind::INLINE, length, 0);
-                let parts = [cell.as_bytes(), name, value.as_bytes(), body];
-                builder.push(host, &mut space.build, 0, &parts)?;
-                builder.set_separator(separator);
-                Ok(())
-            }
-            Settled::Extent(page) => {
-                let (page, bytes) = (U64::new(page.0), U64::new(entry.length));
-                let value = ExtentValue { sequence, tag, length: bytes, page, digest: entry.digest.0 };
-                let cell = cell(cell_kind::EXTENT, length, 0);
-                builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])?;
-                builder.set_separator(separator);
-                Ok(())
-            }
-            Settled::Chunks(count) => self.fold_chunks(host, space, entry, length, (count, separator)),
+            Settled::Inline(inline) => pack_inline(&mut self.builder, host, space, entry, (length, inline))?,
+            Settled::Extent(page) => pack_extent(&mut self.builder, host, space, entry, (length, page))?,
+            Settled::Chunks(_) => pack_head(&mut self.builder, host, space, entry, length)?,
+            Settled::Deleted => {}
         }
-    }
-
-    /// Packs the records of an entry of `count` chunks.
-    #[inline(never)]
-    fn fold_chunks<H: FoldHost>(
-        &mut self,
-        host: &mut H,
-        space: &mut FoldSpace<'_>,
-        entry: &Entry,
-        length: usize,
-        (count, separator): (u32, Option<usize>),
-    ) -> Result<(), WriteError<H::Error>> {
-        let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
-        let name = bytes::head(space.last, length);
-        let first = host.settled_chunk(name, entry, 0)?;
-        let value = HeadValue {
-            sequence: U64::new(entry.sequence.0),
-            tag: U64::new(entry.tag),
-            length: U64::new(entry.length),
-            page: first.page,
-            digest: entry.digest.0,
-            chunk_digest: first.digest,
-            chunk_size: U32::new(chunk_size),
-            reserved: U32::new(0),
-        };
-        let head = cell(cell_kind::HEAD, length, 0);
-        self.builder.push(host, &mut space.build, 0, &[head.as_bytes(), name, value.as_bytes()])?;
         self.builder.set_separator(separator);
-        for index in 1..count {
-            let chunk = host.settled_chunk(name, entry, index)?;
-            let rest = entry.length - u64::from(index) * u64::from(chunk_size);
-            let value = ChunkValue {
-                page: chunk.page,
-                digest: chunk.digest,
-                length: U32::new(rest.min(u64::from(chunk_size)) as u32),
-                reserved: U32::new(0),
-            };
-            let cell = cell(cell_kind::CHUNK, length, index);
-            self.builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])?;
+        if let Settled::Chunks(count) = settled {
+            for index in 1..count {
+                pack_chunk(&mut self.builder, host, space, entry, (length, index))?;
+            }
         }
+        self.next = None;
         Ok(())
     }
 
@@ -526,14 +498,108 @@ impl Fold {
         &mut self,
         host: &mut H,
         space: &mut FoldSpace<'_>,
-    ) -> Result<(Child, u32), WriteError<H::Error>> {
+        root: &mut (Child, u32),
+    ) -> Result<(), WriteError<H::Error>> {
         if self.started {
             for level in 1..self.height() {
                 self.take_over_rest(host, space, level)?;
             }
         }
-        self.builder.finish(host, &mut space.build)
+        *root = self.builder.finish(host, &mut space.build)?;
+        Ok(())
     }
+}
+
+/// How many bytes of `name` do for the key of the node that it begins; None if it begins none or nothing is known.
+fn separator(floor: &[u8], known: Option<(usize, u32)>, name: &[u8]) -> Option<usize> {
+    let (length, chunk) = known?;
+    Some(separator_above(Key { name: bytes::head(floor, length), chunk }, name))
+}
+
+/// Packs the record of an entry whose bytes lie in the memory for them: of so many bytes name, and so many.
+#[inline(never)]
+fn pack_inline<H: FoldHost>(
+    builder: &mut Builder,
+    host: &mut H,
+    space: &mut FoldSpace<'_>,
+    entry: &Entry,
+    (length, inline): (usize, usize),
+) -> Result<(), WriteError<H::Error>> {
+    let (sequence, tag) = (U64::new(entry.sequence.0), U64::new(entry.tag));
+    let value = InlineValue { sequence, tag, length: U32::new(inline as u32) };
+    let (name, body) = (bytes::head(space.last, length), bytes::head(space.body, inline));
+    let cell = cell(cell_kind::INLINE, length, 0);
+    builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes(), body])
+}
+
+/// Packs the record of an entry in one extent.
+#[inline(never)]
+fn pack_extent<H: FoldHost>(
+    builder: &mut Builder,
+    host: &mut H,
+    space: &mut FoldSpace<'_>,
+    entry: &Entry,
+    (length, page): (usize, PageIndex),
+) -> Result<(), WriteError<H::Error>> {
+    let value = ExtentValue {
+        sequence: U64::new(entry.sequence.0),
+        tag: U64::new(entry.tag),
+        length: U64::new(entry.length),
+        page: U64::new(page.0),
+        digest: entry.digest.0,
+    };
+    let name = bytes::head(space.last, length);
+    let cell = cell(cell_kind::EXTENT, length, 0);
+    builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])
+}
+
+/// Packs the first record of an entry of chunks.
+#[inline(never)]
+fn pack_head<H: FoldHost>(
+    builder: &mut Builder,
+    host: &mut H,
+    space: &mut FoldSpace<'_>,
+    entry: &Entry,
+    length: usize,
+) -> Result<(), WriteError<H::Error>> {
+    let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
+    let name = bytes::head(space.last, length);
+    let first = host.settled_chunk(name, entry, 0)?;
+    let value = HeadValue {
+        sequence: U64::new(entry.sequence.0),
+        tag: U64::new(entry.tag),
+        length: U64::new(entry.length),
+        page: first.page,
+        digest: entry.digest.0,
+        chunk_digest: first.digest,
+        chunk_size: U32::new(chunk_size),
+        reserved: U32::new(0),
+    };
+    let cell = cell(cell_kind::HEAD, length, 0);
+    builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])
+}
+
+/// Packs the record of a further chunk.
+#[inline(never)]
+fn pack_chunk<H: FoldHost>(
+    builder: &mut Builder,
+    host: &mut H,
+    space: &mut FoldSpace<'_>,
+    entry: &Entry,
+    (length, index): (usize, u32),
+) -> Result<(), WriteError<H::Error>> {
+    let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
+    let name = bytes::head(space.last, length);
+    let chunk = host.settled_chunk(name, entry, index)?;
+    let rest = entry.length - u64::from(index) * u64::from(chunk_size);
+    let value = ChunkValue {
+        page: chunk.page,
+        digest: chunk.digest,
+        length: U32::new(rest.min(u64::from(chunk_size)) as u32),
+        reserved: U32::new(0),
+    };
+    let cell = cell(cell_kind::CHUNK, length, index);
+    builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes()])
 }
 
 /// What stands before a name of `length` bytes in a leaf.

@@ -11,14 +11,16 @@ use crate::bytes;
 use crate::digest::{Digest, Hasher};
 use crate::tree::{Key, Place, Record};
 
-/// How far a walk through the leaves has come.
+/// How far a walk through the leaves has come. The last name lies in memory that the functions are handed: it is large
+/// for a small stack.
 pub(super) struct Trail {
-    name: [u8; 1024],
     length: usize,
     chunk: u32,
     /// The key is a separator's, which the next one may equal.
     separates: bool,
-    list: Option<List>,
+    /// The list of the last block, if `listed`. It lies here and nowhere else: it is large for a small stack.
+    list: List,
+    listed: bool,
     /// A block's head was lost or its list is broken: its chunks have been told.
     broken: bool,
 }
@@ -35,44 +37,60 @@ struct List {
 
 impl Trail {
     pub(super) fn new() -> Self {
-        Self { name: [0; 1024], length: 0, chunk: 0, separates: true, list: None, broken: false }
+        Self { length: 0, chunk: 0, separates: true, list: List::NONE, listed: false, broken: false }
     }
 
-    /// The last key: a record's, or of a separator behind it.
-    pub(super) fn key(&self) -> Key<'_> {
-        Key { name: bytes::head(&self.name, self.length), chunk: self.chunk }
+    /// The name of the last key: a record's, or of a separator behind it.
+    pub(super) fn name<'n>(&self, memory: &'n [u8]) -> &'n [u8] {
+        bytes::head(memory, self.length)
+    }
+
+    /// The chunk of the last key.
+    pub(super) const fn chunk(&self) -> u32 {
+        self.chunk
     }
 
     /// Takes a key in; false if it stands before the last one.
-    fn take(&mut self, key: Key<'_>, separates: bool) -> bool {
-        let last = self.key();
+    fn take(&mut self, memory: &mut [u8], key: Key<'_>, separates: bool) -> bool {
+        let last = Key { name: self.name(memory), chunk: self.chunk };
         let ascends = if self.separates { key >= last } else { key > last };
-        self.length = bytes::copy_some(&mut self.name, key.name);
+        self.length = bytes::copy_some(memory, key.name);
         (self.chunk, self.separates) = (key.chunk, separates);
         ascends
     }
 
     /// Goes down to the child that `key` separates from all before it; false if it does not. Between the
     /// chunks of a block no other name can stand.
-    pub(super) fn descend(&mut self, key: Key<'_>, told: &mut dyn FnMut(Option<&[u8]>)) -> bool {
-        if key.name != self.key().name {
-            self.end(told);
+    pub(super) fn descend(
+        &mut self,
+        memory: &mut [u8],
+        key: Key<'_>,
+        told: &mut dyn FnMut(Option<&[u8]>),
+    ) -> bool {
+        if key.name != self.name(memory) {
+            self.end(memory, told);
         }
-        self.take(key, true)
+        self.take(memory, key, true)
     }
 
     /// What follows could not be read.
     pub(super) fn lose(&mut self) {
-        self.list = None;
+        self.listed = false;
         self.broken = true;
     }
 
     /// Takes the next record; `told` hears of what is wrong, with the name of the block it is wrong of.
-    pub(super) fn record(&mut self, key: Key<'_>, record: &Record<'_>, told: &mut dyn FnMut(Option<&[u8]>)) {
-        if key.chunk == 0 || key.name != self.key().name {
-            self.end(told);
+    pub(super) fn record(
+        &mut self,
+        memory: &mut [u8],
+        key: Key<'_>,
+        record: &Record<'_>,
+        told: &mut dyn FnMut(Option<&[u8]>),
+    ) {
+        if key.chunk == 0 || key.name != self.name(memory) {
+            self.end(memory, told);
         }
-        if !self.take(key, false) || key.name.is_empty() {
+        if !self.take(memory, key, false) || key.name.is_empty() {
             told(None);
         }
         if key.chunk == 0 {
@@ -82,44 +100,57 @@ impl Trail {
             Place::Inline(_) | Place::Extent { .. } if key.chunk == 0 => {}
             Place::Head { digest, chunk_digest, chunk_size, .. } if key.chunk == 0 => {
                 let (chunk_size, rest) = (u64::from(chunk_size), record.length);
-                let mut list = List { next: 0, chunk_size, rest, digests: Hasher::new(), digest };
-                let taken = list.take(0, rest.min(chunk_size), &chunk_digest);
-                self.go_on(list, taken, key.name, told);
+                self.list.begin(chunk_size, rest, &digest);
+                self.listed = true;
+                self.go_on(key, rest.min(chunk_size), &chunk_digest, told);
             }
-            Place::Chunk { digest, .. } if key.chunk > 0 => match self.list.take() {
-                Some(mut list) => {
-                    let taken = list.take(key.chunk, record.length, &digest);
-                    self.go_on(list, taken, key.name, told);
-                }
-                None if self.broken => {}
-                None => {
-                    self.broken = true;
-                    told(Some(key.name));
-                }
-            },
+            Place::Chunk { digest, .. } if key.chunk > 0 => {
+                self.go_on(key, record.length, &digest, told);
+            }
             _ => told(Some(key.name)),
         }
     }
 
-    /// Keeps a list that is not at its end, and looks at the digest of one that is.
-    fn go_on(&mut self, list: List, taken: bool, name: &[u8], told: &mut dyn FnMut(Option<&[u8]>)) {
-        if !taken || (list.rest == 0 && list.digests.clone().finish() != list.digest) {
+    /// Takes the next chunk of the list; keeps it if it is not at its end, and looks at its digest if it is.
+    fn go_on(&mut self, key: Key<'_>, length: u64, digest: &Digest, told: &mut dyn FnMut(Option<&[u8]>)) {
+        let well = if self.listed {
+            let taken = self.list.take(key.chunk, length, digest);
+            if taken && self.list.rest > 0 {
+                return;
+            }
+            taken && self.list.digests.close() == self.list.digest
+        } else {
+            // It has been told.
+            self.broken
+        };
+        self.listed = false;
+        if !well {
             self.broken = true;
-            told(Some(name));
-        } else if list.rest > 0 {
-            self.list = Some(list);
+            told(Some(key.name));
         }
     }
 
     /// Nothing more of the last block comes.
-    pub(super) fn end(&mut self, told: &mut dyn FnMut(Option<&[u8]>)) {
-        if self.list.take().is_some() {
-            told(Some(self.key().name));
+    pub(super) fn end(&mut self, memory: &[u8], told: &mut dyn FnMut(Option<&[u8]>)) {
+        if self.listed {
+            self.listed = false;
+            told(Some(self.name(memory)));
         }
     }
 }
 
 impl List {
+    /// No list.
+    const NONE: Self =
+        Self { next: 0, chunk_size: 0, rest: 0, digests: Hasher::new(), digest: Digest([0; 32]) };
+
+    /// Begins with the chunks of a block of `rest` bytes.
+    fn begin(&mut self, chunk_size: u64, rest: u64, digest: &Digest) {
+        (self.next, self.chunk_size, self.rest) = (0, chunk_size, rest);
+        self.digests = Hasher::new();
+        self.digest = *digest;
+    }
+
     /// Takes the next chunk; false if it is another.
     fn take(&mut self, chunk: u32, length: u64, digest: &Digest) -> bool {
         if chunk != self.next || length == 0 || length != self.rest.min(self.chunk_size) {

@@ -131,8 +131,9 @@ impl World {
             let build = BuildSpace { levels: &mut levels, page_size: size };
             let mut space =
                 FoldSpace { build, inputs: &mut inputs, body: &mut body, last, next, bound, floor };
-            let done = fold.step(self, &mut space).expect("nothing here can fail");
-            if let Some((root, height)) = done {
+            let mut top = (Child::default(), 0);
+            if fold.step(self, &mut space, &mut top).expect("nothing here can fail") {
+                let (root, height) = top;
                 return Some(Folded { root, height, fold });
             }
         }
@@ -198,7 +199,7 @@ impl NodeSink for World {
         &mut self.page
     }
 
-    fn place_node(&mut self) -> Result<Child, WriteError<Infallible>> {
+    fn place_node(&mut self, child: &mut Child) -> Result<(), WriteError<Infallible>> {
         let at = self.next_page;
         self.next_page += 1;
         // What is brought home goes through the same memory.
@@ -206,7 +207,8 @@ impl NodeSink for World {
         let digest = Digest::of(&page);
         self.nodes.insert(at, page);
         self.placed.insert(at);
-        Ok(Child { page: PageIndex(at), digest })
+        *child = Child { page: PageIndex(at), digest };
+        Ok(())
     }
 }
 
