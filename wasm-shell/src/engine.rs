@@ -55,7 +55,7 @@ impl Default for Settings {
             page_size: 4096,
             journal_length: 2 << 20,
             chunk_size: 1 << 20,
-            growth: 4 << 20,
+            growth: 8 << 20,
             cache: 8 << 20,
             file_id: [0; 16],
             read_only: false,
@@ -156,7 +156,9 @@ impl Engine {
     fn options(settings: &Settings, page_size: u32) -> (OpenOptions, Vec<u8>) {
         let memory = Memory::LARGE;
         let growth = (settings.growth / u64::from(page_size.max(512))).max(1);
-        let options = OpenOptions { growth, read_only: settings.read_only, ..OpenOptions::new(memory) };
+        let read_only = settings.read_only;
+        // Whoever puts much at once does so again: most of such groups wait for no checkpoint.
+        let options = OpenOptions { growth, groups_ahead: 4, read_only, ..OpenOptions::new(memory) };
         // A page size that cannot be is refused before the buffer is used.
         (options, vec![0; memory.bytes(page_size.min(64 << 10) as usize)])
     }
@@ -169,6 +171,8 @@ impl Engine {
         settings: &Settings,
     ) -> Self {
         shared.start(store.root());
+        let geometry = store.geometry();
+        device.gather_from(geometry.offset(geometry.first_group()));
         let source = Source::new(device, *store.geometry(), settings.cache);
         Self {
             store,

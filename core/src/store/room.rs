@@ -147,7 +147,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             // A device that cannot grow by all of it may still by what is missing.
             let missing = need - self.map.at.free;
-            let grown = self.with_host(None, |host| match host.grow(need) {
+            let ahead = demand.pages.saturating_mul(self.groups_ahead).min(self.growth);
+            let grown = self.with_host(None, |host| match host.grow(need.max(ahead)) {
                 Err(WriteError::Full) => host.grow(missing),
                 result => result,
             });

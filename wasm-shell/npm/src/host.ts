@@ -37,6 +37,11 @@ interface Held {
 const OPERATIONS = 100;
 const INTERVAL = 100;
 const IDLE = 20;
+/** A checkpoint waits for a moment in which nothing is committed, unless so many commits have gone before it. */
+const QUIET = 10;
+const PATIENCE = 64;
+/** Steps of a checkpoint in succession. */
+const STEPS = 4;
 const SCAN_BYTES = 1 << 20;
 const PIECE = 8 << 20;
 
@@ -55,6 +60,8 @@ export class Host {
   #flushTimer: ReturnType<typeof setTimeout> | undefined;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #restUntil = 0;
+  /** Commits that a checkpoint has let go first. */
+  #before = 0;
   #opening: Promise<void> | undefined;
   #scheduled = false;
   #closed = false;
@@ -375,16 +382,17 @@ export class Host {
     }
   }
 
-  /** A step of a checkpoint between requests, or a seal when nothing has happened for a while. */
-  #idle(busy: boolean): void {
+  /** Steps of a checkpoint between requests, or a seal when nothing has happened for a while. */
+  #idle(busy: boolean, wait = !busy ? IDLE : this.#before++ < PATIENCE ? QUIET : 0): void {
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(
       () =>
         this.#later(() => {
-          if (!busy) this.#live.seal();
-          else if (this.#live.checkpointStep()) this.#idle(true);
+          if (!busy) return this.#live.seal();
+          for (let step = 0; step < STEPS; step++) if (!this.#live.checkpointStep()) return void (this.#before = 0);
+          this.#idle(true, 0);
         }),
-      busy ? 0 : IDLE,
+      wait,
     );
     unref(this.#idleTimer);
   }
