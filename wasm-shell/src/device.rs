@@ -180,7 +180,7 @@ impl Device {
     }
 
     /// Lets small writes from `offset` on, where the pages of a store begin, wait for each other.
-    pub(crate) fn gather_from(&self, offset: u64) {
+    pub fn gather_from(&self, offset: u64) {
         if let Medium::Handle { behind, .. } = &mut *self.medium.borrow_mut() {
             behind.pages = offset;
         }
