@@ -34,6 +34,7 @@ pub fn run(bytes: &[u8]) {
         chunk_pages: input.pick([1, 2, 3]),
         memory: Memory { levels: 6, map_pages: 6 + input.below(3), staging: input.pick([0, 4096]) },
         growth: input.pick([3, 8, 24]),
+        groups_ahead: 1,
         carry_max: input.pick([0, 700, 4096]),
     };
     let limit = (shape.front_pages() + 48 + input.below(256) as u64) * u64::from(shape.page_size);

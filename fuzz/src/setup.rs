@@ -94,6 +94,7 @@ impl Setup {
         OpenOptions {
             memory: self.memory,
             growth: self.growth,
+            groups_ahead: 1,
             carry_max: self.carry_max,
             read_only: false,
             salvage: false,

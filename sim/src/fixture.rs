@@ -37,6 +37,8 @@ pub struct Shape {
     pub memory: Memory,
     /// Pages by which the file grows.
     pub growth: u64,
+    /// Groups for which the file grows when it has no room for one.
+    pub groups_ahead: u64,
     /// Bytes of values that a journal record may carry.
     pub carry_max: u64,
 }
@@ -49,6 +51,7 @@ impl Shape {
         chunk_pages: 4,
         memory: Memory { levels: 8, map_pages: 12, staging: 4096 },
         growth: 64,
+        groups_ahead: 1,
         carry_max: 2048,
     };
     /// Pages of the usual size.
@@ -58,6 +61,7 @@ impl Shape {
         chunk_pages: 16,
         memory: Memory { levels: 6, map_pages: 16, staging: 64 << 10 },
         growth: 64,
+        groups_ahead: 1,
         carry_max: 32 << 10,
     };
 
@@ -76,6 +80,7 @@ impl Shape {
         OpenOptions {
             memory: self.memory,
             growth: self.growth,
+            groups_ahead: self.groups_ahead,
             carry_max: self.carry_max,
             read_only: false,
             salvage: false,

@@ -151,12 +151,16 @@ pub struct Work<O> {
 }
 
 fn draw_shape(rng: &mut fastrand::Rng) -> Shape {
+    let page_size = [512, 512, 512, 1024, 4096][rng.usize(..5)];
+    let journal_pages = [6, 10, 24, 48][rng.usize(..4)];
     Shape {
-        page_size: [512, 512, 512, 1024, 4096][rng.usize(..5)],
-        journal_pages: [6, 10, 24, 48][rng.usize(..4)],
+        page_size,
+        journal_pages,
         chunk_pages: [1, 3][rng.usize(..2)],
         memory: Memory { levels: 6, map_pages: 6 + rng.usize(..4), staging: [0, 4096][rng.usize(..2)] },
         growth: [3, 24][rng.usize(..2)],
+        // Not drawn: a seed goes on finding what it found.
+        groups_ahead: if journal_pages % 4 == 0 { 4 } else { 1 },
         carry_max: [0, 700, 4096][rng.usize(..3)],
     }
 }

@@ -229,6 +229,11 @@ impl Yard {
         self.0.finish_writer(writer, batch, name, tag as u64)
     }
 
+    /// Puts the values of the last commit into the cache, while nobody waits: else the next call does.
+    pub fn keep(&mut self) {
+        self.0.keep();
+    }
+
     /// Makes everything committed so far durable.
     ///
     /// # Errors

@@ -4,6 +4,9 @@
 //! 2. A handle answers at once (`FileSystemSyncAccessHandle`, or an object over `node:fs` of the same
 //!    shape), so an operation is over when its method returns.
 //! 3. What a handle throws is kept by its name, never by its text.
+//! 4. Small writes to pages, which nothing refers to before a record or a superblock is written, may wait in
+//!    [`Behind`] to go on as one. They are in the handle before anything else is written or synced, and a read
+//!    sees them.
 
 use blockyard_core::device::VecDevice;
 use blockyard_core::{BlockDevice, DeviceError, DeviceErrorKind};
@@ -90,7 +93,7 @@ impl DeviceError for Fault {
 /// What lies under a store.
 #[derive(Debug)]
 enum Medium {
-    Handle { handle: Handle, position: Position, length: u64 },
+    Handle { handle: Handle, position: Position, length: u64, behind: Behind },
     Memory(VecDevice),
 }
 
@@ -99,6 +102,66 @@ enum Medium {
 pub struct Device {
     medium: Rc<RefCell<Medium>>,
     unit: u32,
+}
+
+/// Writes that lie one behind the other, on their way to a handle: a call of it costs more than their bytes.
+#[derive(Debug)]
+struct Behind {
+    at: u64,
+    bytes: Vec<u8>,
+    /// Where the pages begin: what is written before that goes to the handle at once.
+    pages: u64,
+}
+
+/// Bytes that wait at most.
+const MOST: usize = 256 << 10;
+/// A longer write is worth a call of its own.
+const SHORT: usize = 32 << 10;
+
+impl Behind {
+    const fn end(&self) -> u64 {
+        self.at + self.bytes.len() as u64
+    }
+
+    /// Whether a write may wait here at all.
+    const fn takes(&self, offset: u64, length: usize) -> bool {
+        offset >= self.pages && length <= SHORT
+    }
+
+    /// Whether a write goes on where the last one has ended.
+    const fn goes_on(&self, offset: u64, length: usize) -> bool {
+        self.takes(offset, length) && offset == self.end() && self.bytes.len() + length <= MOST
+    }
+
+    /// Puts what waits over what was read from `offset` on.
+    fn show(&self, offset: u64, read: &mut [u8]) {
+        let start = self.at.max(offset);
+        let end = self.end().min(offset + read.len() as u64);
+        if start < end {
+            let waiting = &self.bytes[(start - self.at) as usize..(end - self.at) as usize];
+            read[(start - offset) as usize..(end - offset) as usize].copy_from_slice(waiting);
+        }
+    }
+}
+
+/// Writes to a handle.
+fn write_to(handle: &Handle, position: &Position, offset: u64, data: &[u8]) -> Result<(), Fault> {
+    position.set_at(offset as f64);
+    let moved = handle.write(data, position).map_err(|error| Fault::thrown(&error))?;
+    short(moved, data.len())
+}
+
+impl Medium {
+    /// Writes what waits.
+    fn hand_on(&mut self) -> Result<(), Fault> {
+        if let Self::Handle { handle, position, behind, .. } = self
+            && !behind.bytes.is_empty()
+        {
+            write_to(handle, position, behind.at, &behind.bytes)?;
+            behind.bytes.clear();
+        }
+        Ok(())
+    }
 }
 
 /// The most bytes that a store in memory may have: what a 32-bit module can hold beside everything else.
@@ -112,7 +175,15 @@ impl Device {
     pub fn over(handle: Handle) -> Result<Self, Fault> {
         let length = handle.get_size().map_err(|error| Fault::thrown(&error))? as u64;
         let position = js_sys::Object::new().unchecked_into();
-        Ok(Self::new(Medium::Handle { handle, position, length }))
+        let behind = Behind { at: 0, bytes: Vec::new(), pages: u64::MAX };
+        Ok(Self::new(Medium::Handle { handle, position, length, behind }))
+    }
+
+    /// Lets small writes from `offset` on, where the pages of a store begin, wait for each other.
+    pub fn gather_from(&self, offset: u64) {
+        if let Medium::Handle { behind, .. } = &mut *self.medium.borrow_mut() {
+            behind.pages = offset;
+        }
     }
 
     /// A device in memory that holds `image`.
@@ -182,28 +253,39 @@ impl BlockDevice for Device {
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), Fault> {
         match &mut *self.medium.borrow_mut() {
             Medium::Memory(memory) => memory.read(offset, buf).map_err(memory_fault),
-            Medium::Handle { handle, position, .. } => {
+            Medium::Handle { handle, position, behind, .. } => {
                 position.set_at(offset as f64);
                 let wanted = buf.len();
                 let moved = handle.read(buf, position).map_err(|error| Fault::thrown(&error))?;
-                short(moved, wanted)
+                short(moved, wanted)?;
+                behind.show(offset, buf);
+                Ok(())
             }
         }
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Fault> {
-        match &mut *self.medium.borrow_mut() {
+        let medium = &mut *self.medium.borrow_mut();
+        if !matches!(medium, Medium::Handle { behind, .. } if behind.goes_on(offset, data.len())) {
+            medium.hand_on()?;
+        }
+        match medium {
             Medium::Memory(memory) => memory.write(offset, data).map_err(memory_fault),
-            Medium::Handle { handle, position, .. } => {
-                position.set_at(offset as f64);
-                let moved = handle.write(data, position).map_err(|error| Fault::thrown(&error))?;
-                short(moved, data.len())
+            Medium::Handle { behind, .. } if behind.takes(offset, data.len()) => {
+                if behind.bytes.is_empty() {
+                    behind.at = offset;
+                }
+                behind.bytes.extend_from_slice(data);
+                Ok(())
             }
+            Medium::Handle { handle, position, .. } => write_to(handle, position, offset, data),
         }
     }
 
     fn sync(&mut self) -> Result<(), Fault> {
-        match &mut *self.medium.borrow_mut() {
+        let medium = &mut *self.medium.borrow_mut();
+        medium.hand_on()?;
+        match medium {
             Medium::Memory(_) => Ok(()),
             Medium::Handle { handle, .. } => handle.flush().map_err(|error| Fault::thrown(&error)),
         }

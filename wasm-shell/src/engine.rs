@@ -1,8 +1,8 @@
 //! The engine with everything around it that a shell keeps: views, cache, batches, writers, snapshots.
 //!
 //! 1. One thread: nothing is locked, and each method is over when it returns.
-//! 2. Batches, writers and snapshots are known by numbers that are never used again, so that a number from
-//!    before the file was opened anew meets nothing.
+//! 2. Batches, writers and snapshots are known by numbers that are never used again. Those of each opening begin
+//!    anywhere, so that a number from before the file was opened anew meets nothing.
 //! 3. Pages that a writer or a batch has filled and that no commit names are `staged` until it is gone.
 
 mod changes;
@@ -41,7 +41,7 @@ pub struct Settings {
     pub growth: u64,
     /// Bytes of the cache.
     pub cache: usize,
-    /// Identity of a new file; should be random.
+    /// Identity of a new file, and where the numbers of this opening begin; random each time.
     pub file_id: [u8; 16],
     /// Never write.
     pub read_only: bool,
@@ -55,7 +55,7 @@ impl Default for Settings {
             page_size: 4096,
             journal_length: 2 << 20,
             chunk_size: 1 << 20,
-            growth: 4 << 20,
+            growth: 16 << 20,
             cache: 8 << 20,
             file_id: [0; 16],
             read_only: false,
@@ -73,6 +73,8 @@ pub struct Engine {
     recovery: Recovery,
     next: u32,
     batches: Numbered<Changes>,
+    /// Batches that were committed and whose values have yet to go into the cache.
+    fresh: Vec<changes::Batch>,
     writers: Numbered<Writer>,
     snapshots: Numbered<View>,
 }
@@ -156,7 +158,9 @@ impl Engine {
     fn options(settings: &Settings, page_size: u32) -> (OpenOptions, Vec<u8>) {
         let memory = Memory::LARGE;
         let growth = (settings.growth / u64::from(page_size.max(512))).max(1);
-        let options = OpenOptions { growth, read_only: settings.read_only, ..OpenOptions::new(memory) };
+        let read_only = settings.read_only;
+        // Whoever puts much at once does so again: most of such groups wait for no checkpoint.
+        let options = OpenOptions { growth, groups_ahead: 6, read_only, ..OpenOptions::new(memory) };
         // A page size that cannot be is refused before the buffer is used.
         (options, vec![0; memory.bytes(page_size.min(64 << 10) as usize)])
     }
@@ -169,14 +173,17 @@ impl Engine {
         settings: &Settings,
     ) -> Self {
         shared.start(store.root());
+        let geometry = store.geometry();
+        device.gather_from(geometry.offset(geometry.first_group()));
         let source = Source::new(device, *store.geometry(), settings.cache);
         Self {
             store,
             shared,
             source,
             recovery,
-            next: 1,
+            next: settings.file_id.first_chunk().map_or(0, |id| u32::from_le_bytes(*id) >> 1) + 1,
             batches: Numbered::default(),
+            fresh: Vec::new(),
             writers: Numbered::default(),
             snapshots: Numbered::default(),
         }
@@ -226,6 +233,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Read`], [`Error::Gone`].
     pub fn get(&mut self, snapshot: u32, name: &[u8], range: (u64, u64)) -> Result<Option<Vec<u8>>> {
+        self.keep();
         let view = self.view(snapshot)?;
         let Some(located) = read::locate(&mut self.source, &view, name)? else { return Ok(None) };
         Ok(Some(located.read(&mut self.source, &view, name, range)?))
@@ -239,6 +247,7 @@ impl Engine {
         values: bool,
         mut take: impl FnMut(&[u8], &Located, Option<Vec<u8>>) -> bool,
     ) -> Result<()> {
+        self.keep();
         let view = self.view(snapshot)?;
         scan::walk(&mut self.source, &view, span, |source, name, located| {
             let value = values.then(|| located.read(source, &view, name, (0, located.length))).transpose()?;
@@ -267,10 +276,11 @@ impl Engine {
                 }
             }
         }
+        self.keep();
         group.iter_mut().for_each(values::digest);
         match self.store.commit(&mut group, durability) {
             Ok(sequence) => {
-                group.iter_mut().for_each(|batch| self.keep_values(batch));
+                self.fresh = group;
                 for _ in staged.into_iter().filter(|&staged| staged) {
                     self.store.end_staged();
                 }
@@ -283,7 +293,14 @@ impl Engine {
         }
     }
 
-    /// Leaves the values of a batch that was committed in the cache.
+    /// Leaves the values of what was committed last in the cache. Whoever reads or commits does so first; it may be
+    /// done before, while nobody waits.
+    pub fn keep(&mut self) {
+        for mut batch in std::mem::take(&mut self.fresh) {
+            self.keep_values(&mut batch);
+        }
+    }
+
     fn keep_values(&mut self, batch: &mut changes::Batch) {
         let data = std::mem::take(batch.late_values().0);
         let data = data.as_ref();

@@ -292,3 +292,38 @@ fn a_chunk_whose_digest_was_computed_elsewhere_is_as_good_as_one_that_was_not() 
     engine.commit(&[batch], Durability::Durable).expect("there is room");
     assert!(engine.get(0, b"wrong", ALL).is_err(), "a digest of other bytes is damage");
 }
+
+/// A snapshot from before the file was replaced showed another one's state: the numbers of each opening began at 1.
+#[test]
+fn a_number_of_one_opening_is_none_of_another() {
+    let device = Device::memory(Vec::new());
+    let mut first = open(&device);
+    put(&mut first, "name", b"value");
+    let number = first.snapshot();
+    drop(first);
+    let mut second = Engine::open(device, &Settings { file_id: [9; 16], ..SETTINGS }).expect("it opens");
+    let own = second.snapshot();
+    assert_eq!(second.get(number, b"name", ALL), Err(Error::Gone));
+    assert_eq!(second.get(own, b"name", ALL), Ok(Some(b"value".to_vec())));
+}
+
+/// What was committed goes into the cache behind its answer, or before whoever comes next.
+#[test]
+fn what_was_committed_is_in_the_cache_whoever_puts_it_there() {
+    let mut engine = open(&Device::memory(Vec::new()));
+    for (turn, early) in [true, false].into_iter().enumerate() {
+        let name = format!("block {turn}");
+        put(&mut engine, &name, &bytes(turn as u64, 3000));
+        if early {
+            engine.keep();
+        }
+        let before = engine.hits_and_misses();
+        let found = engine.get(0, name.as_bytes(), ALL);
+        assert_eq!(found, Ok(Some(bytes(turn as u64, 3000))));
+        assert_eq!(engine.hits_and_misses(), before, "it is still in the journal");
+        engine.checkpoint().expect("there is room");
+        assert_eq!(engine.get(0, name.as_bytes(), ALL), Ok(Some(bytes(turn as u64, 3000))));
+        let (hits, _) = engine.hits_and_misses();
+        assert!(hits > before.0, "its bytes are in the cache");
+    }
+}

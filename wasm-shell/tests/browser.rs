@@ -89,6 +89,53 @@ async fn what_was_durable_is_there_after_a_reopen_without_a_close() {
     second.close();
 }
 
+/// Small writes to pages wait for each other; reads see them, and what is in the handle after a sync is the same.
+#[wasm_bindgen_test]
+async fn writes_that_wait_are_seen_by_reads_and_by_whoever_opens_the_file() {
+    const PAGES: u64 = 8192;
+    let length = 256 << 10;
+    let handle = handle("behind", true).await;
+    let mut waiting = device(&handle);
+    waiting.grow(length as u64).expect("there is room");
+    waiting.gather_from(PAGES);
+    let mut model = vec![0; length];
+    let mut state = 1_u32;
+    let mut below = |limit: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % limit
+    };
+    let mut next = 0;
+    for turn in 1..2000_usize {
+        let size = [512, 4096, 4096, 40_000][below(4)];
+        // Mostly one behind the other, as a checkpoint writes.
+        let offset =
+            if below(8) == 0 || next + size > length { below(length - size) / 512 * 512 } else { next };
+        next = offset + size;
+        let bytes = vec![turn as u8; size];
+        waiting.write(offset as u64, &bytes).expect("it is inside");
+        model[offset..next].copy_from_slice(&bytes);
+        let from = below(length - 5000);
+        let mut found = vec![0; 5000];
+        waiting.read(from as u64, &mut found).expect("it is inside");
+        assert!(found == model[from..from + 5000], "turn {turn}");
+        let mut direct = device(&handle);
+        let mut front = vec![0; PAGES as usize];
+        direct.read(0, &mut front).expect("it is inside");
+        assert!(front == model[..PAGES as usize], "what lies before the pages does not wait");
+        if below(50) == 0 {
+            waiting.sync().expect("it is open");
+            let mut all = vec![0; length];
+            direct.read(0, &mut all).expect("it is inside");
+            assert!(all == model, "turn {turn}: after a sync nothing waits");
+        }
+    }
+    handle.close();
+    // What waits and cannot be written is told by the next write or sync.
+    assert!(
+        waiting.write(PAGES, &[1; 512]).is_ok_and(|()| waiting.sync().is_err()) || waiting.sync().is_err()
+    );
+}
+
 #[wasm_bindgen_test]
 async fn a_snapshot_over_a_handle_stays() {
     let handle = handle("snapshot", true).await;

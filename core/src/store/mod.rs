@@ -118,6 +118,8 @@ pub struct Store<D, O, B> {
     pages: u64,
     /// Pages by which the device grows.
     growth: u64,
+    /// Groups for which a device grows that has too few pages for one.
+    groups_ahead: u64,
     /// Batches with at most so many bytes of values carry them in the journal.
     carry_max: u64,
     map: FreeMap,

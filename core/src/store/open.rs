@@ -34,6 +34,10 @@ pub struct OpenOptions {
     /// The most pages by which the device grows when it is full, if it can: a 16th of what it has, and 64 at
     /// least, unless that is more.
     pub growth: u64,
+    /// A device that has too few pages for a group of batches grows by what so many groups like it take, and
+    /// by `growth` at most for that: the more often a group finds free pages, the more seldom it has to wait
+    /// for a checkpoint that gives pages back.
+    pub groups_ahead: u64,
     /// A group of batches committed together with at most so many bytes of values carries them in its
     /// journal record: one contiguous write. A larger group of values of a quarter of that at most, up to a
     /// quarter of the journal, does so too when the pages that are free lie scattered; and so does a buffered
@@ -49,7 +53,7 @@ impl OpenOptions {
     /// For the memory given: growth by 10 MiB at most in pages of 4 KiB, values up to 64 KiB carried.
     #[must_use]
     pub const fn new(memory: Memory) -> Self {
-        Self { memory, growth: 2560, carry_max: 64 << 10, read_only: false, salvage: false }
+        Self { memory, growth: 2560, groups_ahead: 1, carry_max: 64 << 10, read_only: false, salvage: false }
     }
 }
 
@@ -141,6 +145,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             superblock: Superblock::NONE,
             pages: 0,
             growth: options.growth,
+            groups_ahead: options.groups_ahead,
             carry_max: options.carry_max,
             map: FreeMap::BLANK,
             scatter: super::place::Scatter::default(),

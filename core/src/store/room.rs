@@ -150,7 +150,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             // A device that cannot grow by all of it may still by what is missing.
             let missing = need - self.map.at.free;
-            match self.grow(need, missing) {
+            let ahead = demand.pages.saturating_mul(self.groups_ahead).min(self.growth);
+            match self.grow(need.max(ahead), missing) {
                 Ok(()) => self.map.keep(self.pages),
                 Err(WriteError::Full) if !last_resort => {
                     last_resort = true;

@@ -198,3 +198,31 @@ fn many_values_are_carried_where_free_pages_lie_scattered() {
         assert_sound(&mut store, &model, "opened again");
     }
 }
+
+/// Batches in succession over the same names each waited for a checkpoint and its two syncs: a file grew by what one
+/// of them took, so the next found too few pages.
+#[test]
+fn a_file_with_room_for_several_groups_has_fewer_checkpoints() {
+    let checkpoints = |groups_ahead: u64, limit: u64| {
+        let shape = Shape { growth: 640, groups_ahead, ..Shape::LARGE };
+        let mut store: TestStore<Heap, _> = shape.new_store(shape.device(shape.front_pages() + limit));
+        let mut model = Model::new();
+        for round in 0..24_u64 {
+            let mut group = [batch(store.geometry())];
+            for number in 0..100_u64 {
+                let (name, value) =
+                    (format!("value {number}").into_bytes(), bytes(100 * round + number, 4096));
+                group[0].put(&name, &value, round).unwrap();
+                model.insert(name, (round, value));
+            }
+            store.commit(&mut group, Durable).unwrap();
+        }
+        let counted = store.counters().checkpoints;
+        assert_sound(&mut store, &model, "after all rounds");
+        counted
+    };
+    let (one, six) = (checkpoints(1, 4096), checkpoints(6, 4096));
+    assert!(one > 2 * six && six > 0, "{one} checkpoints, {six} with room for six groups");
+    // A device that has no room for six has room for one.
+    assert!(checkpoints(6, 360) >= one);
+}

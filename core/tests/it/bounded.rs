@@ -11,6 +11,7 @@ const SHAPE: Shape = Shape {
     chunk_pages: 16,
     memory: Memory { levels: 6, map_pages: 16, staging: 64 << 10 },
     growth: 2560,
+    groups_ahead: 1,
     carry_max: 32 << 10,
 };
 

@@ -21,6 +21,7 @@ const SHAPE: Shape = Shape {
     chunk_pages: 3,
     memory: Memory { levels: 6, map_pages: 6, staging: 0 },
     growth: 5,
+    groups_ahead: 1,
     carry_max: 900,
 };
 const EIO: SimError = SimError::Eio;

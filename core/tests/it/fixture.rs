@@ -18,6 +18,7 @@ const SHAPE: Shape = Shape {
     chunk_pages: 2,
     memory: Memory { levels: 4, map_pages: 6, staging: 8 << 10 },
     growth: 1,
+    groups_ahead: 1,
     carry_max: 700,
 };
 

@@ -25,6 +25,7 @@ const SMALL: Shape = Shape {
     chunk_pages: 2,
     memory: Memory { levels: 8, map_pages: 12, staging: 4096 },
     growth: 4,
+    groups_ahead: 1,
     carry_max: 1000,
 };
 const LARGE: Shape = Shape {
@@ -33,6 +34,7 @@ const LARGE: Shape = Shape {
     chunk_pages: 2,
     memory: Memory { levels: 4, map_pages: 6, staging: 16 << 10 },
     growth: 4,
+    groups_ahead: 1,
     carry_max: 2000,
 };
 

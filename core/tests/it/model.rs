@@ -51,12 +51,14 @@ fn random_shape(rng: &mut fastrand::Rng) -> Shape {
     let page_size: u32 = [512, 512, 1024, 4096][rng.usize(..4)];
     let chunk_pages = [1, 2, 4, 16][rng.usize(..4)];
     let staging = [0, 4096, 64 << 10][rng.usize(..3)];
+    let journal_pages = [4, 6, 16, 64][rng.usize(..4)];
     Shape {
         page_size,
-        journal_pages: [4, 6, 16, 64][rng.usize(..4)],
+        journal_pages,
         chunk_pages,
         memory: Memory { levels: 8, map_pages: rng.usize(6..20), staging },
         growth: [1, 7, 64][rng.usize(..3)],
+        groups_ahead: if journal_pages % 16 == 0 { 4 } else { 1 },
         carry_max: [0, 600, 4096, 64 << 10][rng.usize(..4)],
     }
 }

@@ -18,6 +18,7 @@ const SHAPE: Shape = Shape {
     chunk_pages: (CHUNK / PAGE) as u32,
     memory: Memory { levels: 10, map_pages: 40, staging: 32 << 10 },
     growth: 256 << 20 >> 12,
+    groups_ahead: 1,
     carry_max: 8 << 10,
 };
 

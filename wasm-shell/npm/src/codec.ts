@@ -9,6 +9,9 @@ export const bytesOf = (value: Value): Uint8Array =>
 
 export const textOf = (bytes: Uint8Array): string => decoder.decode(bytes);
 
+/** A name as a key of a map: a letter a byte. */
+export const keyOf = (name: Name): string => Array.from(bytesOf(name), (byte) => String.fromCharCode(byte)).join("");
+
 /** Length of an entry's head; see `write_entry` in the crate. */
 const HEAD = 72;
 
@@ -159,8 +162,12 @@ export function pack(changes: Change[]): Uint8Array | undefined {
     const [name, value, tag = 0] = "value" in change ? [change.put, change.value, change.tag] : [(change as { delete: Name }).delete];
     const start = at + CHANGE;
     let { length } = name;
-    if (typeof name === "string") length = encoder.encodeInto(name, packed.subarray(start)).written;
-    else packed.set(name, start);
+    if (typeof name === "string") {
+      // What has a byte a letter, as most names have, needs no call.
+      let byte;
+      for (length = 0; (byte = name.charCodeAt(length)) < 128; length++) packed[start + length] = byte;
+      if (length < name.length) length = encoder.encodeInto(name, packed.subarray(start)).written;
+    } else packed.set(name, start);
     view.setUint32(at, length, true);
     view.setUint32(at + 4, value ? value.length : DELETION, true);
     view.setFloat64(at + 8, tag, true);

@@ -1,5 +1,5 @@
 /** The wasm module, and a store that runs in this very thread. */
-import init, { initSync, Yard as Engine } from "../../pkg/blockyard.js";
+import { initSync, Yard as Engine } from "../../pkg/blockyard.js";
 import { textOf, unpack } from "./codec.js";
 import { InvalidError, NotFoundError, UnsupportedError } from "./errors.js";
 import type { EngineOptions, VerifyReport } from "./types.js";
@@ -31,10 +31,19 @@ export interface Files {
 
 let loaded: Promise<unknown> | undefined;
 
+/** Compiles the module, from its bytes or from where it is. */
+function compiled(source: unknown): Promise<WebAssembly.Module> {
+  if (source instanceof Uint8Array) return WebAssembly.compile(source as BufferSource);
+  // A server that does not know what kind of file it is gets in the way of the quick one.
+  return WebAssembly.compileStreaming(fetch(source as URL)).catch(async () =>
+    WebAssembly.compile(await (await fetch(source as URL)).arrayBuffer()),
+  );
+}
+
 /** Loads the module, once. */
 export function load(source: () => unknown): Promise<unknown> {
-  loaded ??= Promise.resolve(source())
-    .then((it) => (it instanceof Uint8Array ? initSync({ module: it as BufferSource }) : init({ module_or_path: it as URL })))
+  loaded ??= compiled(source())
+    .then((module) => initSync({ module }))
     .catch((error: unknown) => {
       loaded = undefined;
       if ((error as Error)?.name !== "CompileError") throw error;

@@ -11,8 +11,8 @@
  */
 import { bytesOf, concerned, sizesOf, textOf, type Change, type Commit } from "./codec.js";
 import { attach, exported, NONE, verified, writeRange, type Engine, type Files, type Handle } from "./engine.js";
-import { AbortedError, ClosedError, ConflictError, CorruptError, LockedError, wrap } from "./errors.js";
-import { copy } from "./replace.js";
+import { AbortedError, ClosedError, ConflictError, LockedError, wrap } from "./errors.js";
+import { condense, prepare, takeIn } from "./replace.js";
 import type { Requests } from "./requests.js";
 import type { Changes, EngineOptions, Name, VerifyReport } from "./types.js";
 
@@ -37,8 +37,12 @@ interface Held {
 const OPERATIONS = 100;
 const INTERVAL = 100;
 const IDLE = 20;
+/** A checkpoint waits for a moment in which nothing is committed, unless so many commits have gone before it. */
+const QUIET = 10;
+const PATIENCE = 64;
+/** Steps of a checkpoint in succession. */
+const STEPS = 4;
 const SCAN_BYTES = 1 << 20;
-const PIECE = 8 << 20;
 
 const startsWith = (name: Uint8Array, prefix: Uint8Array) => prefix.every((byte, at) => name[at] === byte);
 
@@ -55,6 +59,8 @@ export class Host {
   #flushTimer: ReturnType<typeof setTimeout> | undefined;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #restUntil = 0;
+  /** Commits that a checkpoint has let go first. */
+  #before = 0;
   #opening: Promise<void> | undefined;
   #scheduled = false;
   #closed = false;
@@ -250,8 +256,10 @@ export class Host {
     stats: () => this.#live.stats(),
     verify: (_, _client, progress) => this.#verify(progress),
     export: (_, _client, progress) => this.#export(progress),
-    import: (blob, _client, progress) => this.#exclusively((files) => this.#import(files, blob, progress)),
-    vacuum: (_, _client, progress) => this.#exclusively((files) => this.#vacuum(files, progress)),
+    import: (blob, _client, progress) =>
+      this.#exclusively((files) => this.#swap(files, (spare) => takeIn(spare, blob, this.#options, progress))),
+    vacuum: (_, _client, progress) =>
+      this.#exclusively((files) => this.#swap(files, (spare) => condense(this.#live, spare, this.#options, progress))),
     destroy: async () => {
       this.#closed = true;
       this.#letGo();
@@ -356,6 +364,8 @@ export class Host {
     }
     this.#idle(this.#live.wantsCheckpoint() && Date.now() >= this.#restUntil);
     for (const changes of all) this.#tell(changes);
+    // Behind the answer.
+    if (operations > OPERATIONS / 2) setTimeout(() => this.#engine?.keep());
   }
 
   #synced(): void {
@@ -375,16 +385,17 @@ export class Host {
     }
   }
 
-  /** A step of a checkpoint between requests, or a seal when nothing has happened for a while. */
-  #idle(busy: boolean): void {
+  /** Steps of a checkpoint between requests, or a seal when nothing has happened for a while. */
+  #idle(busy: boolean, wait = !busy ? IDLE : this.#before++ < PATIENCE ? QUIET : 0): void {
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(
       () =>
         this.#later(() => {
-          if (!busy) this.#live.seal();
-          else if (this.#live.checkpointStep()) this.#idle(true);
+          if (!busy) return this.#live.seal();
+          for (let step = 0; step < STEPS; step++) if (!this.#live.checkpointStep()) return void (this.#before = 0);
+          this.#idle(true, 0);
         }),
-      busy ? 0 : IDLE,
+      wait,
     );
     unref(this.#idleTimer);
   }
@@ -459,53 +470,10 @@ export class Host {
     }
   }
 
-  /** Puts another file in place of this one, after every byte of it was verified. */
-  async #import(files: Files, blob: Blob, progress?: (figures: number[]) => void): Promise<void> {
-    await this.#swap(files, async (spare) => {
-      for (let at = 0; at < blob.size; at += PIECE) {
-        const bytes = new Uint8Array(await blob.slice(at, at + PIECE).arrayBuffer());
-        if (spare.write(bytes, { at }) !== bytes.length) throw new CorruptError("the file was not written in full");
-        progress?.([Math.min(at + PIECE, blob.size), blob.size]);
-      }
-      const engine = attach(spare, this.#options, false);
-      try {
-        const [, , , , problems] = engine.verify(undefined) as number[];
-        if (problems) throw new CorruptError("the file to import is damaged; nothing was changed");
-        engine.settle();
-      } finally {
-        engine.free();
-      }
-    });
-  }
-
-  /** Writes all blocks into a new file, which has no free pages. */
-  async #vacuum(files: Files, progress?: (figures: number[]) => void): Promise<void> {
-    const old = this.#live;
-    await this.#swap(files, async (spare) => {
-      const sizes = sizesOf(old);
-      const fresh = attach(spare, { ...this.#options, ...sizes, growth: 1 << 20 });
-      try {
-        await copy(old, fresh, sizes.chunkSize, progress);
-        fresh.settle();
-      } finally {
-        fresh.free();
-      }
-    });
-  }
-
+  /** Puts another file in place of this one, once that is filled. */
   async #swap(files: Files, fill: (spare: Handle) => Promise<void>): Promise<void> {
     this.#live.sync();
-    const spare = await files.spare();
-    let filled = false;
-    try {
-      await fill(spare);
-      spare.flush();
-      filled = true;
-    } finally {
-      spare.close();
-      // What failed must not use up the quota.
-      if (!filled) await files.discard().catch(() => {});
-    }
+    await prepare(files, fill);
     this.#letGo();
     try {
       await files.replace();

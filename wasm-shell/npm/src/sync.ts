@@ -1,10 +1,11 @@
 /** A yard inside a worker, without promises: every call is over when it returns. */
-import { after, bytesOf, pack, scanOf, statsOf, textOf, unpack, type Change } from "./codec.js";
-import { attach, exported, load, NONE, PIECE, verified, writeRange, type Engine, type Handle } from "./engine.js";
-import { ClosedError, LockedError, wrap } from "./errors.js";
+import { after, bytesOf, keyOf, pack, scanOf, statsOf, textOf, unpack, type Change } from "./codec.js";
+import { attach, exported, load, NONE, PIECE, verified, writeRange, type Engine, type Files, type Handle } from "./engine.js";
+import { AbortedError, ClosedError, InvalidError, LockedError, wrap } from "./errors.js";
 import { missing, opfs, unsupported } from "./opfs.js";
+import { condense, prepare, takeIn } from "./replace.js";
 import type {
-  Durability, Entry, ListOptions, Metadata, Name, OpenOptions, PutOptions, Stats, Value, VerifyProgress, VerifyReport,
+  Durability, EngineOptions, Entry, ListOptions, Metadata, Name, OpenOptions, PutOptions, Stats, Value, VerifyProgress, VerifyReport,
   WriteOptions,
 } from "./types.js";
 
@@ -105,27 +106,86 @@ export class SyncSnapshot extends SyncReader {
   }
 }
 
+/** What a transaction reads, and the changes it makes; it sees its own. */
+export class SyncTransaction {
+  readonly #reader: SyncReader;
+  /** @internal Changes by name; undefined is a deletion. */
+  readonly changed = new Map<string, [name: Name, value: Uint8Array | undefined, options?: { tag?: number }]>();
+
+  /** @internal */
+  constructor(reader: SyncReader) {
+    this.#reader = reader;
+  }
+
+  get(name: Name): Uint8Array | undefined {
+    const changed = this.changed.get(keyOf(name));
+    return changed ? changed[1]?.slice() : this.#reader.get(name);
+  }
+
+  getText(name: Name): string | undefined {
+    const bytes = this.get(name);
+    return bytes && textOf(bytes);
+  }
+
+  getJSON<T = unknown>(name: Name): T | undefined {
+    const text = this.getText(name);
+    return text === undefined ? undefined : (JSON.parse(text) as T);
+  }
+
+  has(name: Name): boolean {
+    const changed = this.changed.get(keyOf(name));
+    return changed ? changed[1] !== undefined : this.#reader.has(name);
+  }
+
+  put(name: Name, value: Value, options: { tag?: number } = {}): void {
+    this.changed.set(keyOf(name), [name, bytesOf(value).slice(), options]);
+  }
+
+  putJSON(name: Name, value: unknown): void {
+    this.put(name, JSON.stringify(value));
+  }
+
+  delete(name: Name): void {
+    this.changed.set(keyOf(name), [name, undefined]);
+  }
+}
+
+/** Where a yard is: its files, or nowhere but in memory. */
+interface Place {
+  options: EngineOptions;
+  files?: Files;
+  handle?: Handle | undefined;
+  /** Lets others have it. */
+  release?: () => void;
+}
+
 /** A store of named blocks that this thread has to itself. */
 export class SyncYard extends SyncReader {
   #engine: Engine | undefined;
-  readonly #release: () => void;
-  readonly #remove: () => Promise<void>;
+  readonly #place: Place;
   readonly #durability: Durability;
+  /** While another file takes this one's place. */
+  #replacing = false;
 
   /** @internal */
-  constructor(engine: Engine, release: () => void, remove: () => Promise<void>, durability: Durability = "durable") {
+  constructor(engine: Engine, place: Place, durability: Durability = "durable") {
     super((work) => {
-      if (!this.#engine) throw new ClosedError("the yard was closed");
+      const engine = this.#live();
       try {
-        return work(this.#engine);
+        return work(engine);
       } catch (error) {
         throw wrap(error);
       }
     }, 0);
     this.#engine = engine;
-    this.#release = release;
-    this.#remove = remove;
+    this.#place = place;
     this.#durability = durability;
+  }
+
+  #live(): Engine {
+    if (this.#replacing) throw new ClosedError("the file is being replaced: wait until that is done");
+    if (!this.#engine) throw new ClosedError("the yard was closed");
+    return this.#engine;
   }
 
   #durable = ({ durability = this.#durability }: WriteOptions) => durability === "durable";
@@ -220,9 +280,68 @@ export class SyncYard extends SyncReader {
     return this.run((engine) => exported(engine, ([bytes, total]) => onProgress?.(bytes!, total!)));
   }
 
+  /**
+   * Lets `work` read and change blocks; what it changes is committed when it returns, and forgotten if it throws.
+   * Nobody else can come between, so nothing is tried twice.
+   */
+  transaction<T>(work: (transaction: SyncTransaction) => T, options: WriteOptions = {}): T {
+    const transaction = new SyncTransaction(this);
+    const result = work(transaction);
+    if (result instanceof Promise) {
+      result.catch(() => {});
+      throw new InvalidError("a transaction of this API is over when its function returns: it cannot wait");
+    }
+    if (transaction.changed.size > 0) this.batch(transaction.changed.values(), options);
+    return result;
+  }
+
+  /**
+   * Writes all blocks into a new file without free pages, which then takes the place of this one. Browsers replace
+   * files in their own time: until it resolves every other call throws, and snapshots from before are gone.
+   */
+  vacuum({ onProgress }: { onProgress?: (bytes: number) => void } = {}): Promise<void> {
+    return this.#replace((old, spare) => condense(old, spare, this.#place.options, ([bytes]) => onProgress?.(bytes!)));
+  }
+
+  /** Replaces everything by another file, after every byte of that was verified; see `vacuum` for what to wait for. */
+  importBlob(file: Blob, { onProgress }: { onProgress?: (bytes: number, total: number) => void } = {}): Promise<void> {
+    return this.#replace((_, spare) =>
+      takeIn(spare, file, this.#place.options, ([bytes, total]) => onProgress?.(bytes!, total!)),
+    );
+  }
+
+  async #replace(fill: (old: Engine, spare: Handle) => Promise<void>): Promise<void> {
+    const [old, { files }] = [this.#live(), this.#place];
+    if (!files) throw new AbortedError("a yard in memory has no file to replace");
+    this.flush();
+    this.#replacing = true;
+    try {
+      await prepare(files, (spare) => fill(old, spare));
+      this.#engine = undefined;
+      old.free();
+      this.#place.handle?.close();
+      try {
+        await files.replace();
+      } finally {
+        this.#place.handle = await files.open();
+        this.#engine = attach(this.#place.handle, this.#place.options);
+      }
+    } catch (error) {
+      throw wrap(error);
+    } finally {
+      this.#replacing = false;
+      // It could not be opened again.
+      if (!this.#engine) this.#letGo();
+    }
+  }
+
+  #letGo(): void {
+    this.#place.handle?.close();
+    this.#place.release?.();
+  }
+
   close(): void {
-    const engine = this.#engine;
-    this.#engine = undefined;
+    const engine = this.#end();
     if (!engine) return;
     try {
       engine.settle();
@@ -230,23 +349,29 @@ export class SyncYard extends SyncReader {
       throw wrap(error);
     } finally {
       engine.free();
-      this.#release();
+      this.#letGo();
     }
   }
 
   /** Removes the file. */
   async destroy(): Promise<void> {
-    const engine = this.#engine;
-    this.#engine = undefined;
+    const engine = this.#end();
     if (!engine) return;
     engine.free();
     try {
-      await this.#remove();
+      this.#place.handle?.close();
+      await this.#place.files?.remove();
     } catch (error) {
       throw wrap(error);
     } finally {
-      this.#release();
+      this.#place.release?.();
     }
+  }
+
+  #end(): Engine | undefined {
+    const engine = this.#replacing ? this.#live() : this.#engine;
+    this.#engine = undefined;
+    return engine;
   }
 
   [Symbol.dispose](): void {
@@ -259,24 +384,16 @@ export async function openSync(name: string, options: OpenOptions = {}): Promise
   const lacks = options.storage === "memory" ? undefined : missing();
   if (lacks) throw unsupported(lacks);
   await load(() => options.wasmUrl ?? new URL("./blockyard.wasm", import.meta.url));
-  if (options.storage === "memory") return new SyncYard(attach(undefined, options), () => {}, async () => {}, options.durability);
-  const held = await acquire(`blockyard/${name}`, options.lockTimeout ?? 5000);
+  if (options.storage === "memory") return new SyncYard(attach(undefined, options), { options }, options.durability);
+  const release = await acquire(`blockyard/${name}`, options.lockTimeout ?? 5000);
   const files = opfs(name);
   let handle: Handle | undefined;
   try {
-    const opened = (handle = await files.open());
-    const release = () => {
-      opened.close();
-      held();
-    };
-    const remove = () => {
-      opened.close();
-      return files.remove();
-    };
-    return new SyncYard(attach(opened, options), release, remove, options.durability);
+    handle = await files.open();
+    return new SyncYard(attach(handle, options), { options, files, handle, release }, options.durability);
   } catch (error) {
     handle?.close();
-    held();
+    release();
     throw wrap(error);
   }
 }

@@ -132,7 +132,7 @@ export interface OpenOptions {
   pageSize?: number;
   journalSize?: number;
   chunkSize?: number;
-  /** Bytes by which the file grows. Default 4 MiB. */
+  /** Bytes by which the file grows at most. Default 16 MiB. */
   growth?: number;
   /** Bytes of the cache. Default 8 MiB. */
   cacheSize?: number;

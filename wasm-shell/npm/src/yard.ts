@@ -1,5 +1,5 @@
 /** The yard as programs see it: promises, iterators and streams over requests. */
-import { after, bytesOf, pack, scanOf, statsOf, textOf, unpack, type Change, type Commit } from "./codec.js";
+import { after, bytesOf, keyOf, pack, scanOf, statsOf, textOf, unpack, type Change, type Commit } from "./codec.js";
 import { AbortedError, ClosedError, ConflictError, wrap } from "./errors.js";
 import type { Requests } from "./requests.js";
 import type {
@@ -221,12 +221,8 @@ export class Transaction {
     this.#snapshot = snapshot;
   }
 
-  static #key(name: Name): string {
-    return Array.from(bytesOf(name), (byte) => String.fromCharCode(byte)).join("");
-  }
-
   async get(name: Name): Promise<Uint8Array | undefined> {
-    const changed = this.#changed.get(Transaction.#key(name));
+    const changed = this.#changed.get(keyOf(name));
     if (changed) return changed.value?.slice();
     if (!(await this.metadata(name))) return undefined;
     return this.#snapshot.get(name);
@@ -243,19 +239,19 @@ export class Transaction {
   }
 
   async has(name: Name): Promise<boolean> {
-    const changed = this.#changed.get(Transaction.#key(name));
+    const changed = this.#changed.get(keyOf(name));
     return changed ? changed.value !== undefined : (await this.metadata(name)) !== undefined;
   }
 
   /** What was known of a block when the transaction began. */
   async metadata(name: Name): Promise<Metadata | undefined> {
     const found = await this.#snapshot.metadata(name);
-    this.#read.set(Transaction.#key(name), [name, found?.sequence ?? 0]);
+    this.#read.set(keyOf(name), [name, found?.sequence ?? 0]);
     return found;
   }
 
   put(name: Name, value: Value, options?: { tag?: number }): void {
-    this.#changed.set(Transaction.#key(name), { name, value: bytesOf(value).slice(), tag: options?.tag });
+    this.#changed.set(keyOf(name), { name, value: bytesOf(value).slice(), tag: options?.tag });
   }
 
   putJSON(name: Name, value: unknown): void {
@@ -263,7 +259,7 @@ export class Transaction {
   }
 
   delete(name: Name): void {
-    this.#changed.set(Transaction.#key(name), { name, value: undefined });
+    this.#changed.set(keyOf(name), { name, value: undefined });
   }
 
   /** @internal */

@@ -6,6 +6,9 @@ use blockyard_core::format::ChunkRef;
 
 pub(super) type Batch = blockyard_core::Batch<Vec<u8>, Values>;
 
+/// Bytes of a batch that no journal record carries.
+const MANY: usize = 128 << 10;
+
 /// A batch, and whether it names pages that no commit names yet.
 #[derive(Debug)]
 pub(super) struct Changes {
@@ -31,7 +34,11 @@ impl Engine {
     /// Begins a batch that will hold about so many bytes.
     pub(crate) fn begin_for(&mut self, bytes: usize) -> u32 {
         let number = self.number();
-        let batch = Batch::new(self.store.geometry(), Vec::new(), Values::with_capacity(bytes));
+        let mut batch = Batch::new(self.store.geometry(), Vec::new(), Values::with_capacity(bytes));
+        if bytes > MANY {
+            // All of them by the commit, several at once.
+            batch.digest_at_once(0);
+        }
         self.batches.insert(number, Changes { batch, staged: false });
         number
     }

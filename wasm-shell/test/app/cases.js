@@ -394,6 +394,8 @@ export async function synchronous(name) {
   equal(found, {
     names: ["drei", "two"], each: 1, locked: "Locked", range: "re", before: ["3", false, 3],
     json: [{ a: [1] }, 0, 1, 9], refused: "NotFound", told: 4, clean: [4, 0], exported: true,
+    replaced: [true, ["Closed", "Closed", "Closed"], "Aborted", true, "2", "NotABlockyard", 4],
+    transacted: [["2+3rei", false, false, true], "2+3rei", false, "NotFound", "Invalid", false, "2"],
     whole: true, batched: [20, true, false], pieced: [7_000_000, "replaced", undefined, "mine", false], deleted: true, closed: "Closed", kept: "2", left: 0,
   });
 }

@@ -48,11 +48,34 @@ onmessage = async ({ data: name }) => {
     const broken = code(() => yard.putPieces("never", (function* () { yield large[0]; throw { code: "mine" }; })()));
     const pieced = [sum, yard.getText("pieces"), yard.pieces("absent"), broken, yard.has("never")];
     const deleted = yard.batch([...many.map(([name]) => [name, undefined]), ["many/äöü", undefined], ["pieces", undefined]]) > 0;
+    const made = yard.transaction((t) => {
+      t.put("sum", `${t.getText("two")}+${t.getText("drei")}`);
+      t.delete("four");
+      return [t.getText("sum"), t.has("four"), yard.has("sum"), yard.has("four")];
+    });
+    const undone = code(() => yard.transaction((t) => (t.put("never", "x"), t.putJSON("two", 0), yard.writeRange("absent", 0, "x"))));
+    const waits = code(() => yard.transaction(async (t) => t.put("never", "x")));
+    const transacted = [made, yard.getText("sum"), yard.has("four"), undone, waits, yard.has("never"), yard.getText("two")];
+    yard.put("four", "4");
+    yard.delete("sum");
     const refused = code(() => yard.writeRange("absent", 0, "x"));
     const told = [];
     const clean = yard.verify({ onProgress: (it) => told.push(it.totalBlocks) });
     let whole = 0;
-    const exported = yard.exportBlob({ onProgress: (_, total) => (whole = total) }).size === yard.stats().fileBytes;
+    const file = yard.exportBlob({ onProgress: (_, total) => (whole = total) });
+    const exported = file.size === yard.stats().fileBytes;
+    const old = yard.snapshot();
+    const copied = [];
+    const vacuum = yard.vacuum({ onProgress: (bytes) => copied.push(bytes) });
+    const meanwhile = [code(() => yard.get("two")), code(() => yard.close()), await yard.destroy().catch((error) => error.code)];
+    await vacuum;
+    yard.snapshot();
+    const gone = code(() => old.get("two"));
+    const smaller = yard.stats().fileBytes < file.size;
+    yard.put("two", "changed");
+    await yard.importBlob(file);
+    const foreign = await yard.importBlob(new Blob(["no file of ours"])).catch((error) => error.code);
+    const replaced = [copied.at(-1) > 0, meanwhile, gone, smaller, yard.getText("two"), foreign, [...yard.list()].length];
     yard.close();
     const closed = code(() => yard.get("two"));
     const again = await open();
@@ -63,7 +86,7 @@ onmessage = async ({ data: name }) => {
     await empty.destroy();
     postMessage({
       names, each, locked, range, before, json, refused, told: told.at(-1), clean: [clean.blocks, clean.problemCount],
-      exported, whole: whole > 0, batched, pieced, deleted, closed, kept, left,
+      exported, replaced, transacted, whole: whole > 0, batched, pieced, deleted, closed, kept, left,
     });
   } catch (error) {
     postMessage({ error: String(error) });

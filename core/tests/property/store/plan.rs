@@ -47,6 +47,7 @@ impl Setup {
             chunk_pages: self.chunk_pages,
             memory: Memory { levels, map_pages, staging },
             growth,
+            groups_ahead: 1,
             carry_max,
         }
     }
