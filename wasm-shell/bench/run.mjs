@@ -48,7 +48,7 @@ const text = [
   "Records of 4,096 bytes, everything durable when it is answered: one `flush()` for Blockyard and the raw handle, strict transactions of IndexedDB,",
   "`synchronous=FULL`. Times are taken in the page, so each holds the way to a worker and back but IndexedDB's.",
   "The raw handle keeps its slots in memory and checks nothing. What is read was written shortly before, so Blockyard has it in its cache.",
-  "The machine is shared, and was busy: look at ratios.",
+  "The machine is shared: look at ratios.",
   `idb-keyval ${devDependencies["idb-keyval"]}, Dexie ${devDependencies.dexie}, @sqlite.org/sqlite-wasm ${devDependencies["@sqlite.org/sqlite-wasm"]} (opfs-sahpool).`, "",
 ];
 try {
