@@ -37,6 +37,7 @@ mod unix {
     const PAGE: u64 = 4096;
     /// What a journal record has besides names and values, for each change.
     const AROUND: u64 = 64;
+    const NAME: u64 = 16;
 
     /// A file that is written in place, as far as `length` reaches.
     struct Settled {
@@ -145,7 +146,7 @@ mod unix {
         for some in all.chunks(BATCH as usize) {
             Work { commits: 1, changes: BATCH, ..work }.commit(&store, &value, some)?;
         }
-        let record = changes * (length + AROUND + 16);
+        let record = changes * (length + AROUND + NAME);
         let mut series = [
             format!("{} × {length} B, each to its place, one sync: the floor", commits * changes),
             format!("{commits} × {record} B behind the last, in whole pages, one sync"),

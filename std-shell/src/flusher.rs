@@ -68,13 +68,19 @@ impl Flusher {
         if due {
             sync(&inner);
         }
-        if self.refused.is_none_or(|at| at.elapsed() >= REST) {
+        if !self.is_refused() {
             let seen = self.paused.take();
             self.advance(&inner, seen, Wanted::Now);
         }
         ControlFlow::Continue(())
     }
 
+    /// Whether a checkpoint was refused a moment ago.
+    fn is_refused(&self) -> bool {
+        self.refused.is_some_and(|at| at.elapsed() < REST)
+    }
+
+    /// Something is to be done.
     fn busy(&mut self, inner: &Inner) {
         self.idle = false;
         inner.signal.lock().resting = false;
@@ -85,7 +91,7 @@ impl Flusher {
     fn rest(&mut self, inner: &Inner) {
         let groups = inner.groups.load(Ordering::Relaxed);
         let stirred = std::mem::replace(&mut self.rested, groups) != groups;
-        let refused = self.refused.is_some_and(|at| at.elapsed() < REST);
+        let refused = self.is_refused();
         if !refused && !stirred {
             self.advance(inner, Some(groups), Wanted::InIdleTime);
         }
@@ -93,7 +99,7 @@ impl Flusher {
         inner.signal.lock().resting = self.idle;
     }
 
-    /// Advances a checkpoint, if it is called for so much, and notes how far it came.
+    /// Advances a checkpoint, if it is called for as much as `least`, and notes how far it came.
     fn advance(&mut self, inner: &Inner, seen: Option<u64>, least: Wanted) {
         let advanced = advance(inner, seen, least);
         self.refused = advanced.is_err().then(Instant::now);
@@ -161,9 +167,9 @@ fn seal(inner: &Inner) {
 /// A checkpoint did not succeed.
 struct Refused;
 
-/// Advances a checkpoint that is called for by at least so much, a step at a time, to its end or until commits come in, which then go
-/// first unless it is late. Returns the number of groups at which it gave way. `paused` is what the call before
-/// returned.
+/// Advances a checkpoint, if it is called for as much as `least`, a step at a time, to its end or until commits
+/// come in, which then go first unless it is late. Returns the number of groups at which it gave way. `paused` is
+/// what the call before returned.
 fn advance(inner: &Inner, paused: Option<u64>, least: Wanted) -> Result<Option<u64>, Refused> {
     let groups = || inner.groups.load(Ordering::Relaxed);
     let mut seen = paused.unwrap_or_else(groups);

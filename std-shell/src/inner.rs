@@ -121,7 +121,7 @@ impl Drop for EngineGuard<'_> {
     }
 }
 
-/// The share of the journal that is worth a checkpoint in idle time.
+/// A checkpoint is worth idle time when more than one part in so many of the journal is in use.
 const IDLE_SHARE: u64 = 4;
 
 /// Whether a checkpoint is called for.

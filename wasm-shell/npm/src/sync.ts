@@ -12,23 +12,10 @@ import type {
 export * from "./errors.js";
 export type * from "./types.js";
 
-/** What can be read, of now or of a snapshot. */
-export class SyncReader {
-  /** @internal */
-  protected readonly run: <T>(work: (engine: Engine) => T) => T;
-  /** @internal */
-  protected readonly at: number;
-
-  /** @internal */
-  constructor(run: <T>(work: (engine: Engine) => T) => T, at: number) {
-    this.run = run;
-    this.at = at;
-  }
-
+/** Blocks as text and as JSON. */
+abstract class Decoded {
   /** A block's bytes; undefined if it does not exist. */
-  get(name: Name): Uint8Array | undefined {
-    return this.readRange(name, 0);
-  }
+  abstract get(name: Name): Uint8Array | undefined;
 
   getText(name: Name): string | undefined {
     const bytes = this.get(name);
@@ -38,6 +25,25 @@ export class SyncReader {
   getJSON<T = unknown>(name: Name): T | undefined {
     const text = this.getText(name);
     return text === undefined ? undefined : (JSON.parse(text) as T);
+  }
+}
+
+/** What can be read, of now or of a snapshot. */
+export class SyncReader extends Decoded {
+  /** @internal */
+  protected readonly run: <T>(work: (engine: Engine) => T) => T;
+  /** @internal */
+  protected readonly at: number;
+
+  /** @internal */
+  constructor(run: <T>(work: (engine: Engine) => T) => T, at: number) {
+    super();
+    this.run = run;
+    this.at = at;
+  }
+
+  get(name: Name): Uint8Array | undefined {
+    return this.readRange(name, 0);
   }
 
   /** Bytes `start` to below `end` of a block, verified; undefined if it does not exist. */
@@ -107,29 +113,20 @@ export class SyncSnapshot extends SyncReader {
 }
 
 /** What a transaction reads, and the changes it makes; it sees its own. */
-export class SyncTransaction {
+export class SyncTransaction extends Decoded {
   readonly #reader: SyncReader;
   /** @internal Changes by name; undefined is a deletion. */
   readonly changed = new Map<string, [name: Name, value: Uint8Array | undefined, options?: { tag?: number }]>();
 
   /** @internal */
   constructor(reader: SyncReader) {
+    super();
     this.#reader = reader;
   }
 
   get(name: Name): Uint8Array | undefined {
     const changed = this.changed.get(keyOf(name));
     return changed ? changed[1]?.slice() : this.#reader.get(name);
-  }
-
-  getText(name: Name): string | undefined {
-    const bytes = this.get(name);
-    return bytes && textOf(bytes);
-  }
-
-  getJSON<T = unknown>(name: Name): T | undefined {
-    const text = this.getText(name);
-    return text === undefined ? undefined : (JSON.parse(text) as T);
   }
 
   has(name: Name): boolean {
