@@ -141,8 +141,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             if self.map.at.free >= need {
                 return Ok(());
             }
-            // What a checkpoint gives back is worth it before the file grows by a step.
-            let stale = self.map.at.ahead.passed >= self.worth_freeing();
+            // What a checkpoint gives back, or need not set aside any more, is worth it before the file grows by a step.
+            let stale = self.map.at.ahead.passed >= self.worth_freeing() || self.sets_much_aside();
             if stale && !last_resort && self.pending() > 0 {
                 last_resort = true;
                 self.checkpoint()?;
@@ -177,18 +177,31 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         (self.pages / 16).max(64)
     }
 
+    /// Whether what is pending has so many pages set aside for its checkpoint that this is better done than the
+    /// file made longer: an eighth of the file, and twice what the journal takes up.
+    fn sets_much_aside(&self) -> bool {
+        let journal = self.geometry.pages_for(self.geometry.journal_length());
+        self.reserve(&Demand::default()) >= (self.pages / 8).max(2 * journal)
+    }
+
     /// Whether more of the file's free pages lie behind the allocator than ahead of it, so many that a checkpoint,
-    /// which makes them available again, is cheaper than a file that grows.
+    /// which makes them available again, is cheaper than a file that grows; or so many are set aside for one.
     pub(super) fn wants_pages(&self) -> bool {
         let passed = self.map.at.ahead.passed;
         let least = self.worth_freeing().max(2 * self.superblock.tree_pages.get());
-        passed >= least && passed > self.map.at.free && self.active.entries > 0
+        let wants = passed >= least && passed > self.map.at.free;
+        (wants || self.nears_the_floor() && self.sets_much_aside()) && self.active.entries > 0
     }
 
     /// Whether the next commits are likely to wait for pages that a checkpoint gives back.
     pub(super) fn is_short_of_pages(&self) -> bool {
-        let worth = self.worth_freeing();
-        self.map.at.ahead.passed >= worth && self.map.at.free < self.floor(&Demand::default()) + worth
+        let stale = self.map.at.ahead.passed >= self.worth_freeing();
+        self.nears_the_floor() && (stale || self.sets_much_aside())
+    }
+
+    /// Whether few free pages are ahead besides those that are set aside.
+    fn nears_the_floor(&self) -> bool {
+        self.map.at.free < self.floor(&Demand::default()) + self.worth_freeing()
     }
 
     /// Makes all free pages of the file available again.
@@ -250,12 +263,37 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Pages that folding everything pending and `demand` in takes at most, or nearly so.
     pub(super) fn reserve(&self, demand: &Demand) -> u64 {
         let height = u64::from(self.superblock.height.get());
-        let entries = self.pending() + demand.operations as u64;
-        let touched =
-            (entries * (2 * height + 1)).min(self.superblock.tree_pages.get().saturating_mul(3) / 2);
         let records = self.active.records + self.frozen.records + demand.records;
         let fresh = self.geometry.pages_for(records) * 2;
-        touched + fresh + height + 2
+        // What a checkpoint under way has folded in has its pages, but for what of each level it still keeps.
+        let (folded, kept) = match &self.checkpoint {
+            Some(checkpoint) => (checkpoint.fold.folded.saturating_sub(1), 2 * height),
+            None => (0, 0),
+        };
+        let changes = self.pending().saturating_sub(folded) + demand.operations as u64;
+        self.rewritten(changes, fresh) + fresh + kept + height + 2
+    }
+
+    /// Pages of the registry as it is that so many changes have written anew, at most, if what they add takes `fresh`.
+    fn rewritten(&self, changes: u64, fresh: u64) -> u64 {
+        let nodes = self.superblock.tree_pages.get();
+        let height = u64::from(self.superblock.height.get());
+        let capacity = (self.geometry.page_size() - NodeHeader::SIZE) as u64;
+        let most = nodes.saturating_mul(3) / 2;
+        // Of each change its path, and on each level a neighbour that is taken in; but not more than there is.
+        let paths = (changes * (2 * height + 1)).min(most);
+        // Or of each its leaf and a neighbour, and all inner nodes: each node but one has a cell in one of them, and on
+        // an average they are a quarter full at least, for those that are nearly empty take in their neighbours.
+        let leaves = (2 * changes).min(most);
+        let cells = nodes.saturating_add(leaves).saturating_add(fresh).saturating_mul(self.longest_cell(0));
+        paths.min(leaves.saturating_add(nodes_of(cells, capacity / 4)))
+    }
+
+    /// Bytes of the longest cell that an inner node may have, slot included, if a name of `name` bytes comes in.
+    fn longest_cell(&self, name: usize) -> u64 {
+        let known = [self.superblock.longest_name.get(), self.active.longest_name, self.frozen.longest_name];
+        let name = known.into_iter().fold(name, |longest, name| longest.max(name as usize));
+        (InternalCell::SIZE + name.min(self.geometry.max_name()) + 2) as u64
     }
 
     /// Levels that the tree has at most once everything pending and `demand` are folded in: as if every
@@ -266,13 +304,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let entries = self.pending() + demand.operations as u64;
         let records = self.active.records + self.frozen.records + demand.records;
         let geometry = &self.geometry;
-        let known = [self.superblock.longest_name.get(), self.active.longest_name, self.frozen.longest_name];
-        let name = known.into_iter().fold(demand.longest_name, |longest, name| longest.max(name as usize));
-        let name = name.min(geometry.max_name());
         let capacity = (geometry.page_size() - NodeHeader::SIZE) as u64;
         // Each cell has a slot; a node is closed when the next cell does not fit.
-        let cell = (InternalCell::SIZE + name + 2) as u64;
-        let record = (LeafCell::SIZE + name + HeadValue::SIZE + 2) as u64;
+        let cell = self.longest_cell(demand.longest_name);
+        let record = cell + (LeafCell::SIZE + HeadValue::SIZE - InternalCell::SIZE) as u64;
         let record = record.max(record - HeadValue::SIZE as u64 + geometry.max_inline() as u64 + 32);
         let inner_nodes = |bytes: u64| if bytes <= capacity { 1 } else { nodes_of(bytes, capacity - cell) };
         let leaves = |bytes: u64| if bytes <= capacity { 1 } else { nodes_of(bytes, capacity - record) };

@@ -45,9 +45,25 @@ fn store_of(blocks: u64) -> TestStore<Heap> {
     store
 }
 
+/// Makes the file long enough for a checkpoint of a full journal: in a file that would have to grow for it, checkpoints
+/// come earlier.
+fn make_room(store: &mut TestStore<Heap>) {
+    let names = || (0..600).map(|number| format!("room/{number}").into_bytes());
+    for name in names() {
+        let mut one = batch(store.geometry());
+        one.put(&name, &[1; 60 << 10], 0).unwrap();
+        store.commit(&mut [one], Buffered).unwrap();
+    }
+    let mut gone = batch(store.geometry());
+    names().for_each(|name| gone.delete(&name).unwrap());
+    store.commit(&mut [gone], Buffered).unwrap();
+    store.checkpoint().unwrap();
+}
+
 /// Fills the journal with changes of blocks all over the file until it has hardly room for one more;
 /// returns how many.
 fn fill_journal(store: &mut TestStore<Heap>, blocks: u64) -> u64 {
+    make_room(store);
     let mut operations = 0;
     let full = SHAPE.journal_pages * u64::from(SHAPE.page_size) - (64 << 10);
     while store.journal_used() < full {

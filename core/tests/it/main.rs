@@ -13,6 +13,7 @@ mod golden;
 mod hostile;
 mod journal;
 mod large;
+mod length;
 mod little;
 mod model;
 mod rename;

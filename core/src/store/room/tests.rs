@@ -17,7 +17,11 @@ type Tiny<O> = Store<VecDevice, O, Vec<u8>>;
 type NoBatch = [Batch<Vec<u8>, Vec<u8>>; 0];
 
 fn store_over<O: Overlay>(overlay: O, limit: u64) -> Tiny<O> {
-    let memory = Memory { levels: 4, map_pages: 8, staging: 4 << 10 };
+    store_with(4, overlay, limit)
+}
+
+fn store_with<O: Overlay>(levels: usize, overlay: O, limit: u64) -> Tiny<O> {
+    let memory = Memory { levels, map_pages: 8, staging: 4 << 10 };
     let create = CreateOptions {
         page_size: PAGE as u32,
         journal_length: JOURNAL,
@@ -262,6 +266,140 @@ fn a_checkpoint_finds_the_pages_it_may_take() {
     assert_eq!(store.reserve(&demand), 150 + 3 * 2 + 3 + 2);
     store.superblock.tree_pages.set(103);
     assert_eq!(store.reserve(&demand), 154 + 3 * 2 + 3 + 2);
+}
+
+#[test]
+fn a_checkpoint_comes_before_growth_where_much_is_set_aside_for_it() {
+    let mut store = store();
+    store.superblock.height.set(3);
+    store.superblock.tree_pages.set(100_000);
+    store.pages = 64_000;
+    let worth = store.worth_freeing();
+    let mut of = |entries, pages, free| {
+        store.active = Pending { entries, ..Pending::default() };
+        (store.pages, store.map.at.free) = (pages, store.floor(&Demand::default()) + free);
+        (store.sets_much_aside(), store.wants_pages(), store.is_short_of_pages())
+    };
+    // Seven pages a change, and five.
+    assert_eq!(of(1142, 64_000, worth - 1), (false, false, false), "less than an eighth of the file");
+    assert_eq!(of(1143, 64_000, worth - 1), (true, true, true));
+    assert_eq!(of(1143, 64_000, worth), (true, false, false), "there are free pages besides");
+    assert_eq!(of(72, 800, 0), (false, false, false), "less than twice the journal");
+    assert_eq!(of(73, 800, 0), (true, true, true));
+}
+
+#[test]
+fn the_file_grows_only_if_a_checkpoint_does_not_do() {
+    let mut store = store_with(9, MapOverlay::default(), 1 << 30);
+    let names: Vec<Vec<u8>> = (0..400).map(|number| std::format!("{number:04}").into_bytes()).collect();
+    let puts: Vec<(&[u8], usize)> = names.iter().map(|name| (&name[..], 100)).collect();
+    let demand = Demand::default();
+    for (some, much) in [(20, false), (400, true)] {
+        commit(&mut store, &puts);
+        store.checkpoint().expect("room");
+        commit(&mut store, &puts[..some]);
+        assert_eq!(store.sets_much_aside(), much);
+        let (checkpoints, grows) = (store.counters().checkpoints, store.counters().grows);
+        (store.map.at.free, store.map.at.ahead.passed) = (store.floor(&demand) - 1, 0);
+        store.make_space(&demand).expect("space");
+        let made = (store.counters().checkpoints - checkpoints, store.counters().grows - grows);
+        assert_eq!(made, if much { (1, 0) } else { (0, 1) });
+    }
+}
+
+#[test]
+fn of_a_large_registry_each_change_takes_a_leaf_and_the_inner_nodes_are_taken_once() {
+    let mut store = store();
+    store.superblock.height.set(4);
+    store.superblock.tree_pages.set(100_000);
+    store.superblock.longest_name.set(22);
+    let mut reserve = |entries, records| {
+        store.active = Pending { entries, records, ..Pending::default() };
+        store.reserve(&Demand::default())
+    };
+    // Few changes: each a path of four nodes with their neighbours and one more.
+    assert_eq!(reserve(10, 0), 10 * 9 + 4 + 2);
+    // Many: their leaves and neighbours, and a cell of 70 bytes for each node there will be, in nodes that are a
+    // quarter full.
+    let inner = |cells: u64| (cells * 70).div_ceil((PAGE - NodeHeader::SIZE as u64) / 4);
+    assert_eq!(reserve(20_000, 0), 40_000 + inner(140_000) + 4 + 2);
+    assert_eq!(reserve(20_000, 5120), 40_000 + inner(140_020) + 20 + 4 + 2);
+    // All of it and half as much again.
+    assert_eq!(reserve(60_000, 0), 150_000 + 4 + 2);
+}
+
+#[test]
+fn what_a_checkpoint_under_way_has_folded_in_is_set_aside_no_more() {
+    let mut store = store_with(9, MapOverlay::default(), 1 << 30);
+    let name = |number: u32| std::format!("name {number:04}").into_bytes();
+    let put_each = |store: &mut Tiny<MapOverlay>, step: usize| {
+        let names: Vec<Vec<u8>> = (0..600).step_by(step).map(name).collect();
+        commit(store, &names.iter().map(|name| (&name[..], 60)).collect::<Vec<_>>());
+    };
+    put_each(&mut store, 1);
+    store.checkpoint().expect("room");
+    put_each(&mut store, 50);
+    let height = u64::from(store.superblock.height.get());
+    let rest = |store: &Tiny<MapOverlay>| store.reserve(&Demand::default());
+    let mut before = rest(&store);
+    store.checkpoint_step().expect("room");
+    let folded = store.checkpoint.as_ref().expect("under way").fold.folded;
+    assert_eq!(folded, 2, "one that is packed, and the next one");
+    let fresh = store.geometry.pages_for(store.frozen.records) * 2;
+    assert_eq!(rest(&store), store.rewritten(12 - 1, fresh) + fresh + 2 * height + height + 2);
+    while store.checkpoint.is_some() {
+        assert!(rest(&store) <= before + 2 * height, "less and less");
+        before = rest(&store);
+        store.checkpoint_step().expect("room");
+    }
+    assert_eq!(rest(&store), height + 2, "nothing is pending");
+}
+
+/// A checkpoint that finds just the pages that were set aside for it has enough of them, whatever was done to the
+/// registry before: names of one length or of many, loaded in order or at random, most of them deleted again.
+#[test]
+fn what_is_set_aside_does_for_the_checkpoint() {
+    let mut tight = 0;
+    for seed in 0..if cfg!(debug_assertions) { 60 } else { 600 } {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut store = store_with(9, MapOverlay::default(), 1 << 30);
+        let (names, long) = (random.u32(20..1500), random.usize(1..56));
+        let inline = store.geometry.max_inline();
+        let name = |number: u32| {
+            let text =
+                std::format!("{:07}", number.wrapping_mul(if seed % 2 == 0 { 1 } else { 7919 }) % 9973);
+            let stuffing = if seed % 3 == 0 { long } else { number as usize * 31 % long };
+            [text.into_bytes(), vec![b'.'; stuffing]].concat()
+        };
+        for round in 0..random.u32(1..8) {
+            let mut batch = batch(&store, &[]);
+            let deletes = random.f32();
+            for _ in 0..random.u32(1..names) {
+                let name = name(random.u32(0..names));
+                if random.f32() < deletes * 0.9 && round > 0 {
+                    batch.delete(&name).expect("a batch");
+                } else {
+                    batch.put(&name, &vec![1; random.usize(0..inline)], 0).expect("a batch");
+                }
+            }
+            store.commit(&mut [batch], Durability::Buffered).expect("room");
+            // Nothing but what is set aside is left.
+            let reserve = store.reserve(&Demand::default());
+            if store.pending() > 0 && store.map.at.free >= reserve {
+                let spare = store.map.at.free - reserve;
+                store
+                    .with_host(None, |host| (0..spare).try_for_each(|_| host.allocate(1, 1).map(drop)))
+                    .expect("they are free");
+                assert_eq!(store.map.at.free, reserve);
+                let grows = store.counters().grows;
+                store.checkpoint().expect("room");
+                assert_eq!(store.counters().grows, grows, "seed {seed}, round {round}: {reserve} pages");
+                tight += 1;
+            }
+            store.checkpoint().expect("room");
+        }
+    }
+    assert!(tight > 60, "{tight} checkpoints had just what was set aside");
 }
 
 #[test]
