@@ -2,7 +2,8 @@
 import type { Entry, ListOptions, Name, Stats, Value } from "./types.js";
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+/** A mark of byte order is text like any other. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 export const bytesOf = (value: Value): Uint8Array =>
   typeof value === "string" ? encoder.encode(value) : value instanceof Uint8Array ? value : new Uint8Array(value);

@@ -33,10 +33,16 @@ class WorkerTransport implements Transport {
     };
     const { signal } = this.#stop;
     // A page that may be frozen or kept for going back must not keep the file from the others.
-    globalThis.addEventListener?.("pagehide", () => this.post({ kind: "leave" }), { signal });
-    globalThis.addEventListener?.("pageshow", () => this.post({ kind: "join" }), { signal });
-    globalThis.document?.addEventListener("freeze", () => this.post({ kind: "leave" }), { signal });
-    globalThis.document?.addEventListener("resume", () => this.post({ kind: "join" }), { signal });
+    const on = (target: EventTarget | undefined, event: string, kind: "leave" | "join") =>
+      target?.addEventListener?.(event, () => {
+        // It hears of nothing meanwhile.
+        this.changed?.(0, null);
+        this.post({ kind });
+      }, { signal });
+    on(globalThis, "pagehide", "leave");
+    on(globalThis, "pageshow", "join");
+    on(globalThis.document, "freeze", "leave");
+    on(globalThis.document, "resume", "join");
   }
 
   post(message: ToWorker, transfer: Transferable[] = []): void {
@@ -68,6 +74,7 @@ class WorkerTransport implements Transport {
 
   #end(error: Error): void {
     this.#ended ??= error;
+    this.changed?.(0, null);
     this.#closing?.();
     this.#stop.abort();
     this.#worker.terminate();
@@ -117,7 +124,7 @@ const CLOSE = 5000;
 
 /** Opens the yard `name` of this origin, or creates it. Every tab may do so. */
 export async function open(name: string, options: OpenOptions = {}): Promise<Yard> {
-  const { durability, onBlocked, wasmUrl, workerUrl, signal, lockTimeout = 5000, storage } = options;
+  const { durability, onBlocked, wasmUrl, workerUrl, signal, lockTimeout = 5000, storage, cache = 2 << 20 } = options;
   const { pageSize, journalSize, chunkSize, growth, cacheSize } = options;
   if (typeof Worker === "undefined") {
     throw new UnsupportedError("there are no workers here: open the yard in a browser's page or worker, or under Node");
@@ -155,5 +162,5 @@ export async function open(name: string, options: OpenOptions = {}): Promise<Yar
     clearTimeout(blocked);
     clearTimeout(given);
   }
-  return new Yard(transport, name, durability);
+  return new Yard(transport, name, durability, cache);
 }

@@ -257,6 +257,8 @@ export class Member {
   #follow(owner: Owner): void {
     if (this.#owner === owner || this.#closed) return;
     this.#owner = owner;
+    // Before anything that it answers.
+    this.#page.changed(0, null);
     for (const [id, prefix] of this.#subscriptions) {
       this.#page.changed(id, null);
       void this.request("subscribe", { id, prefix }).catch(() => {});

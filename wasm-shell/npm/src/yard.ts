@@ -1,5 +1,6 @@
 /** The yard as programs see it: promises, iterators and streams over requests. */
 import { after, bytesOf, keyOf, pack, scanOf, statsOf, textOf, unpack, type Change, type Commit } from "./codec.js";
+import { Cache } from "./cache.js";
 import { AbortedError, ClosedError, ConflictError, wrap } from "./errors.js";
 import type { Requests } from "./requests.js";
 import type {
@@ -41,6 +42,8 @@ export function within<T>(signal: AbortSignal | undefined, work: () => Promise<T
 
 const PAGE = 256;
 const PIECE = 1 << 20;
+/** The engine counts in 64 bits; this is more than any block has. */
+const MOST = Number.MAX_SAFE_INTEGER;
 
 /** What can be read, of now or of a snapshot. */
 export class Reader {
@@ -74,8 +77,7 @@ export class Reader {
 
   /** Bytes `start` to below `end` of a block, verified; undefined if it does not exist. */
   readRange(name: Name, start: number, end = Infinity, { signal }: Signalled = {}): Promise<Uint8Array | undefined> {
-    // The engine counts in 64 bits; this is more than any block has.
-    const last = Math.min(end, Number.MAX_SAFE_INTEGER);
+    const last = Math.min(end, MOST);
     return within(signal, () => this.transport.request("get", { snapshot: this.at, name, start, end: last }));
   }
 
@@ -280,17 +282,34 @@ export class Yard extends Reader {
   readonly #durability: Durability;
   readonly #listeners = new Map<number, (changes: Changes) => void>();
   #nextListener = 1;
+  readonly #cache: Cache | undefined;
 
   /** @internal */
-  constructor(transport: Transport, name: string, durability: Durability = "durable") {
+  constructor(transport: Transport, name: string, durability: Durability = "durable", cache = 0) {
     super(transport, 0);
     this.name = name;
     this.#durability = durability;
-    transport.changed = (subscription, changes) => this.#listeners.get(subscription)?.(changes);
+    this.#cache = cache > 0 ? new Cache(cache) : undefined;
+    transport.changed = (subscription, changes) =>
+      subscription ? this.#listeners.get(subscription)?.(changes) : this.#cache?.told(changes);
+  }
+
+  /**
+   * A block's bytes; undefined if it does not exist. What this page has read lately it may get from what it has kept
+   * (`cache` of the options): then it is what the block was as of some commit, never older than anything that this page
+   * has seen or written, but another tab's commit may have been answered to that tab a moment ago. `readRange(name, 0)`
+   * always asks.
+   */
+  override get(name: Name, options: Signalled = {}): Promise<Uint8Array | undefined> {
+    const cache = this.#cache;
+    if (!cache || typeof name !== "string") return super.get(name, options);
+    const ask = (name: string) => this.transport.request("get", { snapshot: 0, name, start: 0, end: MOST, keeps: true });
+    return within(options.signal, () => cache.get(name, ask));
   }
 
   #durable = ({ durability = this.#durability }: WriteOptions) => durability === "durable";
   #commit = ({ changes, ...commit }: Commit & { changes: Change[] }, transfer: Transferable[] = []) => {
+    for (const change of changes) this.#cache?.drop("delete" in change ? change.delete : change.put);
     const packed = transfer.length === 0 ? pack(changes) : undefined;
     if (packed) transfer = [packed.buffer as ArrayBuffer];
     return this.transport.request("commit", { ...commit, changes: packed ?? changes }, { transfer });
@@ -315,6 +334,8 @@ export class Yard extends Reader {
 
   /** Renames a block without moving its bytes; replaces what `to` named. */
   rename(from: Name, to: Name, options: WriteOptions = {}): Promise<number> {
+    this.#cache?.drop(from);
+    this.#cache?.drop(to);
     return this.transport.request("rename", { from, to, durable: this.#durable(options) });
   }
 
@@ -380,6 +401,7 @@ export class Yard extends Reader {
 
   /** Changes part of a block. The rest is copied inside the file, so this costs what a put of the block costs. */
   writeRange(name: Name, start: number, value: Value, options: WriteOptions = {}): Promise<number> {
+    this.#cache?.drop(name);
     return this.transport.request("writeRange", { name, start, value: bytesOf(value), durable: this.#durable(options) });
   }
 
@@ -431,6 +453,7 @@ export class Yard extends Reader {
   /** Replaces everything by another file, after every byte of that was verified. */
   importBlob(file: Blob, { onProgress }: { onProgress?: (bytes: number, total: number) => void } = {}): Promise<void> {
     const progress = onProgress && (([bytes, total]: number[]) => onProgress(bytes!, total!));
+    this.#cache?.told(null);
     return this.transport.request("import", file, { progress });
   }
 
@@ -461,11 +484,13 @@ export class Yard extends Reader {
   /** Closes this tab's yard. Another tab takes the file over. */
   close(): Promise<void> {
     this.#listeners.clear();
+    this.#cache?.told(null);
     return this.transport.close();
   }
 
   /** Removes the file, for every tab. */
   async destroy(): Promise<void> {
+    this.#cache?.told(null);
     await this.transport.request("destroy", undefined);
     await this.transport.close().catch(() => {});
   }
