@@ -11,6 +11,7 @@
  * 4. Names whose values a client keeps are known, from before its answer until it is told that they were changed.
  *    It is told before the commit is answered, and that it must keep nothing when the engine goes.
  */
+import type { Client, Handler, Held, Queued } from "./clients.js";
 import { bytesOf, concerned, sizesOf, textOf, type Change, type Commit } from "./codec.js";
 import { attach, exported, NONE, verified, writeRange, type Engine, type Files, type Handle } from "./engine.js";
 import { AbortedError, ClosedError, ConflictError, LockedError, wrap } from "./errors.js";
@@ -18,26 +19,6 @@ import { condense, prepare, takeIn } from "./replace.js";
 import type { Requests } from "./requests.js";
 import { soon, unref } from "./turns.js";
 import type { Changes, EngineOptions, Name, VerifyReport } from "./types.js";
-
-/** Somebody who asks. */
-export interface Client {
-  id: string;
-  /** Hears of changes it has subscribed to; by the number 0 of those of names that it may keep. */
-  changed(subscription: number, changes: Changes): void;
-}
-
-interface Queued extends Commit {
-  resolve(sequence: number): void;
-  reject(error: unknown): void;
-}
-
-interface Held {
-  client: Client;
-  numbers: Set<number>;
-  subscriptions: Map<number, Uint8Array>;
-  /** Names whose values it may keep. */
-  kept: Set<string>;
-}
 
 const OPERATIONS = 100;
 const INTERVAL = 100;
@@ -193,12 +174,7 @@ export class Host {
       else if (!this.#engine) await this.open();
       else break;
     }
-    const handler = this.#handlers[request] as (
-      argument: Requests[R][0],
-      client: Client,
-      progress?: (figures: number[]) => void,
-      alone?: boolean,
-    ) => Requests[R][1] | Promise<Requests[R][1]>;
+    const handler = this.#handlers[request] as Handler<R>;
     if (request !== "commit") this.#drain();
     try {
       return await handler(argument, client, progress, alone);
@@ -228,14 +204,7 @@ export class Host {
     }
   }
 
-  readonly #handlers: {
-    [R in keyof Requests]: (
-      argument: Requests[R][0],
-      client: Client,
-      progress?: (figures: number[]) => void,
-      alone?: boolean,
-    ) => Requests[R][1] | Promise<Requests[R][1]>;
-  } = {
+  readonly #handlers: { [R in keyof Requests]: Handler<R> } = {
     open: () => {},
     get: ({ snapshot, name, start, end, keeps }, client) => {
       if (keeps) {

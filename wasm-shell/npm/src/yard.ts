@@ -1,8 +1,9 @@
 /** The yard as programs see it: promises, iterators and streams over requests. */
 import { after, bytesOf, keyOf, pack, scanOf, statsOf, textOf, unpack, type Change, type Commit } from "./codec.js";
 import { Cache } from "./cache.js";
-import { AbortedError, ClosedError, ConflictError, wrap } from "./errors.js";
+import { ClosedError, ConflictError, wrap } from "./errors.js";
 import type { Requests } from "./requests.js";
+import { telling, within, type Signalled } from "./calls.js";
 import type {
   Changes, Entry, ListOptions, Metadata, Name, PutOptions, Durability, Stats, Value, VerifyProgress, VerifyReport,
   WriteOptions,
@@ -15,29 +16,15 @@ export interface Transport {
     argument: Requests[R][0],
     how?: { transfer?: Transferable[]; progress?: ((figures: number[]) => void) | undefined },
   ): Promise<Requests[R][1]>;
+  /** A buffer that came back, for the next changes: new memory costs more than filling it. */
+  spare?: ArrayBuffer | undefined;
   /** Set by the yard: hears of changes. */
   changed?: (subscription: number, changes: Changes) => void;
   close(): Promise<void>;
 }
 
-interface Signalled {
-  signal?: AbortSignal;
-}
-
 export interface StreamOptions extends Signalled {
   onProgress?: (bytes: number) => void;
-}
-
-/** Rejects when the signal says so; what was sent is carried out nevertheless. */
-export function within<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-  if (!signal) return work();
-  const aborted = () => new AbortedError("given up by its signal");
-  if (signal.aborted) return Promise.reject(aborted());
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(aborted());
-    signal.addEventListener("abort", abort, { once: true });
-    work().then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }
 
 const PAGE = 256;
@@ -59,8 +46,8 @@ export class Reader {
   }
 
   /** A block's bytes; undefined if it does not exist. */
-  get(name: Name, { signal }: Signalled = {}): Promise<Uint8Array | undefined> {
-    return this.readRange(name, 0, Infinity, { ...(signal && { signal }) });
+  get(name: Name, options: Signalled = {}): Promise<Uint8Array | undefined> {
+    return this.readRange(name, 0, Infinity, options);
   }
 
   /** A block's bytes as text. */
@@ -310,7 +297,7 @@ export class Yard extends Reader {
   #durable = ({ durability = this.#durability }: WriteOptions) => durability === "durable";
   #commit = ({ changes, ...commit }: Commit & { changes: Change[] }, transfer: Transferable[] = []) => {
     for (const change of changes) this.#cache?.drop("delete" in change ? change.delete : change.put);
-    const packed = transfer.length === 0 ? pack(changes) : undefined;
+    const packed = transfer.length === 0 ? pack(changes, this.transport.spare) : undefined;
     if (packed) transfer = [packed.buffer as ArrayBuffer];
     return this.transport.request("commit", { ...commit, changes: packed ?? changes }, { transfer });
   };
@@ -374,8 +361,7 @@ export class Yard extends Reader {
   ): Promise<number> {
     return this.#written(async (writer, commit) => {
       if (source instanceof Blob) {
-        const progress = onProgress && (([bytes]: number[]) => onProgress(bytes!));
-        await within(signal, () => this.transport.request("fill", { writer, blob: source }, { progress }));
+        await within(signal, () => this.transport.request("fill", { writer, blob: source }, telling(onProgress)));
         return commit({ put: name, tag: options.tag }, this.#durable(options));
       }
       const reader = source.getReader();
@@ -441,20 +427,18 @@ export class Yard extends Reader {
 
   /** Writes all blocks into a new file without free pages, which then takes the place of this one. */
   vacuum({ onProgress }: { onProgress?: (bytes: number) => void } = {}): Promise<void> {
-    return this.transport.request("vacuum", undefined, { progress: onProgress && (([bytes]) => onProgress(bytes!)) });
+    return this.transport.request("vacuum", undefined, telling(onProgress));
   }
 
   /** The whole file, as the command line reads it. */
   exportBlob({ onProgress }: { onProgress?: (bytes: number, total: number) => void } = {}): Promise<Blob> {
-    const progress = onProgress && (([bytes, total]: number[]) => onProgress(bytes!, total!));
-    return this.transport.request("export", undefined, { progress });
+    return this.transport.request("export", undefined, telling(onProgress));
   }
 
   /** Replaces everything by another file, after every byte of that was verified. */
   importBlob(file: Blob, { onProgress }: { onProgress?: (bytes: number, total: number) => void } = {}): Promise<void> {
-    const progress = onProgress && (([bytes, total]: number[]) => onProgress(bytes!, total!));
     this.#cache?.told(null);
-    return this.transport.request("import", file, { progress });
+    return this.transport.request("import", file, telling(onProgress));
   }
 
   /**
