@@ -47,10 +47,26 @@ async function own(yard) {
   const [before, , after] = [yard.getText("a"), yard.put("a", "9"), yard.getText("a")];
   equal([await before, await after], ["7", "9"], "in the order of the calls");
   await is("9", "afterwards");
+  await yard.put("c", "10");
+  const changes = [
+    [() => yard.rename("c", "a"), "10"],
+    [() => yard.writeRange("a", 1, "1"), "11"],
+    [() => yard.delete("a"), undefined],
+    [() => yard.batch().put("a", "12").commit(), "12"],
+    [() => yard.importBlob(whole), "7"],
+  ];
+  for (const [change, expected] of changes) {
+    const done = change();
+    await is(expected, `nobody waited for ${change}`);
+    await done;
+    await yard.get("a");
+  }
 }
 
 /** Names that are not what they look like. */
 async function names(yard) {
+  await yard.put("mark", "\ufefftext");
+  equal([await yard.getText("mark"), await yard.getText("mark")], ["\ufefftext", "\ufefftext"]);
   const all = ["name", "\ufeffname", "\ufffd", "n\u00e4me", "na\u0308me"];
   for (const [index, one] of all.entries()) await yard.put(one, String(index));
   for (const turn of [1, 2]) for (const [index, one] of all.entries()) equal(await yard.getText(one), String(index), `${one}, ${turn}`);
@@ -86,12 +102,18 @@ export async function caching(name) {
     await yard.transaction((it) => it.get("value"));
     await snapshot.close();
     equal(count.since(), 2, "snapshots and transactions ask");
+    for (const events of [["freeze", "resume"], ["resume"]]) {
+      for (const event of events) document.dispatchEvent(new Event(event));
+      ok(same(await yard.get("value"), bytes(1, 5000)), "of a page that comes back");
+      equal(count.since(), 1, "nothing is kept over that");
+    }
     const controller = new AbortController();
     controller.abort();
     equal(await thrown(() => yard.get("value", { signal: controller.signal })), "Aborted");
     await yard.close();
     equal(await thrown(() => yard.get("value")), "Closed");
     await budget(name, count);
+    await late(name);
   } finally {
     count.end();
   }
@@ -125,13 +147,34 @@ async function budget(name, count) {
   await none.destroy();
 }
 
+const script = (text) => URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+/** The package's worker, behind something that changes what is around it. */
+const worker = (patch) => script(`import ${JSON.stringify(script(patch))}; import ${JSON.stringify(`${location.origin}/package/worker.js`)};`);
+
+/** An answer that arrives behind the news that it is old is given to whoever asked, and not kept. */
+async function late(name) {
+  const workerUrl = worker(`
+    const post = postMessage.bind(self);
+    const held = [];
+    self.postMessage = (message, transfer) =>
+      message.kind === "answer" && message.value?.length === 5000 ? held.push([message, transfer]) : post(message, transfer);
+    new BroadcastChannel("late").onmessage = () => held.forEach((it) => post(...it));`);
+  const yard = await open(name, { workerUrl });
+  await yard.put("name", bytes(1, 5000));
+  const asked = yard.get("name");
+  await yard.put("name", bytes(2, 100));
+  new BroadcastChannel("late").postMessage(true);
+  ok(same(await asked, bytes(1, 5000)), "as of when it was asked");
+  ok(same(await yard.get("name"), bytes(2, 100)), "as of now");
+  await yard.destroy();
+}
+
 /**
  * A worker that keeps what it is told to forget to itself: from then on nothing reaches the file, as if the power went before
  * the next flush.
  */
 export function forgetful() {
-  const script = (text) => URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-  const patch = script(`
+  return worker(`
     let forgets = false;
     const { write } = FileSystemSyncAccessHandle.prototype;
     FileSystemSyncAccessHandle.prototype.write = function (bytes, options) {
@@ -141,5 +184,4 @@ export function forgetful() {
       forgets = true;
       new BroadcastChannel("forgets").postMessage(true);
     };`);
-  return script(`import ${JSON.stringify(patch)}; import ${JSON.stringify(`${location.origin}/package/worker.js`)};`);
 }
