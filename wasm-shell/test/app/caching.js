@@ -110,7 +110,9 @@ export async function caching(name) {
     const controller = new AbortController();
     controller.abort();
     equal(await thrown(() => yard.get("value", { signal: controller.signal })), "Aborted");
-    await yard.close();
+    const closing = yard.close();
+    equal(await thrown(() => yard.get("value")), "Closed");
+    await closing;
     equal(await thrown(() => yard.get("value")), "Closed");
     await budget(name, count);
     await late(name);
