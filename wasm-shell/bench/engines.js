@@ -3,8 +3,8 @@ import Dexie from "dexie";
 import { get, set, setMany } from "idb-keyval";
 import { open } from "blockyard";
 
-async function blockyard(name) {
-  const yard = await open(name);
+async function blockyard(name, options) {
+  const yard = await open(name, options);
   return {
     put: (key, value) => yard.put(key, value),
     batch: (records) => {

@@ -40,6 +40,12 @@ async function many(into, times, each, work) {
 /** After so many milliseconds an engine that answers nothing is given up for this round. */
 const LIMIT = 150_000;
 
+/** Few names, over and over. */
+async function again(store, into) {
+  for (let index = 0; index < 50; index++) await store.get(key(index));
+  await many(into, 10, 200, (index) => store.get(key(index % 50)));
+}
+
 /** Everything that one engine has to do in a round. */
 async function work(engine, name, into, values, large) {
   const make = ENGINES[engine];
@@ -47,10 +53,12 @@ async function work(engine, name, into, values, large) {
   await store.batch(values.map((value, index) => [key(index), value]));
   for (let index = 0; index < 20; index++) await store.put(key(index), values[index]);
   await time(into("single durable put"), 50, (index) => store.put(key((index * 37) % RECORDS), values[index]));
-  await time(into("500 records in one durable batch"), 5, (turn) =>
-    store.batch(values.map((_, index) => [key(index), values[(index + turn) % RECORDS]])),
-  );
-  await many(into("get"), 10, 50, (index) => store.get(key((index * 61) % RECORDS)));
+  const batch = (turn) => store.batch(values.map((_, index) => [key(index), values[(index + turn) % RECORDS]]));
+  await time(into("500 records in one durable batch"), 5, batch);
+  await time(into("the next five batches"), 5, batch);
+  await many(into("get, each name once"), 10, 50, (index) => store.get(key((index * 61) % RECORDS)));
+  await again(store, into("get of what was read lately"));
+  const asking = into("the same with cache: 0");
   await time(into("scan of 500"), 5, async () => {
     const sum = await store.scan();
     if (sum !== RECORDS * RECORD) throw new Error(`${engine}: a scan found ${sum} bytes`);
@@ -59,6 +67,11 @@ async function work(engine, name, into, values, large) {
   if (engine !== "raw handle") {
     await time(into("open"), 1, async () => (store = await make(name)));
   } else store = await make(name);
+  if (engine === "blockyard") {
+    await store.close();
+    store = await make(name, { cache: 0 });
+    await again(store, asking);
+  }
   if (large) await time(into("100 MB blob"), 1, () => store.blob(large));
   await store.destroy();
 }

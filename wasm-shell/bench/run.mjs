@@ -47,7 +47,8 @@ const text = [
   `Written by \`node wasm-shell/bench/run.mjs\` on ${new Date().toISOString().slice(0, 10)}: ${cpus().length} × ${cpus()[0].model}, ${rounds} rounds in which the engines take turns.`,
   "Records of 4,096 bytes, everything durable when it is answered: one `flush()` for Blockyard and the raw handle, strict transactions of IndexedDB,",
   "`synchronous=FULL`. Times are taken in the page, so each holds the way to a worker and back but IndexedDB's.",
-  "The raw handle keeps its slots in memory and checks nothing. What is read was written shortly before, so Blockyard has it in its cache.",
+  "The raw handle keeps its slots in memory and checks nothing. What is read was written shortly before, so Blockyard's worker has it in its cache.",
+  "What a page has read lately Blockyard answers in the page itself, unless it is opened with `cache: 0`; each engine reads the same 50 names over and over.",
   "The machine is shared: look at ratios.",
   `idb-keyval ${devDependencies["idb-keyval"]}, Dexie ${devDependencies.dexie}, @sqlite.org/sqlite-wasm ${devDependencies["@sqlite.org/sqlite-wasm"]} (opfs-sahpool).`, "",
 ];

@@ -18,8 +18,13 @@ use wasm_bindgen::prelude::*;
 impl From<Error> for JsValue {
     fn from(error: Error) -> Self {
         let cause = error.cause().map_or(Self::UNDEFINED, |fault| Self::from_str(&fault.name));
-        Array::of3(&Self::from_str(error.code()), &Self::from_str(&error.to_string()), &cause).into()
+        list([Self::from_str(error.code()), Self::from_str(&error.to_string()), cause]).into()
     }
+}
+
+/// An array of JavaScript's. There is one way to make them, for each takes words in what a page loads.
+fn list(items: impl IntoIterator<Item = JsValue>) -> Array {
+    items.into_iter().collect()
 }
 
 type Result<T> = std::result::Result<T, Error>;
@@ -293,21 +298,18 @@ impl Yard {
         let superblock = self.0.store().superblock();
         let (blocks, bytes) = (superblock.blocks.get(), superblock.bytes.get());
         let pages = self.0.store().pages().div_ceil(64) as usize;
-        let found = Array::new();
         let mut sink = Sink {
             report,
             total: (blocks, bytes),
             met: (0, 0),
-            found: &found,
+            found: Vec::new(),
             seen: vec![0; pages],
             doubled: 0,
         };
         let result = self.0.verify(&mut sink)?;
         let problems = result.problems + sink.doubled;
-        for count in [problems, result.leaked_pages, result.used_pages, result.bytes, result.blocks] {
-            found.unshift(&JsValue::from_f64(count as f64));
-        }
-        Ok(found)
+        let counts = [result.blocks, result.bytes, result.used_pages, result.leaked_pages, problems];
+        Ok(list(counts.map(|count| JsValue::from_f64(count as f64)).into_iter().chain(sink.found)))
     }
 
     /// Figures, in the order of `FIGURES` in the package's `engine.ts`.
@@ -418,28 +420,28 @@ fn write_entry(out: &mut Vec<u8>, name: &[u8], located: &Located, value: Option<
 }
 
 /// The most problems that a verification lists.
-const MOST: u32 = 1000;
+const MOST: usize = 1000;
 
-struct Sink<'a> {
+struct Sink {
     report: Option<Function>,
     total: (u64, u64),
     met: (u64, u64),
-    found: &'a Array,
+    found: Vec<JsValue>,
     /// One bit a page: in use by something met before.
     seen: Vec<u64>,
     doubled: u64,
 }
 
-impl Sink<'_> {
-    fn add(&self, name: Option<&[u8]>, message: &str) {
-        if self.found.length() < MOST {
+impl Sink {
+    fn add(&mut self, name: Option<&[u8]>, message: &str) {
+        if self.found.len() < MOST {
             let name = name.map_or(JsValue::NULL, |name| Uint8Array::from(name).into());
-            self.found.push(&Array::of2(&name, &JsValue::from_str(message)));
+            self.found.push(list([name, JsValue::from_str(message)]).into());
         }
     }
 }
 
-impl VerifySink for Sink<'_> {
+impl VerifySink for Sink {
     fn problem(&mut self, name: Option<&[u8]>, problem: Problem) {
         let message = match problem {
             Problem::Damaged(damage) => damage.to_string(),
@@ -458,7 +460,7 @@ impl VerifySink for Sink<'_> {
         self.met.1 = self.met.1.saturating_add(bytes);
         if let Some(report) = &self.report {
             let figures = [self.met.0, self.met.1, self.total.0, self.total.1];
-            let words: Array = figures.iter().map(|&figure| JsValue::from_f64(figure as f64)).collect();
+            let words = list(figures.map(|figure| JsValue::from_f64(figure as f64)));
             // A listener that throws does not end a verification.
             let _ = report.apply(&JsValue::NULL, &words);
         }
@@ -469,14 +471,12 @@ impl VerifySink for Sink<'_> {
         for page in extent.start.0..extent.end().min(self.seen.len() as u64 * 64) {
             let Some(word) = self.seen.get_mut((page / 64) as usize) else { return };
             let bit = 1_u64 << (page % 64);
-            if *word & bit != 0 {
-                self.doubled += 1;
-                self.found.push(&Array::of2(
-                    &JsValue::NULL,
-                    &JsValue::from_str(&format!("page {page} has two owners")),
-                ));
-            }
+            let is_met = *word & bit != 0;
             *word |= bit;
+            if is_met {
+                self.doubled += 1;
+                self.add(None, &format!("page {page} has two owners"));
+            }
         }
     }
 }

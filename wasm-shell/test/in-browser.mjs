@@ -4,12 +4,13 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DARK, demo } from "./demo.mjs";
 import { Session } from "./session.mjs";
+import { caching } from "./caching.mjs";
 import { sharing } from "./sharing.mjs";
 import { equal, ok } from "./tally.mjs";
 
 const CASES = [
   "basics", "lengths", "flushes", "lists", "transactions", "snapshots", "streams", "files", "batches", "subscriptions",
-  "errors", "disposal", "synchronous", "unsupported", "locked",
+  "caching", "errors", "disposal", "synchronous", "unsupported", "locked",
 ];
 /** Milliseconds for what does much. */
 const LONG = 600_000;
@@ -59,6 +60,7 @@ export async function inBrowser(tally, context) {
       const page = await openPage("/esbuild/", "window.run");
       equal(await page.evaluate(() => window.run()), "through esbuild");
     });
+    await caching(check, { openPage });
     await sharing(check, { ...context, openPage, acknowledged });
     await check("files travel to the command line and back, byte for byte", async () => travel(await openPage(), server.url, uploads, join(work, name)));
     await check("the demo: two tabs, keyboard, a phone", () => demo({ name, openPage, work }));

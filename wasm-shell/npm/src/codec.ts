@@ -2,7 +2,8 @@
 import type { Entry, ListOptions, Name, Stats, Value } from "./types.js";
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+/** A mark of byte order is text like any other. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 export const bytesOf = (value: Value): Uint8Array =>
   typeof value === "string" ? encoder.encode(value) : value instanceof Uint8Array ? value : new Uint8Array(value);
@@ -144,8 +145,8 @@ const LARGE = 64 << 10;
 const CHANGE = 16;
 const DELETION = 0xffffffff;
 
-/** Changes as one array of bytes, if that is worth it. */
-export function pack(changes: Change[]): Uint8Array | undefined {
+/** Changes as one array of bytes, if that is worth it; in `spare` if that is long enough and not much too long. */
+export function pack(changes: Change[], spare?: ArrayBuffer): Uint8Array | undefined {
   let room = 0;
   for (const change of changes) {
     if ("writer" in change) return undefined;
@@ -155,7 +156,7 @@ export function pack(changes: Change[]): Uint8Array | undefined {
     room += CHANGE + 3 * ("delete" in change ? change.delete : change.put).length + size;
   }
   if (changes.length < MANY) return undefined;
-  const packed = new Uint8Array(room);
+  const packed = new Uint8Array(spare && room <= spare.byteLength && spare.byteLength < 2 * room ? spare : new ArrayBuffer(room));
   const view = new DataView(packed.buffer);
   let at = 0;
   for (const change of changes) {

@@ -8,31 +8,17 @@
  * 2. After a failed write the engine refuses everything: the file is opened anew, which recovers, and what
  *    was not answered is answered with the failure.
  * 3. What a client holds (snapshots, writers) is let go when the client is gone.
+ * 4. Names whose values a client keeps are known, from before its answer until it is told that they were changed.
+ *    It is told before the commit is answered, and that it must keep nothing when the engine goes.
  */
+import type { Client, Handler, Held, Queued } from "./clients.js";
 import { bytesOf, concerned, sizesOf, textOf, type Change, type Commit } from "./codec.js";
 import { attach, exported, NONE, verified, writeRange, type Engine, type Files, type Handle } from "./engine.js";
 import { AbortedError, ClosedError, ConflictError, LockedError, wrap } from "./errors.js";
 import { condense, prepare, takeIn } from "./replace.js";
 import type { Requests } from "./requests.js";
+import { soon, unref } from "./turns.js";
 import type { Changes, EngineOptions, Name, VerifyReport } from "./types.js";
-
-/** Somebody who asks. */
-export interface Client {
-  id: string;
-  /** Hears of changes it has subscribed to. */
-  changed(subscription: number, changes: Changes): void;
-}
-
-interface Queued extends Commit {
-  resolve(sequence: number): void;
-  reject(error: unknown): void;
-}
-
-interface Held {
-  client: Client;
-  numbers: Set<number>;
-  subscriptions: Map<number, Uint8Array>;
-}
 
 const OPERATIONS = 100;
 const INTERVAL = 100;
@@ -43,6 +29,8 @@ const PATIENCE = 64;
 /** Steps of a checkpoint in succession. */
 const STEPS = 4;
 const SCAN_BYTES = 1 << 20;
+/** Names that are known of a client at most. */
+const KEPT = 10_000;
 
 const startsWith = (name: Uint8Array, prefix: Uint8Array) => prefix.every((byte, at) => name[at] === byte);
 
@@ -117,8 +105,23 @@ export class Host {
     clearTimeout(this.#flushTimer);
     clearTimeout(this.#idleTimer);
     this.#flushTimer = this.#idleTimer = undefined;
+    this.#lost();
+  }
+
+  /** What belonged to the engine is gone, and commits that were not durable may be. */
+  #lost(): void {
     this.#unsynced = 0;
-    for (const held of this.#clients.values()) held.numbers.clear();
+    for (const held of this.#clients.values()) {
+      held.numbers.clear();
+      this.#forget(held);
+    }
+  }
+
+  /** Lets a client keep nothing. */
+  #forget({ client, kept }: Held): void {
+    if (kept.size === 0) return;
+    kept.clear();
+    client.changed(0, null);
   }
 
   /** Whether the file is being replaced: until that is done it must not be let go. */
@@ -153,7 +156,7 @@ export class Host {
 
   #held(client: Client): Held {
     let held = this.#clients.get(client.id);
-    if (!held) this.#clients.set(client.id, (held = { client, numbers: new Set(), subscriptions: new Map() }));
+    if (!held) this.#clients.set(client.id, (held = { client, numbers: new Set(), subscriptions: new Map(), kept: new Set() }));
     return held;
   }
 
@@ -171,12 +174,7 @@ export class Host {
       else if (!this.#engine) await this.open();
       else break;
     }
-    const handler = this.#handlers[request] as (
-      argument: Requests[R][0],
-      client: Client,
-      progress?: (figures: number[]) => void,
-      alone?: boolean,
-    ) => Requests[R][1] | Promise<Requests[R][1]>;
+    const handler = this.#handlers[request] as Handler<R>;
     if (request !== "commit") this.#drain();
     try {
       return await handler(argument, client, progress, alone);
@@ -196,8 +194,7 @@ export class Host {
     if (!this.#engine?.isPoisoned()) return;
     this.#engine.free();
     this.#engine = undefined;
-    this.#unsynced = 0;
-    for (const held of this.#clients.values()) held.numbers.clear();
+    this.#lost();
     if (!this.#files) return;
     try {
       this.#engine = attach(this.#handle, this.#options);
@@ -207,16 +204,16 @@ export class Host {
     }
   }
 
-  readonly #handlers: {
-    [R in keyof Requests]: (
-      argument: Requests[R][0],
-      client: Client,
-      progress?: (figures: number[]) => void,
-      alone?: boolean,
-    ) => Requests[R][1] | Promise<Requests[R][1]>;
-  } = {
+  readonly #handlers: { [R in keyof Requests]: Handler<R> } = {
     open: () => {},
-    get: ({ snapshot, name, start, end }) => this.#live.get(snapshot, bytesOf(name), start, end),
+    get: ({ snapshot, name, start, end, keeps }, client) => {
+      if (keeps) {
+        const held = this.#held(client);
+        if (held.kept.size >= KEPT) this.#forget(held);
+        held.kept.add(name as string);
+      }
+      return this.#live.get(snapshot, bytesOf(name), start, end);
+    },
     metadata: ({ snapshot, name }) => this.#live.metadata(snapshot, bytesOf(name)),
     scan: ({ snapshot, lower, upper, flags, limit, values }) =>
       this.#live.scan(snapshot, lower, upper, flags, limit, SCAN_BYTES, values),
@@ -401,12 +398,16 @@ export class Host {
   }
 
   #tell(changes: Commit["changes"]): void {
-    for (const { client, subscriptions } of this.#clients.values()) {
-      for (const [id, prefix] of subscriptions) {
-        const matching = [...concerned(changes)].filter(({ name }) => startsWith(name, prefix));
-        const told = matching.map(({ name, kind }) => ({ name: textOf(name), kind }));
+    let all: { bytes: Uint8Array; told: NonNullable<Changes>[number] }[] | undefined;
+    for (const { client, subscriptions, kept } of this.#clients.values()) {
+      if (subscriptions.size + kept.size === 0) continue;
+      const found = (all ??= Array.from(concerned(changes), ({ name, kind }) => ({ bytes: name, told: { name: textOf(name), kind } })));
+      const tell = (id: number, matches: (change: (typeof found)[number]) => boolean) => {
+        const told = found.filter(matches).map(({ told }) => told);
         if (told.length > 0) client.changed(id, told);
-      }
+      };
+      tell(0, ({ told }) => kept.delete(told.name));
+      for (const [id, prefix] of subscriptions) tell(id, ({ bytes }) => startsWith(bytes, prefix));
     }
   }
 
@@ -481,22 +482,4 @@ export class Host {
       await this.open();
     }
   }
-}
-
-/** Runs something when the messages that have arrived by now are read. */
-function soon(): (work: () => void) => void {
-  const { setImmediate } = globalThis as { setImmediate?: (work: () => void) => void };
-  if (setImmediate) return setImmediate;
-  const { port1, port2 } = new MessageChannel();
-  let next = () => {};
-  port1.onmessage = () => next();
-  return (work) => {
-    next = work;
-    port2.postMessage(0);
-  };
-}
-
-/** A timer keeps no Node process alive. */
-function unref(timer: unknown): void {
-  (timer as { unref?: () => void }).unref?.();
 }

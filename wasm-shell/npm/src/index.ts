@@ -1,8 +1,9 @@
 /** Blockyard in a browser. Importing this touches nothing of the browser. */
+import { within } from "./calls.js";
 import { ClosedError, LockedError, UnsupportedError, make, wrap } from "./errors.js";
 import type { OpenOptions } from "./types.js";
 import type { FromWorker, ToWorker } from "./worker.js";
-import { within, Yard, type Transport } from "./yard.js";
+import { Yard, type Transport } from "./yard.js";
 
 export * from "./errors.js";
 export type * from "./types.js";
@@ -17,6 +18,7 @@ interface Waiting {
 /** Requests to a page's own worker, and the page's coming and going. */
 class WorkerTransport implements Transport {
   changed?: Transport["changed"] & {};
+  spare?: ArrayBuffer;
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   readonly #stop = new AbortController();
@@ -33,10 +35,16 @@ class WorkerTransport implements Transport {
     };
     const { signal } = this.#stop;
     // A page that may be frozen or kept for going back must not keep the file from the others.
-    globalThis.addEventListener?.("pagehide", () => this.post({ kind: "leave" }), { signal });
-    globalThis.addEventListener?.("pageshow", () => this.post({ kind: "join" }), { signal });
-    globalThis.document?.addEventListener("freeze", () => this.post({ kind: "leave" }), { signal });
-    globalThis.document?.addEventListener("resume", () => this.post({ kind: "join" }), { signal });
+    const on = (target: EventTarget | undefined, event: string, kind: "leave" | "join") =>
+      target?.addEventListener?.(event, () => {
+        // It hears of nothing meanwhile.
+        this.changed?.(0, null);
+        this.post({ kind });
+      }, { signal });
+    on(globalThis, "pagehide", "leave");
+    on(globalThis, "pageshow", "join");
+    on(globalThis.document, "freeze", "leave");
+    on(globalThis.document, "resume", "join");
   }
 
   post(message: ToWorker, transfer: Transferable[] = []): void {
@@ -48,6 +56,7 @@ class WorkerTransport implements Transport {
       case "answer": {
         const waiting = this.#waiting.get(message.id);
         this.#waiting.delete(message.id);
+        if (message.spare) this.spare = message.spare;
         if (message.error) waiting?.reject(make(message.error));
         else waiting?.resolve(message.value as never);
         return;
@@ -68,6 +77,7 @@ class WorkerTransport implements Transport {
 
   #end(error: Error): void {
     this.#ended ??= error;
+    this.changed?.(0, null);
     this.#closing?.();
     this.#stop.abort();
     this.#worker.terminate();
@@ -117,8 +127,8 @@ const CLOSE = 5000;
 
 /** Opens the yard `name` of this origin, or creates it. Every tab may do so. */
 export async function open(name: string, options: OpenOptions = {}): Promise<Yard> {
-  const { durability, onBlocked, wasmUrl, workerUrl, signal, lockTimeout = 5000, storage } = options;
-  const { pageSize, journalSize, chunkSize, growth, cacheSize } = options;
+  const { durability, onBlocked, wasmUrl, workerUrl, signal, cache = 2 << 20, ...engine } = options;
+  const { lockTimeout = 5000 } = engine;
   if (typeof Worker === "undefined") {
     throw new UnsupportedError("there are no workers here: open the yard in a browser's page or worker, or under Node");
   }
@@ -131,7 +141,7 @@ export async function open(name: string, options: OpenOptions = {}): Promise<Yar
   transport.post({
     kind: "init",
     name,
-    options: { pageSize, journalSize, chunkSize, growth, cacheSize, lockTimeout, storage } as never,
+    options: engine,
     wasmUrl: wasmUrl === undefined ? undefined : String(new URL(wasmUrl, base)),
   });
   let blocked: ReturnType<typeof setTimeout> | undefined;
@@ -155,5 +165,5 @@ export async function open(name: string, options: OpenOptions = {}): Promise<Yar
     clearTimeout(blocked);
     clearTimeout(given);
   }
-  return new Yard(transport, name, durability);
+  return new Yard(transport, name, durability, cache);
 }

@@ -9,7 +9,8 @@
  *    not happen twice and what was held by the old owner: that is answered with `AbortedError`.
  * 4. A member holds a lock of its own while it lives, by which the owner learns that it is gone.
  */
-import { Host, type Client } from "./host.js";
+import type { Client } from "./clients.js";
+import { Host } from "./host.js";
 import type { Files } from "./engine.js";
 import { AbortedError, ClosedError, make, wire, type WireError } from "./errors.js";
 import type { Commit } from "./codec.js";
@@ -257,6 +258,8 @@ export class Member {
   #follow(owner: Owner): void {
     if (this.#owner === owner || this.#closed) return;
     this.#owner = owner;
+    // Before anything that it answers.
+    this.#page.changed(0, null);
     for (const [id, prefix] of this.#subscriptions) {
       this.#page.changed(id, null);
       void this.request("subscribe", { id, prefix }).catch(() => {});

@@ -5,7 +5,8 @@ import type { Name, VerifyReport } from "./types.js";
 /** Requests by name, with what they take and give. */
 export interface Requests {
   open: [undefined, void];
-  get: [{ snapshot: number; name: Name; start: number; end: number }, Uint8Array | undefined];
+  /** `keeps`: the page may keep the value, until it is told of a change; the name is well-formed text. */
+  get: [{ snapshot: number; name: Name; start: number; end: number; keeps?: boolean }, Uint8Array | undefined];
   metadata: [{ snapshot: number; name: Name }, Uint8Array];
   scan: [Scan, Uint8Array];
   commit: [Commit, number];

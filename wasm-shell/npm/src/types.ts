@@ -134,8 +134,13 @@ export interface OpenOptions {
   chunkSize?: number;
   /** Bytes by which the file grows at most. Default 16 MiB. */
   growth?: number;
-  /** Bytes of the cache. Default 8 MiB. */
+  /** Bytes of the cache of whoever has the file. Default 8 MiB. */
   cacheSize?: number;
+  /**
+   * Bytes of the values that this page keeps, so that a `get` of what it has read lately asks nobody. Default 2 MiB; with 0
+   * every `get` is answered by whoever has the file. What a kept value promises stands at `Yard.get`. Not under Node.
+   */
+  cache?: number;
   signal?: AbortSignal;
 }
 

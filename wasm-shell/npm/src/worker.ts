@@ -1,7 +1,9 @@
 /** The dedicated worker of a page: opens the yard, or reaches the tab that has it. */
+import type { Client } from "./clients.js";
+import type { Commit } from "./codec.js";
 import { load } from "./engine.js";
 import { wire, type WireError } from "./errors.js";
-import { Host, type Client } from "./host.js";
+import { Host } from "./host.js";
 import { Member } from "./member.js";
 import { missing, opfs, unsupported } from "./opfs.js";
 import type { Requests } from "./requests.js";
@@ -17,7 +19,7 @@ export type ToWorker =
 
 /** To the page. */
 export type FromWorker =
-  | { kind: "answer"; id: number; value?: unknown; error?: WireError }
+  | { kind: "answer"; id: number; value?: unknown; error?: WireError; spare?: ArrayBuffer | undefined }
   | { kind: "progress"; id: number; figures: number[] }
   | { kind: "changed"; subscription: number; changes: Changes }
   | { kind: "blocked" }
@@ -63,6 +65,9 @@ async function start({ name, options, wasmUrl }: ToWorker & { kind: "init" }): P
   return new Member(name, opfs(name), options, page);
 }
 
+/** Longer buffers of packed changes do not go back. */
+const SPARE = 4 << 20;
+
 /** The buffers of an answer, to be handed over. */
 function transfers(value: unknown): Transferable[] {
   return value instanceof Uint8Array || value instanceof Float64Array ? [value.buffer as ArrayBuffer] : [];
@@ -72,7 +77,9 @@ async function answer({ id, request, argument, progress, alone }: ToWorker & { k
   try {
     const tell = progress ? (figures: number[]) => post({ kind: "progress", id, figures }) : undefined;
     const value = await (await backend!).request(request, argument, tell, alone);
-    post({ kind: "answer", id, value }, transfers(value));
+    const { changes } = (argument ?? {}) as Partial<Commit>;
+    const spare = changes instanceof Uint8Array && changes.length < SPARE ? (changes.buffer as ArrayBuffer) : undefined;
+    post({ kind: "answer", id, value, spare }, spare ? [spare] : transfers(value));
   } catch (error) {
     post({ kind: "answer", id, error: wire(error) });
   }

@@ -1,7 +1,9 @@
 /** The yard as programs see it: promises, iterators and streams over requests. */
 import { after, bytesOf, keyOf, pack, scanOf, statsOf, textOf, unpack, type Change, type Commit } from "./codec.js";
-import { AbortedError, ClosedError, ConflictError, wrap } from "./errors.js";
+import { Cache } from "./cache.js";
+import { ClosedError, ConflictError, wrap } from "./errors.js";
 import type { Requests } from "./requests.js";
+import { telling, within, type Signalled } from "./calls.js";
 import type {
   Changes, Entry, ListOptions, Metadata, Name, PutOptions, Durability, Stats, Value, VerifyProgress, VerifyReport,
   WriteOptions,
@@ -14,33 +16,21 @@ export interface Transport {
     argument: Requests[R][0],
     how?: { transfer?: Transferable[]; progress?: ((figures: number[]) => void) | undefined },
   ): Promise<Requests[R][1]>;
+  /** A buffer that came back, for the next changes: new memory costs more than filling it. */
+  spare?: ArrayBuffer | undefined;
   /** Set by the yard: hears of changes. */
   changed?: (subscription: number, changes: Changes) => void;
   close(): Promise<void>;
-}
-
-interface Signalled {
-  signal?: AbortSignal;
 }
 
 export interface StreamOptions extends Signalled {
   onProgress?: (bytes: number) => void;
 }
 
-/** Rejects when the signal says so; what was sent is carried out nevertheless. */
-export function within<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-  if (!signal) return work();
-  const aborted = () => new AbortedError("given up by its signal");
-  if (signal.aborted) return Promise.reject(aborted());
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(aborted());
-    signal.addEventListener("abort", abort, { once: true });
-    work().then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
-}
-
 const PAGE = 256;
 const PIECE = 1 << 20;
+/** The engine counts in 64 bits; this is more than any block has. */
+const MOST = Number.MAX_SAFE_INTEGER;
 
 /** What can be read, of now or of a snapshot. */
 export class Reader {
@@ -56,8 +46,8 @@ export class Reader {
   }
 
   /** A block's bytes; undefined if it does not exist. */
-  get(name: Name, { signal }: Signalled = {}): Promise<Uint8Array | undefined> {
-    return this.readRange(name, 0, Infinity, { ...(signal && { signal }) });
+  get(name: Name, options: Signalled = {}): Promise<Uint8Array | undefined> {
+    return this.readRange(name, 0, Infinity, options);
   }
 
   /** A block's bytes as text. */
@@ -74,8 +64,7 @@ export class Reader {
 
   /** Bytes `start` to below `end` of a block, verified; undefined if it does not exist. */
   readRange(name: Name, start: number, end = Infinity, { signal }: Signalled = {}): Promise<Uint8Array | undefined> {
-    // The engine counts in 64 bits; this is more than any block has.
-    const last = Math.min(end, Number.MAX_SAFE_INTEGER);
+    const last = Math.min(end, MOST);
     return within(signal, () => this.transport.request("get", { snapshot: this.at, name, start, end: last }));
   }
 
@@ -280,18 +269,35 @@ export class Yard extends Reader {
   readonly #durability: Durability;
   readonly #listeners = new Map<number, (changes: Changes) => void>();
   #nextListener = 1;
+  readonly #cache: Cache | undefined;
 
   /** @internal */
-  constructor(transport: Transport, name: string, durability: Durability = "durable") {
+  constructor(transport: Transport, name: string, durability: Durability = "durable", cache = 0) {
     super(transport, 0);
     this.name = name;
     this.#durability = durability;
-    transport.changed = (subscription, changes) => this.#listeners.get(subscription)?.(changes);
+    this.#cache = cache > 0 ? new Cache(cache) : undefined;
+    transport.changed = (subscription, changes) =>
+      subscription ? this.#listeners.get(subscription)?.(changes) : this.#cache?.told(changes);
+  }
+
+  /**
+   * A block's bytes; undefined if it does not exist. What this page has read lately it may get from what it has kept
+   * (`cache` of the options): then it is what the block was as of some commit, never older than anything that this page
+   * has seen or written, but another tab's commit may have been answered to that tab a moment ago. `readRange(name, 0)`
+   * always asks.
+   */
+  override get(name: Name, options: Signalled = {}): Promise<Uint8Array | undefined> {
+    const cache = this.#cache;
+    if (!cache || typeof name !== "string") return super.get(name, options);
+    const ask = (name: string) => this.transport.request("get", { snapshot: 0, name, start: 0, end: MOST, keeps: true });
+    return within(options.signal, () => cache.get(name, ask));
   }
 
   #durable = ({ durability = this.#durability }: WriteOptions) => durability === "durable";
   #commit = ({ changes, ...commit }: Commit & { changes: Change[] }, transfer: Transferable[] = []) => {
-    const packed = transfer.length === 0 ? pack(changes) : undefined;
+    for (const change of changes) this.#cache?.drop("delete" in change ? change.delete : change.put);
+    const packed = transfer.length === 0 ? pack(changes, this.transport.spare) : undefined;
     if (packed) transfer = [packed.buffer as ArrayBuffer];
     return this.transport.request("commit", { ...commit, changes: packed ?? changes }, { transfer });
   };
@@ -315,6 +321,8 @@ export class Yard extends Reader {
 
   /** Renames a block without moving its bytes; replaces what `to` named. */
   rename(from: Name, to: Name, options: WriteOptions = {}): Promise<number> {
+    this.#cache?.drop(from);
+    this.#cache?.drop(to);
     return this.transport.request("rename", { from, to, durable: this.#durable(options) });
   }
 
@@ -353,8 +361,7 @@ export class Yard extends Reader {
   ): Promise<number> {
     return this.#written(async (writer, commit) => {
       if (source instanceof Blob) {
-        const progress = onProgress && (([bytes]: number[]) => onProgress(bytes!));
-        await within(signal, () => this.transport.request("fill", { writer, blob: source }, { progress }));
+        await within(signal, () => this.transport.request("fill", { writer, blob: source }, telling(onProgress)));
         return commit({ put: name, tag: options.tag }, this.#durable(options));
       }
       const reader = source.getReader();
@@ -380,6 +387,7 @@ export class Yard extends Reader {
 
   /** Changes part of a block. The rest is copied inside the file, so this costs what a put of the block costs. */
   writeRange(name: Name, start: number, value: Value, options: WriteOptions = {}): Promise<number> {
+    this.#cache?.drop(name);
     return this.transport.request("writeRange", { name, start, value: bytesOf(value), durable: this.#durable(options) });
   }
 
@@ -419,19 +427,18 @@ export class Yard extends Reader {
 
   /** Writes all blocks into a new file without free pages, which then takes the place of this one. */
   vacuum({ onProgress }: { onProgress?: (bytes: number) => void } = {}): Promise<void> {
-    return this.transport.request("vacuum", undefined, { progress: onProgress && (([bytes]) => onProgress(bytes!)) });
+    return this.transport.request("vacuum", undefined, telling(onProgress));
   }
 
   /** The whole file, as the command line reads it. */
   exportBlob({ onProgress }: { onProgress?: (bytes: number, total: number) => void } = {}): Promise<Blob> {
-    const progress = onProgress && (([bytes, total]: number[]) => onProgress(bytes!, total!));
-    return this.transport.request("export", undefined, { progress });
+    return this.transport.request("export", undefined, telling(onProgress));
   }
 
   /** Replaces everything by another file, after every byte of that was verified. */
   importBlob(file: Blob, { onProgress }: { onProgress?: (bytes: number, total: number) => void } = {}): Promise<void> {
-    const progress = onProgress && (([bytes, total]: number[]) => onProgress(bytes!, total!));
-    return this.transport.request("import", file, { progress });
+    this.#cache?.told(null);
+    return this.transport.request("import", file, telling(onProgress));
   }
 
   /**
@@ -461,11 +468,13 @@ export class Yard extends Reader {
   /** Closes this tab's yard. Another tab takes the file over. */
   close(): Promise<void> {
     this.#listeners.clear();
+    this.#cache?.told(null);
     return this.transport.close();
   }
 
   /** Removes the file, for every tab. */
   async destroy(): Promise<void> {
+    this.#cache?.told(null);
     await this.transport.request("destroy", undefined);
     await this.transport.close().catch(() => {});
   }
