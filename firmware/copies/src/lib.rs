@@ -16,20 +16,19 @@ const fn has_words(addresses: usize) -> bool {
 ///
 /// # Safety
 /// Both ranges have to be the caller's, and apart.
-pub unsafe fn copy(into: *mut u8, from: *const u8, length: usize) {
-    let mut at = 0;
+#[inline(always)]
+pub unsafe fn copy(mut into: *mut u8, mut from: *const u8, mut length: usize) {
     // SAFETY: what is touched lies below `length` in the ranges that the caller vouches for.
     unsafe {
         if has_words(into as usize | from as usize) {
-            while length - at >= WORD {
-                let word = from.add(at).cast::<u32>().read_unaligned();
-                into.add(at).cast::<u32>().write_unaligned(word);
-                at += WORD;
+            while length >= WORD {
+                into.cast::<u32>().write_unaligned(from.cast::<u32>().read_unaligned());
+                (into, from, length) = (into.add(WORD), from.add(WORD), length - WORD);
             }
         }
-        while at < length {
-            into.add(at).write(from.add(at).read());
-            at += 1;
+        while length > 0 {
+            into.write(from.read());
+            (into, from, length) = (into.add(1), from.add(1), length - 1);
         }
     }
 }
@@ -38,20 +37,20 @@ pub unsafe fn copy(into: *mut u8, from: *const u8, length: usize) {
 ///
 /// # Safety
 /// The range has to be the caller's.
-pub unsafe fn fill(into: *mut u8, length: usize, byte: u8) {
+#[inline(always)]
+pub unsafe fn fill(mut into: *mut u8, mut length: usize, byte: u8) {
     let word = u32::from(byte) * 0x0101_0101;
-    let mut at = 0;
     // SAFETY: as above.
     unsafe {
         if has_words(into as usize) {
-            while length - at >= WORD {
-                into.add(at).cast::<u32>().write_unaligned(word);
-                at += WORD;
+            while length >= WORD {
+                into.cast::<u32>().write_unaligned(word);
+                (into, length) = (into.add(WORD), length - WORD);
             }
         }
-        while at < length {
-            into.add(at).write(byte);
-            at += 1;
+        while length > 0 {
+            into.write(byte);
+            (into, length) = (into.add(1), length - 1);
         }
     }
 }
@@ -81,15 +80,15 @@ mod symbols {
 
     #[cfg(target_arch = "arm")]
     symbols! {
-        __aeabi_memcpy(into: *mut u8, from: *const u8, length: usize) = memcpy(into, from, length);
-        __aeabi_memcpy4(into: *mut u8, from: *const u8, length: usize) = memcpy(into, from, length);
-        __aeabi_memcpy8(into: *mut u8, from: *const u8, length: usize) = memcpy(into, from, length);
-        __aeabi_memset(into: *mut u8, length: usize, byte: i32) = memset(into, byte, length);
-        __aeabi_memset4(into: *mut u8, length: usize, byte: i32) = memset(into, byte, length);
-        __aeabi_memset8(into: *mut u8, length: usize, byte: i32) = memset(into, byte, length);
-        __aeabi_memclr(into: *mut u8, length: usize) = memset(into, 0, length);
-        __aeabi_memclr4(into: *mut u8, length: usize) = memset(into, 0, length);
-        __aeabi_memclr8(into: *mut u8, length: usize) = memset(into, 0, length);
+        __aeabi_memcpy(into: *mut u8, from: *const u8, length: usize) = super::copy(into, from, length);
+        __aeabi_memcpy4(into: *mut u8, from: *const u8, length: usize) = __aeabi_memcpy(into, from, length);
+        __aeabi_memcpy8(into: *mut u8, from: *const u8, length: usize) = __aeabi_memcpy(into, from, length);
+        __aeabi_memset(into: *mut u8, length: usize, byte: i32) = super::fill(into, length, byte as u8);
+        __aeabi_memset4(into: *mut u8, length: usize, byte: i32) = __aeabi_memset(into, length, byte);
+        __aeabi_memset8(into: *mut u8, length: usize, byte: i32) = __aeabi_memset(into, length, byte);
+        __aeabi_memclr(into: *mut u8, length: usize) = __aeabi_memset(into, length, 0);
+        __aeabi_memclr4(into: *mut u8, length: usize) = __aeabi_memset(into, length, 0);
+        __aeabi_memclr8(into: *mut u8, length: usize) = __aeabi_memset(into, length, 0);
     }
 }
 
