@@ -267,13 +267,13 @@ fn creation_fails_with_the_devices_error_and_can_be_done_again() {
                 Store::create(device.clone(), Heap::new(), SHAPE.buffer(), &SHAPE.create(), &SHAPE.options())
             };
             assert_eq!(create().map(drop), Err(OpenError::Device(EIO)), "{operation:?} {number}");
-            // Counted anew: the same operation fails.
-            device.arm(Some(Fault::Fails(operation, number)));
+            let again = self::device();
+            again.arm(Some(Fault::Fails(operation, number)));
             // A store that lay there before is not taken for the one that could not be made.
             let mut place = Some(SHAPE.new_store::<Heap, _>(self::device()));
             let (overlay, buffer) = (Heap::new(), SHAPE.buffer());
             let (layout, options) = (SHAPE.create(), SHAPE.options());
-            let made = Store::create_at(&mut place, device.clone(), overlay, buffer, &layout, &options);
+            let made = Store::create_at(&mut place, again, overlay, buffer, &layout, &options);
             assert_eq!(made.map(drop), Err(OpenError::Device(EIO)), "{operation:?} {number}");
             assert!(place.is_none(), "a store that could not be made is none");
             device.arm(None);
