@@ -9,6 +9,9 @@ use sha2::block_api::compress256;
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
+    /// Stands for none.
+    pub(crate) const NONE: Self = Self([0; 32]);
+
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
@@ -115,6 +118,7 @@ impl Hasher {
     }
 
     /// Whether all bytes seen have this digest; the hasher is of no use afterwards.
+    #[inline(always)]
     pub(crate) fn has(&mut self, digest: &[u8; 32]) -> bool {
         self.end();
         let words = digest.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word));
@@ -142,6 +146,7 @@ impl Hasher {
         self.length as usize % BLOCK
     }
 
+    #[inline(always)]
     fn compress(&mut self) {
         compress256(&mut self.state, core::slice::from_ref(&self.block));
     }

@@ -292,6 +292,8 @@ impl<const N: usize, const NAME: usize> Overlay for FixedOverlay<N, NAME> {
         NAME
     }
 
+    // Kept out of what calls it: a slot is much for a small stack.
+    #[inline(never)]
     fn insert(&mut self, name: &[u8], entry: &Entry, _body: &[u8]) -> Result<(), OverlayFull> {
         match self.find(name, false) {
             Ok(at) => {
@@ -301,11 +303,11 @@ impl<const N: usize, const NAME: usize> Overlay for FixedOverlay<N, NAME> {
                 Ok(())
             }
             Err(at) => {
-                let name = heapless::Vec::from_slice(name).map_err(|_| OverlayFull)?;
-                let mut moved = FixedSlot { name, frozen: false, entry: *entry };
                 if self.slots.is_full() {
                     return Err(OverlayFull);
                 }
+                let mut moved = FixedSlot { name: heapless::Vec::new(), frozen: false, entry: *entry };
+                moved.name.extend_from_slice(name).map_err(|_| OverlayFull)?;
                 for slot in self.slots.iter_mut().skip(at) {
                     core::mem::swap(slot, &mut moved);
                 }

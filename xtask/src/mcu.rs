@@ -130,7 +130,14 @@ fn formatted(shell: &Shell) -> Result<()> {
 }
 
 /// What of the firmware can be compiled for this host.
-const PACKAGES: [&str; 4] = ["--package", "blockyard-firmware-work", "--package", "blockyard-cards"];
+const PACKAGES: [&str; 6] = [
+    "--package",
+    "blockyard-firmware-work",
+    "--package",
+    "blockyard-cards",
+    "--package",
+    "blockyard-firmware-copies",
+];
 
 fn linted(shell: &Shell) -> Result<()> {
     let folder = board::folder(shell);

@@ -162,11 +162,13 @@ fn a_dropped_creation_leaves_nothing_or_a_store() {
         let mut old = shape.new_store::<Fixed, _>(shape.device(1 << 12));
         blockyard_sim::fixture::put(&mut old, b"old", &bytes(1, 100), Durable).unwrap();
         let device = Slow::new(old.into_device(), Done::Half);
+        let (overlay, buffer) = (Fixed::default(), shape.buffer());
+        let mut place = None;
         let made =
-            asynchronous::Store::create(device.clone(), Fixed::default(), shape.buffer(), &create, &options);
-        let made = polled(made, polls);
-        let ended = made.is_some();
-        drop(made);
+            asynchronous::Store::create_at(&mut place, device.clone(), overlay, buffer, &create, &options);
+        let ended = polled(made, polls).is_some();
+        assert_eq!(place.is_some(), ended, "a store that was not laid out is none");
+        drop(place);
         if let Ok((mut store, _)) = shape.open::<Fixed, _>(device.image()) {
             let found = blockyard_sim::fixture::contents(&mut store);
             assert!(found.is_empty() || found.contains_key(&b"old"[..]), "wait {polls}");

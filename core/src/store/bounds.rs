@@ -108,8 +108,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         // A value goes home in pieces of half the buffer; all of them lie in the journal.
         let pieces = pending + (2 * self.journal_used()).div_ceil(self.piece());
         let nodes = (height + 2) * (pending + 2);
-        let path = 2 * (height + 1);
-        let changes = nodes + path + 2 * pending;
+        // The nodes of the path, and of each level a neighbour. With one page for them a node is found from the root on
+        // up to five times a level: to look for the target's path, to come back from a neighbour twice, for the bounds
+        // of the leaf, and to go on.
+        let given_up = 2 * (height + 1);
+        let path = if self.memory.inputs() > 1 { given_up } else { 5 * height * (height + 1) + 2 };
+        let changes = nodes + given_up + 2 * pending;
         Bound {
             reads: path
                 + pending * self.ring_reads(self.geometry.max_inline() as u64)

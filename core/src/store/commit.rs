@@ -265,7 +265,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         digest: Digest,
     ) {
         let (overlay, active) = (&mut self.overlay, &mut self.active);
-        insert_entry(overlay, active, &self.geometry, name, head, place, body, digest);
+        insert_entry(overlay, active, &self.geometry, name, head, place, body, &digest);
     }
 
     /// Commits a group that the journal cannot take: it is folded in at once, and the superblock
@@ -328,7 +328,7 @@ pub(super) fn insert_entry<O: Overlay>(
     head: &OpHeader,
     (at, page): (u64, PageIndex),
     body: &[u8],
-    body_digest: Digest,
+    body_digest: &Digest,
 ) {
     let value = match head.kind {
         op_kind::INLINE => Value::Inline { at },
@@ -346,7 +346,7 @@ pub(super) fn insert_entry<O: Overlay>(
         tag: head.tag.get(),
         length: head.length.get(),
         digest: Digest(head.digest),
-        body_digest,
+        body_digest: *body_digest,
         value,
         base_moved: before.map_or(moves, |before| before.base_moved),
         inherited,

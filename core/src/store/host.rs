@@ -201,7 +201,41 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         Err(WriteError::Corrupted(Damage { what: Structure::Journal, offset }))
     }
 
+    /// Puts an inline block's bytes into the memory for them.
+    #[inline(never)]
+    fn settle_inline(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        at: u64,
+        body: &mut [u8],
+    ) -> Result<Settled, WriteError<D::Error>> {
+        let length = entry.length as usize;
+        let into = body.get_mut(..length).ok_or(WriteError::WorkspaceTooSmall)?;
+        let mut copied = false;
+        self.overlay.with_body(name, entry, &mut |body| copied = bytes::copy(into, body).is_some());
+        if !copied {
+            self.read_body(at, &entry.body_digest, into)?;
+        }
+        Ok(Settled::Inline(length))
+    }
+
+    /// Checks the list of a block's chunks, unless the overlay has it in memory.
+    #[inline(never)]
+    fn check_list(&mut self, entry: &Entry, at: u64, chunks: u64) -> Result<(), WriteError<D::Error>> {
+        if O::KEEPS_BODIES {
+            return Ok(());
+        }
+        let offset = self.geometry.ring_offset(at);
+        let whole = self.ring().has(at, chunks * ChunkRef::SIZE as u64, &entry.body_digest.0);
+        if whole.map_err(WriteError::Device)? {
+            return Ok(());
+        }
+        Err(WriteError::Corrupted(Damage { what: Structure::Journal, offset }))
+    }
+
     /// Writes a carried value to the pages that its commit set aside.
+    #[inline(never)]
     fn settle_carried(
         &mut self,
         name: &[u8],
@@ -328,7 +362,8 @@ impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
 
     #[inline(never)]
     fn place_node(&mut self, child: &mut Child) -> Result<(), WriteError<D::Error>> {
-        let extent = self.allocate(1, 1)?;
+        // No floor, as for every single page; by a call less on the stack than `allocate`.
+        let extent = self.allocate_above(0, 1, 1)?;
         let page = bytes::head(self.transfer, self.geometry.page_size());
         *child = Child { page: extent.start, digest: Digest::of(page) };
         self.io.write(self.geometry.offset(extent.start.0), page).map_err(WriteError::Device)?;
@@ -346,12 +381,14 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         }
         self.io.read(self.geometry.offset(child.page.0), into).map_err(ReadError::Device)?;
         match NodeView::verified(into, &child.digest, level) {
-            Some(_) => {
-                self.tree_pages -= 1;
-                Ok(())
-            }
+            Some(_) => Ok(()),
             None => Err(self.damaged(child.page)),
         }
+    }
+
+    fn give_up(&mut self, page: PageIndex) -> Result<(), WriteError<D::Error>> {
+        self.tree_pages -= 1;
+        self.release(page, 1)
     }
 
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
@@ -367,16 +404,7 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
     ) -> Result<Settled, WriteError<D::Error>> {
         match entry.value {
             Value::Deleted => Ok(Settled::Deleted),
-            Value::Inline { at } => {
-                let length = entry.length as usize;
-                let into = body.get_mut(..length).ok_or(WriteError::WorkspaceTooSmall)?;
-                let mut copied = false;
-                self.overlay.with_body(name, entry, &mut |body| copied = bytes::copy(into, body).is_some());
-                if !copied {
-                    self.read_body(at, &entry.body_digest, into)?;
-                }
-                Ok(Settled::Inline(length))
-            }
+            Value::Inline { at } => self.settle_inline(name, entry, at, body),
             Value::Carried { at, page } => {
                 self.settle_carried(name, entry, at, page)?;
                 Ok(Settled::Extent(page))
@@ -390,14 +418,7 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
             }
             Value::Chunks { at, chunk_size } => {
                 let chunks = bytes::pieces(entry.length, u64::from(chunk_size));
-                if !O::KEEPS_BODIES {
-                    let offset = self.geometry.ring_offset(at);
-                    let length = chunks * ChunkRef::SIZE as u64;
-                    let whole = self.ring().has(at, length, &entry.body_digest.0);
-                    if !whole.map_err(WriteError::Device)? {
-                        return Err(WriteError::Corrupted(Damage { what: Structure::Journal, offset }));
-                    }
-                }
+                self.check_list(entry, at, chunks)?;
                 Ok(Settled::Chunks(chunks as u32))
             }
         }

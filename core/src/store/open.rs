@@ -80,38 +80,84 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub fn create(
         device: D,
         overlay: O,
-        mut buffer: B,
+        buffer: B,
         create: &CreateOptions,
         options: &OpenOptions,
     ) -> Result<Self, OpenError<D::Error>> {
-        let mut io = Io::new(device);
-        let unit = io.atomic_unit().max(512);
+        let mut place = None;
+        Self::create_at(&mut place, device, overlay, buffer, create, options)?;
+        place.ok_or(OpenError::WorkspaceTooSmall)
+    }
+
+    /// As [`create`](Self::create), but the store is made where the caller has room for it, as by
+    /// [`open_at`](Self::open_at).
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); `place` is empty then.
+    #[inline(never)]
+    pub fn create_at<'p>(
+        place: &'p mut Option<Self>,
+        device: D,
+        overlay: O,
+        buffer: B,
+        create: &CreateOptions,
+        options: &OpenOptions,
+    ) -> Result<&'p mut Self, OpenError<D::Error>> {
+        let options = &OpenOptions { read_only: false, ..*options };
+        Self::laid_out_at(place, device, overlay, buffer, create, options)
+    }
+
+    /// The store in its place, its file laid out; a place that is empty if it cannot be.
+    #[cfg(not(asynchronous))]
+    fn laid_out_at<'p>(
+        place: &'p mut Option<Self>,
+        device: D,
+        overlay: O,
+        buffer: B,
+        create: &CreateOptions,
+        options: &OpenOptions,
+    ) -> Result<&'p mut Self, OpenError<D::Error>> {
+        let result = Self::blank_at(place, device, overlay, buffer, options).lay_out(create);
+        if result.is_err() {
+            *place = None;
+        }
+        result?;
+        place.as_mut().ok_or(OpenError::WorkspaceTooSmall)
+    }
+
+    /// The same, and an empty place also if nobody waits for it to be laid out.
+    #[cfg(asynchronous)]
+    fn laid_out_at<'p>(
+        place: &'p mut Option<Self>,
+        device: D,
+        overlay: O,
+        buffer: B,
+        create: &CreateOptions,
+        options: &OpenOptions,
+    ) -> Result<&'p mut Self, OpenError<D::Error>> {
+        let mut taken = Taken(Some(place));
+        let Some(place) = &mut taken.0 else { return Err(OpenError::WorkspaceTooSmall) };
+        Self::blank_at(place, device, overlay, buffer, options).lay_out(create)?;
+        taken.0.take().and_then(Option::as_mut).ok_or(OpenError::WorkspaceTooSmall)
+    }
+
+    /// Lays the file out.
+    fn lay_out(&mut self, create: &CreateOptions) -> Result<(), OpenError<D::Error>> {
+        let unit = self.io.atomic_unit().max(512);
         let geometry = Geometry::new(create.page_size, unit, create.journal_length, create.chunk_size)?;
-        let length = io.length().map_err(OpenError::Device)?;
+        let length = self.io.length().map_err(OpenError::Device)?;
         let least = geometry.offset(geometry.first_group() + 32);
         if length < least {
-            io.grow(least).map_err(|error| match error.kind() {
+            self.io.grow(least).map_err(|error| match error.kind() {
                 DeviceErrorKind::NoSpace => OpenError::Full,
                 DeviceErrorKind::ReadOnly => OpenError::ReadOnly,
                 DeviceErrorKind::Other => OpenError::Device(error),
             })?;
         }
-        let length = io.length().map_err(OpenError::Device)?;
-        let pages = (length / geometry.page_size() as u64).min(options.memory.max_pages(&geometry));
-        let space = space::divide(buffer.as_mut(), &options.memory, &geometry);
-        let zeros = space.ok_or(OpenError::WorkspaceTooSmall)?.transfer;
-        zeros.fill(0);
-        // No old superblock may outlive the old journal, and none be newer than the new one.
-        let end = geometry.journal_offset() + geometry.journal_length();
-        let mut at = 0;
-        while at < end {
-            let now = (end - at).min(zeros.len() as u64);
-            io.write(at, bytes::head(zeros, now as usize)).map_err(OpenError::Device)?;
-            at += now;
-        }
-        io.sync().map_err(OpenError::Device)?;
-        let mut store = Self::blank(io, overlay, buffer, &OpenOptions { read_only: false, ..*options });
-        let superblock = &mut store.superblock;
+        let length = self.io.length().map_err(OpenError::Device)?;
+        let pages = (length / geometry.page_size() as u64).min(self.memory.max_pages(&geometry));
+        self.clear_journal(&geometry)?;
+        let superblock = &mut self.superblock;
         superblock.file_id = create.file_id;
         superblock.generation = U64::new(1);
         superblock.epoch = U64::new(1);
@@ -124,12 +170,29 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         superblock.chain = Self::first_chain(&create.file_id).0;
         superblock.chunk_size = U32::new(create.chunk_size);
         superblock.cursor = U64::new(geometry.first_group());
-        store.begin(geometry);
-        store.compose_superblock()?;
-        store.write_superblock(&[0, 1])?;
-        store.io.sync().map_err(OpenError::Device)?;
-        store.io.counters = Counters::default();
-        Ok(store)
+        self.begin(geometry);
+        self.compose_superblock()?;
+        self.write_superblock(&[0, 1])?;
+        self.io.sync().map_err(OpenError::Device)?;
+        self.io.counters = Counters::default();
+        Ok(())
+    }
+
+    /// Writes zeros up to the end of the journal, durably: no old superblock may outlive the old journal, and none be
+    /// newer than the new one.
+    #[inline(never)]
+    fn clear_journal(&mut self, geometry: &Geometry) -> Result<(), OpenError<D::Error>> {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, geometry);
+        let zeros = space.ok_or(OpenError::WorkspaceTooSmall)?.transfer;
+        zeros.fill(0);
+        let end = geometry.journal_offset() + geometry.journal_length();
+        let mut at = 0;
+        while at < end {
+            let now = (end - at).min(zeros.len() as u64);
+            self.io.write(at, bytes::head(zeros, now as usize)).map_err(OpenError::Device)?;
+            at += now;
+        }
+        self.io.sync().map_err(OpenError::Device)
     }
 
     /// A store that knows its parts and not yet its file. It is made of constants but for those, so that the

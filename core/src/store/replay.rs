@@ -217,7 +217,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             if head.kind == op_kind::EXTENT {
                 hasher.update(&location.to_le_bytes());
             }
-            self.insert_named(name_length, head, place, 0, Digest::default());
+            self.insert_named(name_length, head, place, 0, &Digest::NONE);
             return Ok(true);
         }
         if !O::KEEPS_BODIES {
@@ -225,7 +225,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             if carried && digest.0 != head.digest {
                 return Ok(false);
             }
-            let body_digest = if carried { Digest::default() } else { digest };
+            let body_digest = if carried { &Digest::NONE } else { &digest };
             self.insert_named(name_length, head, place, 0, body_digest);
             return Ok(true);
         }
@@ -242,7 +242,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         } else if Digest::of(body).0 != head.digest {
             return Ok(false);
         }
-        self.insert_named(name_length, head, place, length, Digest::default());
+        self.insert_named(name_length, head, place, length, &Digest::NONE);
         Ok(true)
     }
 
@@ -293,7 +293,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         head: &OpHeader,
         place: (u64, PageIndex),
         length: usize,
-        body_digest: Digest,
+        body_digest: &Digest,
     ) {
         let geometry = &self.geometry;
         let Some(space) = space::replay(self.buffer.as_mut(), &self.memory, geometry) else { return };

@@ -18,15 +18,16 @@ pub struct Memory {
     /// one more. At most 128; 8 without the feature `alloc`.
     pub map_pages: usize,
     /// Bytes in which journal records are composed, and as many in which values are moved; at least
-    /// two pages each, which then share one of them.
+    /// two pages each, which then share one of them. With 0 a checkpoint keeps one page of the old tree instead of one a
+    /// level, and reads some pages again.
     pub staging: usize,
 }
 
 impl Memory {
-    /// For the smallest: 13.75 pages, which is 6.9 KiB with pages of 512 bytes. The registry holds some 70 blocks
+    /// For the smallest: 11.75 pages, which is 5.9 KiB with pages of 512 bytes. The registry holds some 70 blocks
     /// of names and values of 16 bytes then, and the file has 1.9 MB.
     pub const TINY: Self = Self { levels: 3, map_pages: MIN_WINDOWS, staging: 0 };
-    /// For microcontrollers: 20.75 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
+    /// For microcontrollers: 17.75 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
     /// of 4 KiB some 200,000.
     pub const SMALL: Self = Self { levels: 4, map_pages: 6, staging: 0 };
     /// For hosts, with the feature `alloc`.
@@ -40,9 +41,20 @@ impl Memory {
         self.pages() * page_size + small + self.staging_alone(page_size) + self.staging_bytes(page_size)
     }
 
-    /// Pages besides the staging buffer: three a level, but one of the top level less, and the map's.
+    /// Pages besides the staging buffer: of each level two for new nodes, but one of the top level; the old tree's path;
+    /// and the map's.
     const fn pages(&self) -> usize {
-        3 * self.levels - 1 + self.map_pages
+        self.fold_pages() + self.map_pages
+    }
+
+    /// Pages of a fold.
+    pub(crate) const fn fold_pages(&self) -> usize {
+        2 * self.levels - 1 + self.inputs()
+    }
+
+    /// Pages of the old tree: with the smallest staging buffer one, through which the path is read again.
+    pub(crate) const fn inputs(&self) -> usize {
+        if self.staging == 0 { 1 } else { self.levels }
     }
 
     /// Bytes of the staging buffer, and of the transfer buffer.
@@ -79,7 +91,7 @@ impl Memory {
 
 /// The parts of the buffer, but for the [`staging`] buffer, part of which is `transfer`.
 pub(crate) struct Space<'a> {
-    /// Two pages a level, of the top level one, for cells of new nodes; one page a level for the old tree's path; the
+    /// Two pages a level, of the top level one, for cells of new nodes; one page a level for the old tree's path, or one; the
     /// names and bounds of a fold, and the bytes of an inline block that is folded in.
     pub(crate) fold: FoldSpace<'a>,
     /// Pages of the free map.
@@ -147,7 +159,7 @@ pub(crate) fn windows<'a>(
     geometry: &Geometry,
 ) -> Option<&'a mut [u8]> {
     let size = geometry.page_size();
-    buffer.get_mut((3 * memory.levels - 1) * size..)?.get_mut(..memory.map_pages * size)
+    buffer.get_mut(memory.fold_pages() * size..)?.get_mut(..memory.map_pages * size)
 }
 
 /// Divides `buffer`; None if it is too small.
@@ -158,7 +170,7 @@ pub(crate) fn divide<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geome
         return None;
     }
     let (levels, rest) = buffer.split_at_mut_checked((2 * memory.levels - 1) * size)?;
-    let (inputs, rest) = rest.split_at_mut_checked(memory.levels * size)?;
+    let (inputs, rest) = rest.split_at_mut_checked(memory.inputs() * size)?;
     let (windows, rest) = rest.split_at_mut_checked(memory.map_pages * size)?;
     // A name is at most an eighth of a page, an inline block a quarter.
     let (last, rest) = rest.split_at_mut_checked(size / 8)?;

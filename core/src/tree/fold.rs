@@ -7,6 +7,7 @@
 //! | level | memory of a fold |
 //! |---|---|
 //! | each | one page of the old tree (the path), two pages of new cells, on the top level one |
+//! | whole, of a chip | instead of the path one page, through which the path is read again from the root on |
 //! | whole | a quarter of a page for an inline block's bytes, four names |
 
 use super::builder::{BuildSpace, Builder, NodeSink, separator_above};
@@ -35,11 +36,13 @@ pub(crate) enum Settled {
 
 /// What a fold asks of the store around it.
 pub(crate) trait FoldHost: NodeSink {
-    /// Reads the verified page of a node.
+    /// Reads the verified page of a node, perhaps once more.
     fn read_node(&mut self, child: Child, level: u32, into: &mut [u8])
     -> Result<(), WriteError<Self::Error>>;
     /// The least frozen name above `after`.
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)>;
+    /// Takes a node that was read out of the tree: its page is free once the fold is durable.
+    fn give_up(&mut self, page: PageIndex) -> Result<(), WriteError<Self::Error>>;
     /// Brings a frozen entry's bytes home and marks their pages used.
     fn settle(
         &mut self,
@@ -63,7 +66,7 @@ pub(crate) trait FoldHost: NodeSink {
 /// The memory of a fold; all but `build` keep their contents from step to step.
 pub(crate) struct FoldSpace<'a> {
     pub(crate) build: BuildSpace<'a>,
-    /// One page of the old tree a level.
+    /// One page of the old tree a level, or one page.
     pub(crate) inputs: &'a mut [u8],
     /// A quarter of a page for an inline block's bytes.
     pub(crate) body: &'a mut [u8],
@@ -82,8 +85,19 @@ impl FoldSpace<'_> {
         self.build.page_size()
     }
 
+    /// Whether there is one page for the nodes of all levels.
+    const fn is_small(&self) -> bool {
+        self.inputs.len() < 2 * self.page_size()
+    }
+
+    /// Which of the pages the path's node on `level` is in.
+    const fn place(&self, level: usize) -> usize {
+        if self.is_small() { 0 } else { level }
+    }
+
+    /// The path's node on `level`, which has to be there.
     fn input(&self, level: usize) -> &[u8] {
-        bytes::piece(self.inputs, level, self.page_size())
+        bytes::piece(self.inputs, self.place(level), self.page_size())
     }
 }
 
@@ -109,6 +123,8 @@ pub(crate) struct Fold {
     path: [Step; MAX_HEIGHT],
     old: TreeRoot,
     started: bool,
+    /// The level whose node is in the page for the old tree, if there is one page only.
+    held: usize,
     /// `last` and `next` have changed places in the caller's memory.
     swapped: bool,
     /// Length of the last folded name, and whether its old pages belong to another name now.
@@ -117,15 +133,14 @@ pub(crate) struct Fold {
     next: Option<Option<(usize, Entry)>>,
     /// Chunks of the last name may go on in the next leaf.
     purge: Option<u32>,
+    /// Length and chunk of the upper bound of the leaf at hand, if it has one.
+    bound: Option<(usize, u32)>,
     /// Length and chunk of the lower bound of the leaf at hand, if nothing is packed of it yet.
     floor: Option<(usize, u32)>,
     pub(crate) balance: Balance,
     /// Names folded in so far.
     pub(crate) folded: u64,
 }
-
-/// The memory of a fold cannot hold a name.
-struct TooSmall;
 
 impl Step {
     const START: Self = Self { page: PageIndex(0), index: 0, count: 0 };
@@ -140,10 +155,12 @@ impl Fold {
             path: [Step::START; MAX_HEIGHT],
             old,
             started: false,
+            held: 0,
             swapped: false,
             last: None,
             next: None,
             purge: None,
+            bound: None,
             floor: None,
             balance: Balance { blocks: 0, bytes: 0 },
             folded: 0,
@@ -206,10 +223,22 @@ impl Fold {
         }
     }
 
-    /// The upper bound of the path's node on `level`.
-    fn upper<'s>(&self, space: &'s FoldSpace<'_>, level: usize) -> Option<Key<'s>> {
-        let above = (level + 1..self.height()).find(|&l| self.at(l).index < self.at(l).count)?;
-        NodeView::parse(space.input(above))?.key(self.at(above).index)
+    /// Whether the target lies above everything under the path's node on `level`.
+    fn is_past<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        level: usize,
+    ) -> Result<bool, WriteError<H::Error>> {
+        let Some(above) = self.bounding(level) else { return Ok(false) };
+        self.bring(host, space, above)?;
+        let upper = NodeView::parse(space.input(above)).and_then(|node| node.key(self.at(above).index));
+        Ok(upper.is_some_and(|upper| self.target(space) >= upper))
+    }
+
+    /// The lowest level above `level` whose node of the path has a child behind the path.
+    fn bounding(&self, level: usize) -> Option<usize> {
+        (level + 1..self.height()).find(|&above| self.at(above).index < self.at(above).count)
     }
 
     /// Takes over what is left of the nodes that the target does not fall under, and returns the
@@ -228,7 +257,7 @@ impl Fold {
             return Ok(top);
         }
         let mut level = 1;
-        while level < top && self.upper(space, level).is_some_and(|upper| self.target(space) >= upper) {
+        while level < top && self.is_past(host, space, level)? {
             self.take_over_rest(host, space, level)?;
             level += 1;
         }
@@ -243,13 +272,52 @@ impl Fold {
         level: usize,
         child: Child,
     ) -> Result<(), WriteError<H::Error>> {
-        let size = space.page_size();
-        let into =
-            space.inputs.get_mut(level * size..(level + 1) * size).ok_or(WriteError::WorkspaceTooSmall)?;
-        host.read_node(child, level as u32, into)?;
-        host.release(child.page, 1)?;
-        let count = NodeView::parse(into).map(|node| node.len()).ok_or_else(|| host.damaged(child.page))?;
+        self.read(host, space, level, child)?;
+        host.give_up(child.page)?;
+        let node = NodeView::parse(space.input(level));
+        let count = node.map(|node| node.len()).ok_or_else(|| host.damaged(child.page))?;
         *self.at_mut(level)? = Step { page: child.page, index: 0, count };
+        Ok(())
+    }
+
+    fn read<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        level: usize,
+        child: Child,
+    ) -> Result<(), WriteError<H::Error>> {
+        let (size, at) = (space.page_size(), space.place(level));
+        let into = space.inputs.get_mut(at * size..(at + 1) * size).ok_or(WriteError::WorkspaceTooSmall)?;
+        host.read_node(child, level as u32, into)?;
+        self.held = level;
+        Ok(())
+    }
+
+    /// Sees to it that the path's node on `level` is there: where there is one page for all of the path, it is read again,
+    /// from the root on, for each node holds the digest of the next.
+    #[inline(never)]
+    fn bring<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+        level: usize,
+    ) -> Result<(), WriteError<H::Error>> {
+        if !space.is_small() || self.held == level {
+            return Ok(());
+        }
+        if self.held < level {
+            let root = Child { page: self.old.page, digest: self.old.digest };
+            self.read(host, space, self.height() - 1, root)?;
+        }
+        while self.held > level {
+            // The child before the next one is the path's.
+            let Step { page, index, .. } = *self.at(self.held);
+            let view = NodeView::parse(space.input(self.held));
+            let child = view.and_then(|node| node.child(index.saturating_sub(1)));
+            let child = child.ok_or_else(|| host.damaged(page))?;
+            self.read(host, space, self.held - 1, child)?;
+        }
         Ok(())
     }
 
@@ -261,15 +329,21 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         from: usize,
     ) -> Result<(), WriteError<H::Error>> {
+        (self.bound, self.floor) = (None, None);
         for level in (1..=from.min(self.height() - 1)).rev() {
+            self.bring(host, space, level)?;
             let at = NodeView::parse(space.input(level)).map_or(0, |node| node.child_for(self.target(space)));
             while self.at(level).index < at {
                 self.take_over(host, space, level)?;
             }
-            let index = self.at(level).index;
+            self.at_mut(level)?.index += 1;
+            if level == 1 {
+                self.note_bounds(host, space)?;
+            }
+            self.bring(host, space, level)?;
+            let index = self.at(level).index.saturating_sub(1);
             let child = NodeView::parse(space.input(level)).and_then(|node| node.child(index));
             let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
-            self.at_mut(level)?.index = index + 1;
             self.load(host, space, level - 1, child)?;
         }
         Ok(())
@@ -300,6 +374,7 @@ impl Fold {
         if level >= 2 {
             self.builder.close(host, &mut space.build, level - 2)?;
         }
+        self.bring(host, space, level)?;
         let view = NodeView::parse(space.input(level));
         let child = view.and_then(|node| node.child(index));
         let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
@@ -307,7 +382,7 @@ impl Fold {
         if (1..size / 4).contains(&self.builder.staged(level - 1)) {
             self.load(host, space, level - 1, child)?;
             let (path, count) = (self.at(level - 1).page, self.at(level - 1).count);
-            let node = NodeView::parse(bytes::piece(space.inputs, level - 1, size));
+            let node = NodeView::parse(bytes::piece(space.inputs, space.place(level - 1), size));
             for cell in 0..count {
                 let cell = node.and_then(|node| node.cell(cell)).ok_or_else(|| host.damaged(path))?;
                 self.builder.push(host, &mut space.build, level - 1, &[cell])?;
@@ -316,44 +391,46 @@ impl Fold {
             return Ok(());
         }
         self.builder.close(host, &mut space.build, level - 1)?;
-        let key = NodeView::parse(bytes::piece(space.inputs, level, size)).and_then(|node| node.key(index));
-        let key = key.ok_or_else(|| host.damaged(self.at(level).page))?;
+        let node = NodeView::parse(bytes::piece(space.inputs, space.place(level), size));
+        let key = node.and_then(|node| node.key(index)).ok_or_else(|| host.damaged(self.at(level).page))?;
         self.builder.push_child(host, &mut space.build, level, (key.name, key.chunk), child)
     }
 
-    /// Remembers the upper bound of the path's leaf, if it has one.
+    /// Remembers the bounds of the leaf that the path goes on to, of which the node above is there: the upper one, if it
+    /// has one, and the lower one if the first node packed of the leaf will stand in its place: then a key no longer than
+    /// before does for that node, whatever its first name is.
     #[inline(never)]
-    fn note_bound(&self, space: &mut FoldSpace<'_>) -> Result<Option<(usize, u32)>, TooSmall> {
-        let Some(above) = (1..self.height()).find(|&l| self.at(l).index < self.at(l).count) else {
-            return Ok(None);
-        };
-        let page = bytes::piece(space.inputs, above, space.page_size());
-        let key = NodeView::parse(page).and_then(|node| node.key(self.at(above).index));
-        let Some(key) = key else { return Ok(None) };
-        bytes::copy(space.bound, key.name).ok_or(TooSmall)?;
-        Ok(Some((key.name.len(), key.chunk)))
+    fn note_bounds<H: FoldHost>(
+        &mut self,
+        host: &mut H,
+        space: &mut FoldSpace<'_>,
+    ) -> Result<(), WriteError<H::Error>> {
+        if self.builder.staged(0) == 0 {
+            let index = self.at(1).index.saturating_sub(1);
+            self.floor = Some(self.note_key(host, space, (1, index), true)?);
+        }
+        if let Some(above) = self.bounding(0) {
+            let index = self.at(above).index;
+            self.bound = Some(self.note_key(host, space, (above, index), false)?);
+        }
+        Ok(())
     }
 
-    /// Remembers the lower bound of the path's leaf if the first node packed of it will stand in its
-    /// place: then a key no longer than before does for that node, whatever its first name is.
+    /// Remembers a key of the path's node on `level` as the leaf's lower or upper bound: its length and chunk.
     #[inline(never)]
-    fn note_floor<H: FoldHost>(
+    fn note_key<H: FoldHost>(
         &mut self,
-        host: &H,
+        host: &mut H,
         space: &mut FoldSpace<'_>,
-        leaf: bool,
-    ) -> Result<(), WriteError<H::Error>> {
-        self.floor = None;
-        if !leaf || self.height() < 2 || self.builder.staged(0) > 0 {
-            return Ok(());
-        }
-        let (size, parent) = (space.page_size(), *self.at(1));
-        let view = space.inputs.get(size..2 * size).and_then(NodeView::parse);
-        let key = view.and_then(|node| node.key(parent.index.saturating_sub(1)));
-        let key = key.ok_or_else(|| host.damaged(parent.page))?;
-        bytes::copy(space.floor, key.name).ok_or(WriteError::WorkspaceTooSmall)?;
-        self.floor = Some((key.name.len(), key.chunk));
-        Ok(())
+        (level, index): (usize, usize),
+        lower: bool,
+    ) -> Result<(usize, u32), WriteError<H::Error>> {
+        self.bring(host, space, level)?;
+        let node = NodeView::parse(bytes::piece(space.inputs, space.place(level), space.page_size()));
+        let key = node.and_then(|node| node.key(index)).ok_or_else(|| host.damaged(self.at(level).page))?;
+        let into = if lower { &mut *space.floor } else { &mut *space.bound };
+        bytes::copy(into, key.name).ok_or(WriteError::WorkspaceTooSmall)?;
+        Ok((key.name.len(), key.chunk))
     }
 
     /// Merges the path's leaf, or nothing, with the entries that fall under it.
@@ -364,16 +441,14 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         leaf: bool,
     ) -> Result<(), WriteError<H::Error>> {
-        let bound = if leaf { self.note_bound(space) } else { Ok(None) };
-        let bound = bound.map_err(|TooSmall| WriteError::WorkspaceTooSmall)?;
-        self.note_floor(host, space, leaf)?;
+        let bound = self.bound;
         let count = if leaf { self.at(0).count } else { 0 };
         let mut index = 0;
         let mut budget = 64_i64;
         while leaf || budget > 0 {
             budget -= 1;
             self.fetch(host, space);
-            let node = NodeView::parse(bytes::piece(space.inputs, 0, space.page_size()));
+            let node = NodeView::parse(space.input(0));
             let record = if index < count {
                 let damaged = || host.damaged(self.at(0).page);
                 Some(node.and_then(|node| node.key(index)).ok_or_else(damaged)?)

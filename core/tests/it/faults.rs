@@ -267,6 +267,15 @@ fn creation_fails_with_the_devices_error_and_can_be_done_again() {
                 Store::create(device.clone(), Heap::new(), SHAPE.buffer(), &SHAPE.create(), &SHAPE.options())
             };
             assert_eq!(create().map(drop), Err(OpenError::Device(EIO)), "{operation:?} {number}");
+            let again = self::device();
+            again.arm(Some(Fault::Fails(operation, number)));
+            // A store that lay there before is not taken for the one that could not be made.
+            let mut place = Some(SHAPE.new_store::<Heap, _>(self::device()));
+            let (overlay, buffer) = (Heap::new(), SHAPE.buffer());
+            let (layout, options) = (SHAPE.create(), SHAPE.options());
+            let made = Store::create_at(&mut place, again, overlay, buffer, &layout, &options);
+            assert_eq!(made.map(drop), Err(OpenError::Device(EIO)), "{operation:?} {number}");
+            assert!(place.is_none(), "a store that could not be made is none");
             device.arm(None);
             // What is there is no store, or an empty one.
             match SHAPE.open::<Heap, _>(device.clone()) {
@@ -283,6 +292,21 @@ fn creation_fails_with_the_devices_error_and_can_be_done_again() {
     let device = SimDevice::new(Vec::new(), 40 * 512, 1);
     let full = Store::create(device, Heap::new(), SHAPE.buffer(), &SHAPE.create(), &SHAPE.options());
     assert_eq!(full.map(drop), Err(OpenError::Full));
+}
+
+/// A file is created over a store whose superblocks have later generations than the new one's: they must not win.
+#[test]
+fn what_lay_there_is_gone_when_a_file_is_created() {
+    let device = device();
+    let mut old = SHAPE.new_store::<Heap, _>(device.clone());
+    for round in 0..5 {
+        put(&mut old, b"old", &bytes(round, 100), Durable).unwrap();
+        old.checkpoint().unwrap();
+    }
+    drop(old);
+    drop(SHAPE.new_store::<Heap, _>(device.clone()));
+    let (mut store, _) = SHAPE.open::<Heap, _>(device).unwrap();
+    assert_eq!(contents(&mut store), Model::new());
 }
 
 /// Opening reads, and then makes what it found durable: each of its operations may fail.

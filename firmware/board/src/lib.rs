@@ -11,6 +11,9 @@ pub mod host;
 pub mod retained;
 pub mod stack;
 
+// Copies and fills that are small, for every image.
+use copies as _;
+
 pub use arch::{instructions_since, now, reset, start_counting};
 
 /// Names the function with which the program begins.

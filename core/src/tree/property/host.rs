@@ -64,6 +64,8 @@ pub(super) struct World {
     pub(super) fresh: BTreeSet<u64>,
     released: BTreeSet<u64>,
     read: BTreeSet<u64>,
+    /// Whether the fold under way has one page for the path, and reads nodes again.
+    small: bool,
     settled: BTreeSet<Vec<u8>>,
     pub(super) next_page: u64,
     pub(super) root: TreeRoot,
@@ -97,6 +99,7 @@ impl World {
             fresh: BTreeSet::new(),
             released: BTreeSet::new(),
             read: BTreeSet::new(),
+            small: false,
             settled: BTreeSet::new(),
             next_page: 1,
             root: TreeRoot::default(),
@@ -111,7 +114,10 @@ impl World {
     /// Folds what is frozen in; None if it was given up after so many steps.
     pub(super) fn fold(&mut self, give_up_after: Option<u8>) -> Option<Folded> {
         let size = self.page_size;
-        let (mut levels, mut inputs) = (vec![0xEE; 2 * LEVELS * size], vec![0xEE; LEVELS * size]);
+        // By turns with a page for each level of the old tree, and with one for all of them.
+        self.small = self.sequence.is_multiple_of(2);
+        let pages = if self.small { 1 } else { LEVELS };
+        let (mut levels, mut inputs) = (vec![0xEE; 2 * LEVELS * size], vec![0xEE; pages * size]);
         let mut body = vec![0; size / 4];
         let mut names = vec![0xEE; 4 * size / 8];
         let mut fold = Fold::new(self.root);
@@ -215,10 +221,16 @@ impl NodeSink for World {
 impl FoldHost for World {
     fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), WriteError<Infallible>> {
         assert!(!self.placed.contains(&child.page.0), "a fold reads the old tree");
-        assert!(self.read.insert(child.page.0), "a node of the old tree is read once");
+        let again = !self.read.insert(child.page.0);
+        assert!(!again || self.small && self.released.contains(&child.page.0), "a node is read once");
         into.copy_from_slice(&self.nodes[&child.page.0]);
         assert!(NodeView::verified(into, &child.digest, level).is_some(), "page {}", child.page);
         Ok(())
+    }
+
+    fn give_up(&mut self, page: PageIndex) -> Result<(), WriteError<Infallible>> {
+        assert!(self.read.contains(&page.0), "a node that is given up was read");
+        self.release(page, 1)
     }
 
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {

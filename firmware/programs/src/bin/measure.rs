@@ -107,8 +107,12 @@ fn measure(job: Job, pending: &mut Pending, buffer: &mut [u8]) -> Option<()> {
     // SAFETY: the only disk at a time; the machines that run this have the RAM.
     let mut disk = Counted::new(unsafe { RamDisk::new(DISK) });
     let mut create = Taken::default();
-    let (made, instructions, depth) =
-        timed(|| SmallStore::create(&mut disk, &mut *pending, &mut *buffer, &layout(), &options()).is_ok());
+    let mut place = None;
+    let (made, instructions, depth) = timed(|| {
+        SmallStore::create_at(&mut place, &mut disk, &mut *pending, &mut *buffer, &layout(), &options())
+            .is_ok()
+    });
+    drop(place);
     create.add(instructions, depth, disk.so_far);
     create.say("create");
     if !made {
