@@ -106,7 +106,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// A step has failed: the next one is the first again.
     #[cold]
     #[inline(never)]
-    fn start_over(&mut self) {
+    pub(super) fn start_over(&mut self) {
         let root = self.root();
         if let Some(checkpoint) = &mut self.checkpoint {
             checkpoint.fold = Fold::new(root);

@@ -188,7 +188,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// which makes them available again, is cheaper than a file that grows; or so many are set aside for one.
     pub(super) fn wants_pages(&self) -> bool {
         let passed = self.map.at.ahead.passed;
-        let least = self.worth_freeing().max(2 * self.superblock.tree_pages.get());
+        let least = self.worth_freeing().max(self.superblock.tree_pages.get().saturating_mul(2));
         let wants = passed >= least && passed > self.map.at.free;
         (wants || self.nears_the_floor() && self.sets_much_aside()) && self.active.entries > 0
     }
@@ -265,13 +265,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let height = u64::from(self.superblock.height.get());
         let records = self.active.records + self.frozen.records + demand.records;
         let fresh = self.geometry.pages_for(records) * 2;
-        // What a checkpoint under way has folded in has its pages, but for what of each level it still keeps.
-        let (folded, kept) = match &self.checkpoint {
-            Some(checkpoint) => (checkpoint.fold.folded.saturating_sub(1), 2 * height),
-            None => (0, 0),
-        };
-        let changes = self.pending().saturating_sub(folded) + demand.operations as u64;
-        self.rewritten(changes, fresh) + fresh + kept + height + 2
+        // What a checkpoint under way has folded in counts as well: it is folded in anew if the checkpoint fails, or power,
+        // and the pages that it took by then are free again only after the next one.
+        let changes = self.pending() + demand.operations as u64;
+        self.rewritten(changes, fresh) + fresh + height + 2
     }
 
     /// Pages of the registry as it is that so many changes have written anew, at most, if what they add takes `fresh`.

@@ -328,31 +328,71 @@ fn of_a_large_registry_each_change_takes_a_leaf_and_the_inner_nodes_are_taken_on
     assert_eq!(reserve(60_000, 0), 150_000 + 4 + 2);
 }
 
+/// A file of fixed size that is filled up while a checkpoint is nearly done can still be opened, and the checkpoint be
+/// made again: what it took by then is not free yet.
 #[test]
-fn what_a_checkpoint_under_way_has_folded_in_is_set_aside_no_more() {
-    let mut store = store_with(9, MapOverlay::default(), 1 << 30);
-    let name = |number: u32| std::format!("name {number:04}").into_bytes();
-    let put_each = |store: &mut Tiny<MapOverlay>, step: usize| {
-        let names: Vec<Vec<u8>> = (0..600).step_by(step).map(name).collect();
-        commit(store, &names.iter().map(|name| (&name[..], 60)).collect::<Vec<_>>());
-    };
-    put_each(&mut store, 1);
-    store.checkpoint().expect("room");
-    put_each(&mut store, 50);
-    let height = u64::from(store.superblock.height.get());
-    let rest = |store: &Tiny<MapOverlay>| store.reserve(&Demand::default());
-    let mut before = rest(&store);
-    store.checkpoint_step().expect("room");
-    let folded = store.checkpoint.as_ref().expect("under way").fold.folded;
-    assert_eq!(folded, 2, "one that is packed, and the next one");
-    let fresh = store.geometry.pages_for(store.frozen.records) * 2;
-    assert_eq!(rest(&store), store.rewritten(12 - 1, fresh) + fresh + 2 * height + height + 2);
-    while store.checkpoint.is_some() {
-        assert!(rest(&store) <= before + 2 * height, "less and less");
-        before = rest(&store);
-        store.checkpoint_step().expect("room");
+fn a_checkpoint_that_is_lost_late_can_be_made_again() {
+    let mut late = 0;
+    for (pages, names, updates, left) in
+        [(5000, 3000, 250, 10), (5000, 3000, 200, 1), (8000, 6000, 400, 40), (8000, 6000, 400, 2)]
+    {
+        let mut store = fixed(pages);
+        let put = |store: &mut Tiny<MapOverlay>, numbers: &[u32]| {
+            let names: Vec<Vec<u8>> =
+                numbers.iter().map(|number| std::format!("record/{number:09}").into_bytes()).collect();
+            commit(store, &names.iter().map(|name| (&name[..], 60)).collect::<Vec<_>>());
+        };
+        (0..names).collect::<Vec<u32>>().chunks(20).for_each(|numbers| put(&mut store, numbers));
+        store.checkpoint().expect("room");
+        let made = store.counters().checkpoints;
+        (0..updates).for_each(|number| put(&mut store, &[number * 7919 % names]));
+        while store
+            .checkpoint
+            .as_ref()
+            .is_none_or(|checkpoint| checkpoint.fold.folded + left <= u64::from(updates))
+        {
+            store.checkpoint_step().expect("room");
+        }
+        // Single values, as long as each leaves what is set aside; no run of so many pages is as good as none free.
+        let (mut filled, mut pages) = (0, 900);
+        while pages > 0 && store.counters().checkpoints == made {
+            let name = std::format!("filled/{filled:09}");
+            let value = batch(&store, &[(name.as_bytes(), (pages * PAGE) as usize)]);
+            let need = pages + store.floor(&store.demand(core::slice::from_ref(&value)));
+            let done = store.map.at.free >= need && store.commit(&mut [value], Durability::Buffered).is_ok();
+            (filled, pages) = if done { (filled + 1, pages) } else { (filled, pages / 3) };
+        }
+        // One that had to go round again has made the checkpoint.
+        late += u32::from(store.counters().checkpoints == made);
+        let image = store.io.device.bytes().to_vec();
+        let (limit, memory) = (image.len() as u64, store.memory);
+        let options = OpenOptions::new(memory);
+        let device = VecDevice::from_bytes(image, 512, limit);
+        let buffer = vec![0; memory.bytes(PAGE as usize)];
+        let opened = Store::open(device, MapOverlay::default(), buffer, &options);
+        assert!(opened.is_ok(), "{:?}", opened.err());
+        store.start_over();
+        store.checkpoint().expect("room for the second time");
+        let mut gone = batch(&store, &[]);
+        gone.delete(b"record/000000001").expect("a batch");
+        store.commit(&mut [gone], Durability::Durable).expect("a deletion finds room");
     }
-    assert_eq!(rest(&store), height + 2, "nothing is pending");
+    assert!(late >= 2, "{late} checkpoints were lost");
+}
+
+/// A store on so many pages, and no more, that carries few values.
+fn fixed(pages: u64) -> Tiny<MapOverlay> {
+    let memory = Memory { levels: 9, map_pages: 8, staging: 16 << 10 };
+    let create = CreateOptions {
+        page_size: PAGE as u32,
+        journal_length: 1024 * PAGE,
+        chunk_size: 1024 * PAGE as u32,
+        file_id: [7; 16],
+    };
+    let options = OpenOptions { carry_max: 512, ..OpenOptions::new(memory) };
+    let device = VecDevice::from_bytes(vec![0; (pages * PAGE) as usize], 512, pages * PAGE);
+    let buffer = vec![0; memory.bytes(PAGE as usize)];
+    Store::create(device, MapOverlay::default(), buffer, &create, &options).expect("a store")
 }
 
 /// A checkpoint that finds just the pages that were set aside for it has enough of them, whatever was done to the
@@ -438,6 +478,15 @@ fn a_device_that_cannot_grow_by_all_grows_by_what_is_missing() {
     store.map.at.free = 20;
     let refused = store.make_space(&demand);
     assert!(matches!(refused, Err(WriteError::Full)), "{refused:?}");
+}
+
+#[test]
+fn where_nothing_is_pending_and_no_page_can_come_a_new_round_brings_those_behind() {
+    let mut store = fixed(2000);
+    commit(&mut store, &[(b"a", 10)]);
+    store.checkpoint().expect("room");
+    (store.map.at.free, store.map.at.ahead.passed) = (0, store.worth_freeing());
+    store.make_space(&Demand { pages: 2, ..Demand::default() }).expect("a new round");
 }
 
 #[test]
