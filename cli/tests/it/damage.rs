@@ -140,10 +140,12 @@ fn verify_covers_what_was_not_folded_in_before_a_crash() {
     let mut child = bench.command(["exec", "s.by"]).stdin(Stdio::piped()).spawn().expect("a session");
     let mut stdin = child.stdin.take().expect("a pipe");
     let text: Vec<u8> = value.iter().map(|byte| byte & 0x3f | 0x40).collect();
-    stdin.write_all(&[b"put large ", &text[..], b"\ncommit\n"].concat()).expect("commands");
-    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut String::new()).expect("an answer");
-    // Let the session seal the commit, so that it is not taken for a torn tail.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let mut answers = BufReader::new(child.stdout.take().expect("a pipe"));
+    // The second commit says that the first is durable, so that this is not taken for a torn tail.
+    for commands in [&[b"put large ", &text[..], b"\ncommit\n"].concat()[..], b"put after it\ncommit\n"] {
+        stdin.write_all(commands).expect("commands");
+        answers.read_line(&mut String::new()).expect("an answer");
+    }
     child.kill().expect("the session is killed");
     child.wait().expect("the session has ended");
     flip(&bench, place(&bench, &text[1000..1064]));
