@@ -7,7 +7,7 @@
 //! | `get` of a block of chunks | the same, and again for each chunk | – | – |
 //! | `next_name` | two pages a level and two, for the name and each deleted one passed over | – | – |
 //! | `commit` that finds room | pages of the free map, if it has values above a quarter of a page | the record in pieces of the staging buffer, one more at the ring's end | 1 if durable |
-//! | `commit` that does not | a whole checkpoint's more | | |
+//! | `commit` that does not, or before which the file would grow for a checkpoint's sake | a whole checkpoint's more | | |
 //! | `checkpoint_step` | see [`Store::bound_of_step`] | | 2 |
 //! | `sync`, `seal` | – | seal: 2 | sync: 1 |
 //!
