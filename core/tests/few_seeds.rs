@@ -49,6 +49,16 @@ fn lives_with_bodies_in_the_journal() {
 }
 
 #[test]
+fn full() {
+    few("full", 2);
+}
+
+#[test]
+fn full_with_bodies_in_the_journal() {
+    few("full-fixed", 10);
+}
+
+#[test]
 fn media() {
     few("media", 60);
 }

@@ -122,6 +122,7 @@ events! {
     SyncErrorForEver => "sync error, for ever",
     GrowError => "growth error",
     NoSpace => "no space to grow",
+    DeletedWhenFull => "deletion from a full device after a cut",
     CacheLied => "failed sync, cache shows what the medium never got",
     BuiltOnLie => "power cut after a reopening on such a cache",
     BitRot => "bit rot",

@@ -40,7 +40,9 @@ pub struct Habits {
 }
 
 impl Habits {
-    fn draw(rng: &mut fastrand::Rng, shape: &Shape) -> Self {
+    /// Habits for a store of this shape.
+    #[must_use]
+    pub fn draw(rng: &mut fastrand::Rng, shape: &Shape) -> Self {
         let chunk = (shape.chunk_pages * shape.page_size) as usize;
         let mut weights = [8, 2, 2, 2, 2, 1, 1, 1, 1];
         // Some like one thing above all, some never do another.
@@ -86,12 +88,14 @@ pub struct Met {
     pub recoveries: u64,
     /// Recoveries that found a torn tail.
     pub torn: u64,
+    /// Devices filled up with a checkpoint under way.
+    pub full_amid: u64,
 }
 
 impl Met {
     /// Each count with its name.
     #[must_use]
-    pub const fn list(&self) -> [(&'static str, u64); 13] {
+    pub const fn list(&self) -> [(&'static str, u64); 14] {
         [
             ("commits", self.commits),
             ("groups of several", self.groups),
@@ -106,6 +110,7 @@ impl Met {
             ("oversize batches", self.oversize),
             ("recoveries", self.recoveries),
             ("torn tails", self.torn),
+            ("full amid a checkpoint", self.full_amid),
         ]
     }
 
@@ -124,6 +129,7 @@ impl Met {
         self.oversize += other.oversize;
         self.recoveries += other.recoveries;
         self.torn += other.torn;
+        self.full_amid += other.full_amid;
     }
 }
 
@@ -183,6 +189,12 @@ impl<O: Overlay + Default> Work<O> {
         // Some devices cannot grow.
         let length = if rng.u8(..4) == 0 { limit } else { 0 };
         let device = SimDevice::counting(vec![0x77; length as usize], limit, seed, fired);
+        Self::on(device, limit, shape, habits, rng)
+    }
+
+    /// A new store on a device of one's own, which may grow to `limit` bytes.
+    #[must_use]
+    pub fn on(device: SimDevice, limit: u64, shape: Shape, habits: Habits, rng: fastrand::Rng) -> Self {
         let store = shape.new_store(device.clone());
         let history = BTreeMap::from([(0, Model::new())]);
         let (model, puts, met) = (Model::new(), BTreeMap::new(), Met::default());
@@ -251,7 +263,8 @@ impl<O: Overlay + Default> Work<O> {
         Ok(())
     }
 
-    fn acknowledge(&self) {
+    /// Tells the device what the store says is durable.
+    pub fn acknowledge(&self) {
         self.device.acknowledge(self.store.durable_sequence().0);
     }
 
@@ -337,13 +350,7 @@ impl<O: Overlay + Default> Work<O> {
         if names.is_empty() {
             return Ok(());
         }
-        let mut after = self.model.clone();
-        let mut batch = batch(self.store.geometry());
-        for name in names {
-            after.remove(&name);
-            batch.delete(&name).map_err(|_| WriteError::BatchTooLarge)?;
-        }
-        self.commit(1, after, |store| store.commit(&mut [batch], durability))
+        self.remove(&names, durability)
     }
 
     fn group(&mut self, durability: Durability) -> Written {
@@ -370,6 +377,43 @@ impl<O: Overlay + Default> Work<O> {
             self.puts.insert(self.store.sequence().0 + 1, puts);
         }
         self.commit(group.len() as u64, after, |store| store.commit(&mut group, durability))
+    }
+
+    /// Commits one batch of these puts.
+    ///
+    /// # Errors
+    /// What the store answered; never that it is full or the batch too large.
+    pub fn put(&mut self, puts: Puts, durability: Durability) -> Written {
+        let mut after = self.model.clone();
+        let mut batch = batch(self.store.geometry());
+        for (name, tag, value) in &puts {
+            batch.put(name, value, *tag).map_err(|_| WriteError::BatchTooLarge)?;
+            after.insert(name.clone(), (*tag, value.clone()));
+        }
+        self.puts.insert(self.store.sequence().0 + 1, puts);
+        self.commit(1, after, |store| store.commit(&mut [batch], durability))
+    }
+
+    /// Commits one batch that deletes these names.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn remove(&mut self, names: &[Vec<u8>], durability: Durability) -> Written {
+        let mut after = self.model.clone();
+        let mut batch = batch(self.store.geometry());
+        for name in names {
+            self.met.deletes += u64::from(after.remove(name).is_some());
+            batch.delete(name).map_err(|_| WriteError::BatchTooLarge)?;
+        }
+        self.commit(1, after, |store| store.commit(&mut [batch], durability))
+    }
+
+    /// Forgets the states that no crash can bring back any more.
+    pub fn forget_early(&mut self) {
+        self.acknowledge();
+        let durable = self.store.durable_sequence().0;
+        self.history.retain(|number, _| *number >= durable);
+        self.puts.retain(|number, _| *number > durable);
     }
 
     /// Steps until one fails.

@@ -113,14 +113,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Writes down, without a sync, that the last commit is durable, so that damage to it can be
-    /// told from a torn tail. For idle moments; the next commit says so anyway.
+    /// told from a torn tail. For idle moments; the next commit says so anyway. Does nothing while a checkpoint
+    /// under way uses pages that were set aside for it, for if power takes it back, they are behind the seal.
     ///
     /// # Errors
     /// [`WriteError::Device`] poisons the store.
     pub fn seal(&mut self) -> Result<(), WriteError<D::Error>> {
         self.ready()?;
-        let room = self.journal.room(&self.geometry);
-        if !self.unsealed || self.durable < self.sequence || room < 4 * self.geometry.page_size() as u64 {
+        let has_room = self.journal.room(&self.geometry) >= 4 * self.geometry.page_size() as u64;
+        if !self.unsealed || self.durable < self.sequence || !has_room || !self.keeps_what_is_set_aside() {
             return Ok(());
         }
         let header = self.header(record_kind::SEAL, self.sequence, self.sequence, [0; 3], Digest::of(&[]));

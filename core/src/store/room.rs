@@ -193,6 +193,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         (wants || self.nears_the_floor() && self.sets_much_aside()) && self.active.entries > 0
     }
 
+    /// Pages of values that a commit may bring, besides some of its own for the registry, before it has to make a
+    /// checkpoint or the file longer.
+    pub fn pages_at_hand(&self) -> u64 {
+        self.map.at.free.saturating_sub(self.floor(&Demand::default()))
+    }
+
     /// Whether the next commits are likely to wait for pages that a checkpoint gives back.
     pub(super) fn is_short_of_pages(&self) -> bool {
         let stale = self.map.at.ahead.passed >= self.worth_freeing();
@@ -258,6 +264,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let height = u64::from(self.superblock.height.get());
         let spare = if demand.deletes_only { 0 } else { (self.pages / 64).clamp(4, 32) + 4 * height + 8 };
         spare + self.reserve(demand)
+    }
+
+    /// Whether as many pages are free as the next checkpoint may take, if power takes one under way back.
+    pub(super) fn keeps_what_is_set_aside(&self) -> bool {
+        self.checkpoint.is_none() || self.map.at.free >= self.reserve(&Demand::default())
     }
 
     /// Pages that folding everything pending and `demand` in takes at most, or nearly so.

@@ -51,6 +51,12 @@ fn lives_of_faults_restarts_and_cuts() {
 }
 
 #[test]
+fn full_devices_and_checkpoints_lost_near_their_end() {
+    campaign("full", 4, 8);
+    campaign("full-fixed", 30, 60);
+}
+
+#[test]
 fn damaged_media_are_told() {
     campaign("media", 400, 1000);
 }

@@ -2,6 +2,7 @@
 
 mod cuts;
 mod failures;
+mod full;
 mod lives;
 mod media;
 
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cuts::cuts;
 pub use failures::failures;
+pub use full::full;
 pub use lives::lives;
 pub use media::media;
 
@@ -39,13 +41,15 @@ pub struct Campaign {
 }
 
 /// Every campaign.
-pub const CAMPAIGNS: [Campaign; 7] = [
+pub const CAMPAIGNS: [Campaign; 9] = [
     Campaign { name: "cuts", about: "power cuts, bodies on the heap", run: cuts::<Heap> },
     Campaign { name: "cuts-fixed", about: "power cuts, bodies in the journal", run: cuts::<Fixed> },
     Campaign { name: "failures", about: "failed operations, caches that lie", run: failures::<Heap> },
     Campaign { name: "failures-fixed", about: "the same, bodies in the journal", run: failures::<Fixed> },
     Campaign { name: "lives", about: "long lives of faults, restarts and cuts", run: lives::<Heap> },
     Campaign { name: "lives-fixed", about: "the same, bodies in the journal", run: lives::<Fixed> },
+    Campaign { name: "full", about: "a full device, a checkpoint lost near its end", run: full::<Heap> },
+    Campaign { name: "full-fixed", about: "the same, bodies in the journal", run: full::<Fixed> },
     Campaign { name: "media", about: "rot, lost, misdirected and stale sectors", run: media::<Heap> },
 ];
 

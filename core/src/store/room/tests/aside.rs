@@ -1,6 +1,7 @@
 //! What is set aside for a checkpoint does for it, and does not make the file longer than it need be.
 
 use super::*;
+use crate::store::Progress;
 
 #[test]
 fn a_checkpoint_comes_before_growth_where_much_is_set_aside_for_it() {
@@ -60,6 +61,30 @@ fn of_a_large_registry_each_change_takes_a_leaf_and_the_inner_nodes_are_taken_on
     assert_eq!(reserve(20_000, 5120), 40_000 + inner(140_020) + 20 + 4 + 2);
     // All of it and half as much again.
     assert_eq!(reserve(60_000, 0), 150_000 + 4 + 2);
+}
+
+#[test]
+fn no_seal_stands_before_pages_that_a_lost_checkpoint_needs() {
+    let mut store = store_with(9, MapOverlay::default(), 1 << 30);
+    let names: Vec<Vec<u8>> = (0..400).map(|number| std::format!("{number:04}").into_bytes()).collect();
+    commit(&mut store, &names.iter().map(|name| (&name[..], 100)).collect::<Vec<_>>());
+    assert_eq!(store.checkpoint_step(), Ok(Progress::Working));
+    store.sync().expect("a sync");
+    let (head, free) = (store.journal.head, store.map.at.free);
+    store.map.at.free = store.reserve(&Demand::default()) - 1;
+    store.seal().expect("nothing to write");
+    assert_eq!(store.journal.head, head);
+    store.map.at.free += 1;
+    store.seal().expect("a seal");
+    assert!(store.journal.head > head);
+    store.map.at.free = free;
+    store.checkpoint().expect("room");
+    let head = store.journal.head;
+    commit(&mut store, &[(b"more", 1)]);
+    store.sync().expect("a sync");
+    store.map.at.free = 0;
+    store.seal().expect("no checkpoint is under way");
+    assert!(store.journal.head > head);
 }
 
 /// A file of fixed size that is filled up while a checkpoint is nearly done can still be opened, and the checkpoint be
