@@ -4,14 +4,17 @@
 //!    may hold the same memory and nobody writes to it any more. To write to a buffer that is shared is
 //!    to get memory of one's own first.
 //! 2. A [`Pool`] hands out only memory that nobody else holds.
+//! 3. More than a group may hold is never lent to a table, and grows where it lies.
 
 use crate::digests::Digests;
+use crate::inner::GROUP_BYTES;
 use blockyard_core::Digest;
 use blockyard_core::batch::GrowBytes;
 use parking_lot::Mutex;
 use std::any::Any;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The least memory that a buffer asks for.
 const LEAST: usize = 1 << 10;
@@ -22,19 +25,82 @@ const SMALL: usize = 4 << 10;
 /// An empty buffer keeps no more memory than this: more goes to the pool, which is bounded.
 const OWN: usize = 64 << 10;
 
-/// The most that a buffer begins with because it held so much before.
-const MOST_USUAL: usize = 4 << 20;
-
 /// From here on a buffer grows by a quarter and not to twice its length.
 const LARGE: usize = 1 << 20;
 
+/// The most that is lent to a table, and that a buffer begins with because it held so much before.
+const MOST_LENT: usize = GROUP_BYTES;
+
 /// Pieces of memory that a pool keeps at most.
 const MOST_KEPT: usize = 64;
+
+/// Bytes that several may hold; whoever holds them alone may change them.
+#[derive(Clone, Debug)]
+pub(crate) enum Memory {
+    /// What a table can hold as well.
+    Lendable(Arc<[u8]>),
+    /// More than that, with room to grow without being copied.
+    Large(Arc<Vec<u8>>),
+}
+
+impl Memory {
+    /// Bytes that it takes up.
+    fn size(&self) -> usize {
+        match self {
+            Self::Lendable(bytes) => bytes.len(),
+            Self::Large(bytes) => bytes.capacity(),
+        }
+    }
+
+    /// Whether nobody else holds it.
+    fn is_ours(&mut self) -> bool {
+        match self {
+            Self::Lendable(bytes) => Arc::get_mut(bytes).is_some(),
+            Self::Large(bytes) => Arc::get_mut(bytes).is_some(),
+        }
+    }
+
+    /// The bytes, copied if somebody else holds them.
+    fn make_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Lendable(bytes) => Arc::make_mut(bytes),
+            Self::Large(bytes) => Arc::make_mut(bytes).as_mut_slice(),
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Lendable(Arc::default())
+    }
+}
+
+impl Deref for Memory {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lendable(bytes) => bytes,
+            Self::Large(bytes) => bytes,
+        }
+    }
+}
+
+/// What a buffer is for: those for one thing tend to be of one length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Operations and names.
+    Meta,
+    /// Values.
+    Data,
+}
 
 /// Memory for the buffers to come.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     most: usize,
+    /// Bytes that the last buffer of each [`Role`] held which went to the pool.
+    usual: [AtomicUsize; 2],
     kept: Mutex<Kept>,
 }
 
@@ -42,13 +108,23 @@ pub(crate) struct Pool {
 struct Kept {
     /// From the least to the largest.
     pieces: Vec<Arc<[u8]>>,
+    /// The last one that came back, if there is room for it.
+    large: Option<Arc<Vec<u8>>>,
     bytes: usize,
+}
+
+impl Kept {
+    fn take_large(&mut self) -> Option<Arc<Vec<u8>>> {
+        let large = self.large.take()?;
+        self.bytes -= large.capacity();
+        Some(large)
+    }
 }
 
 impl Pool {
     /// Keeps at most so many bytes.
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, kept: Mutex::default() })
+        Arc::new(Self { most, ..Self::default() })
     }
 
     /// The least piece of so many bytes or more, but not many more.
@@ -67,10 +143,65 @@ impl Pool {
             return;
         }
         let mut kept = self.kept.lock();
+        // What is needed often comes first.
+        let last = if kept.bytes + piece.len() > self.most { kept.take_large() } else { None };
         if kept.pieces.len() < MOST_KEPT && kept.bytes + piece.len() <= self.most {
             kept.bytes += piece.len();
             let at = kept.pieces.partition_point(|other| other.len() < piece.len());
             kept.pieces.insert(at, piece);
+        }
+        // Large memory goes back to the system without the lock.
+        drop(kept);
+        drop(last);
+    }
+
+    /// As [`give`](Self::give); it takes the place of the last one.
+    fn give_large(&self, mut piece: Arc<Vec<u8>>) {
+        let Some(bytes) = Arc::get_mut(&mut piece) else { return };
+        if bytes.len() > MOST_LENT {
+            bytes.shrink_to_fit();
+        }
+        let size = bytes.capacity();
+        let mut kept = self.kept.lock();
+        let last = kept.large.as_ref().map_or(0, |last| last.capacity());
+        if kept.bytes - last + size <= self.most {
+            let last = kept.take_large();
+            kept.bytes += size;
+            kept.large = Some(piece);
+            drop(kept);
+            drop(last);
+        }
+    }
+
+    fn give_back(&self, memory: Memory) {
+        match memory {
+            Memory::Lendable(piece) => self.give(piece),
+            Memory::Large(piece) => self.give_large(piece),
+        }
+    }
+
+    /// Memory with room for `least` bytes, or for as many as the last buffer of this role held, if there is such.
+    fn memory(&self, least: usize, role: Role) -> Memory {
+        // Who needs little is not given what a large one held.
+        let usual = if least > SMALL { self.usual[role as usize].load(Ordering::Relaxed) } else { 0 };
+        let wanted = least.max(usual);
+        if wanted > MOST_LENT
+            && let Some(large) = self.kept.lock().take_large()
+        {
+            return Memory::Large(large);
+        }
+        if least > MOST_LENT {
+            return Memory::Large(Arc::new(Vec::with_capacity(least)));
+        }
+        let piece = self.take(wanted.min(MOST_LENT)).or_else(|| self.take(least));
+        let rounded = least.next_multiple_of(if least < LARGE { LEAST } else { LARGE / 16 });
+        Memory::Lendable(piece.unwrap_or_else(|| std::iter::repeat_n(0, rounded).collect()))
+    }
+
+    /// Takes note of what a buffer held that is emptied.
+    fn note(&self, length: usize, role: Role) {
+        if length > OWN {
+            self.usual[role as usize].store(length, Ordering::Relaxed);
         }
     }
 }
@@ -78,51 +209,70 @@ impl Pool {
 /// Bytes that grow, in memory that can be shared once they are complete.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    memory: Arc<[u8]>,
+    memory: Memory,
     length: usize,
     /// Bytes behind the end that are known to be zero end here.
     zero_to: usize,
     /// Bytes that it held before it was emptied last.
     usual: usize,
+    role: Role,
     pool: Arc<Pool>,
     /// Digests that another thread is computing.
     digests: Option<Arc<Digests>>,
 }
 
 impl Buffer {
-    pub(crate) fn new(pool: &Arc<Pool>) -> Self {
-        let (memory, pool) = (Arc::default(), Arc::clone(pool));
-        Self { memory, length: 0, zero_to: 0, usual: 0, pool, digests: None }
+    pub(crate) fn new(pool: &Arc<Pool>, role: Role) -> Self {
+        let (memory, pool) = (Memory::default(), Arc::clone(pool));
+        Self { memory, length: 0, zero_to: 0, usual: 0, role, pool, digests: None }
     }
 
-    /// Memory that this buffer alone holds, with room for `length` bytes.
+    /// Memory that this buffer alone holds, with `length` bytes or more.
     fn memory(&mut self, length: usize) -> &mut [u8] {
-        let (has, least) = (self.memory.len(), length.max(self.usual));
-        if length > has {
+        self.make_room(length);
+        if let Memory::Large(bytes) = &mut self.memory
+            && bytes.len() < length
+        {
+            Arc::make_mut(bytes).resize(length, 0);
+        }
+        self.memory.make_mut()
+    }
+
+    /// Sees to it that this buffer alone holds memory in which `length` bytes have room.
+    fn make_room(&mut self, length: usize) {
+        let has = self.memory.size();
+        let stays = matches!(self.memory, Memory::Large(_)) && self.memory.is_ours();
+        if length > has && !stays {
             // At first as much as it took the last time.
             let more = if has < LARGE { has } else { has / 4 };
-            self.replace((has + more).max(least));
-        } else if length > 0 && Arc::get_mut(&mut self.memory).is_none() {
+            self.replace((has + more).min(MOST_LENT).max(length).max(self.usual));
+        } else if length > 0 && !self.memory.is_ours() {
             self.replace(has);
         }
-        Arc::make_mut(&mut self.memory)
     }
 
-    /// Goes on in other memory, of `least` bytes or more.
+    /// Goes on in other memory, with room for `least` bytes or more.
     fn replace(&mut self, least: usize) {
-        let rounded = least.next_multiple_of(if least < LARGE { LEAST } else { LARGE / 16 });
-        let fresh = self.pool.take(least);
-        let mut fresh = fresh.unwrap_or_else(|| std::iter::repeat_n(0, rounded).collect());
-        let known = self.length;
-        Arc::make_mut(&mut fresh)[..known].copy_from_slice(&self.memory[..known]);
+        let mut fresh = self.pool.memory(least, self.role);
+        let known = &self.memory[..self.length];
+        match &mut fresh {
+            Memory::Lendable(bytes) => Arc::make_mut(bytes)[..known.len()].copy_from_slice(known),
+            Memory::Large(bytes) => {
+                let bytes = Arc::make_mut(bytes);
+                bytes.clear();
+                bytes.extend_from_slice(known);
+            }
+        }
         self.memory = fresh;
         self.zero_to = 0;
     }
 
     /// The memory, if what is in it is worth keeping all of it.
     pub(crate) fn share(&self) -> Option<&Arc<[u8]>> {
-        let worth_it = 2 * self.length >= self.memory.len();
-        (worth_it && u32::try_from(self.memory.len()).is_ok()).then_some(&self.memory)
+        match &self.memory {
+            Memory::Lendable(bytes) if 2 * self.length >= bytes.len() => Some(bytes),
+            _ => None,
+        }
     }
 
     /// Has the digests of `values` computed by `digester` as well; `align` is what the length will be rounded up to.
@@ -135,9 +285,15 @@ impl Buffer {
         let (length, end) = (self.length, self.length.next_multiple_of(align));
         self.memory(end)[length..end].fill(0);
         self.zero_to = end;
-        let digests = Arc::new(Digests::new(Arc::clone(&self.memory), values));
+        let digests = Arc::new(Digests::new(self.memory.clone(), values));
         digester.offer(&digests);
         self.digests = Some(digests);
+    }
+
+    /// Gives the memory up to whoever needs some next.
+    fn give_back(&mut self) {
+        self.digests = None;
+        self.pool.give_back(std::mem::take(&mut self.memory));
     }
 }
 
@@ -157,7 +313,16 @@ impl AsMut<[u8]> for Buffer {
 impl GrowBytes for Buffer {
     fn append(&mut self, bytes: &[u8]) -> bool {
         let (start, end) = (self.length, self.length + bytes.len());
-        self.memory(end)[start..end].copy_from_slice(bytes);
+        self.make_room(end);
+        match &mut self.memory {
+            Memory::Lendable(memory) => Arc::make_mut(memory)[start..end].copy_from_slice(bytes),
+            // Not written twice, as zeros first.
+            Memory::Large(memory) => {
+                let memory = Arc::make_mut(memory);
+                memory.truncate(start);
+                memory.extend_from_slice(bytes);
+            }
+        }
         (self.length, self.zero_to) = (end, 0);
         true
     }
@@ -169,9 +334,10 @@ impl GrowBytes for Buffer {
         }
         if length == 0 && self.length > 0 {
             let oversized = self.length >= SMALL && self.share().is_none();
-            (self.usual, self.digests) = (self.length.min(MOST_USUAL), None);
-            if oversized || self.memory.len() > OWN || Arc::get_mut(&mut self.memory).is_none() {
-                self.pool.give(std::mem::take(&mut self.memory));
+            (self.usual, self.digests) = (self.length.min(MOST_LENT), None);
+            self.pool.note(self.length, self.role);
+            if oversized || self.memory.size() > OWN || !self.memory.is_ours() {
+                self.give_back();
             }
         }
         if length < self.length {
@@ -193,8 +359,8 @@ impl GrowBytes for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.digests = None;
-        self.pool.give(std::mem::take(&mut self.memory));
+        self.pool.note(self.length, self.role);
+        self.give_back();
     }
 }
 
@@ -207,16 +373,18 @@ mod tests {
         let pool = Pool::new(1 << 20);
         for seed in 0..200 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let (mut buffer, mut vector) = (Buffer::new(&pool), Vec::<u8>::new());
+            // Some come to lengths that are not lent.
+            let unit = if seed % 20 == 0 { 300 } else { 1 };
+            let (mut buffer, mut vector) = (Buffer::new(&pool, Role::Data), Vec::<u8>::new());
             let mut shared = Vec::new();
             for _ in 0..random.usize(1..60) {
                 match random.u8(0..6) {
                     0 => {
-                        let length = random.usize(0..5000);
+                        let length = random.usize(0..5000) * unit;
                         assert!(buffer.set_length(length) && GrowBytes::set_length(&mut vector, length));
                     }
                     1 => {
-                        let bytes = vec![random.u8(..); random.usize(0..3000)];
+                        let bytes = vec![random.u8(..); random.usize(0..3000) * unit];
                         assert!(buffer.append(&bytes) && GrowBytes::append(&mut vector, &bytes));
                     }
                     2 if !vector.is_empty() => {
@@ -247,7 +415,7 @@ mod tests {
     #[test]
     fn memory_comes_back_when_nobody_holds_it() {
         let pool = Pool::new(1 << 20);
-        let mut buffer = Buffer::new(&pool);
+        let mut buffer = Buffer::new(&pool, Role::Data);
         buffer.append(&[1; 5000]);
         let held = Arc::clone(buffer.share().expect("half full"));
         drop(buffer);
@@ -255,7 +423,7 @@ mod tests {
         pool.give(held);
         let bytes = pool.kept.lock().bytes;
         assert!(bytes >= 5000);
-        let mut again = Buffer::new(&pool);
+        let mut again = Buffer::new(&pool, Role::Data);
         again.append(&[2; 4000]);
         assert_eq!((again.memory.len(), pool.kept.lock().bytes), (bytes, 0));
         assert!(again.share().is_some());
@@ -266,17 +434,48 @@ mod tests {
     #[test]
     fn an_empty_buffer_holds_little_however_much_it_held() {
         let pool = Pool::new(1 << 20);
-        let mut buffer = Buffer::new(&pool);
+        let mut buffer = Buffer::new(&pool, Role::Data);
         for length in [9 << 20, 100_000, 100] {
             buffer.set_length(length);
             buffer.set_length(0);
-            assert!(buffer.memory.len() <= OWN, "{length}: {}", buffer.memory.len());
+            assert!(buffer.memory.size() <= OWN, "{length}: {}", buffer.memory.size());
         }
         buffer.set_length(9 << 20);
         buffer.set_length(0);
         buffer.append(&[1]);
-        assert!(buffer.memory.len() <= MOST_USUAL, "{}", buffer.memory.len());
+        assert!(buffer.memory.size() <= MOST_LENT, "{}", buffer.memory.size());
         assert!(pool.kept.lock().bytes <= 1 << 20);
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_lent_grows_where_it_lies_and_comes_back() {
+        let pool = Pool::new(16 << 20);
+        let fill = |megabytes: u8| {
+            let mut buffer = Buffer::new(&pool, Role::Data);
+            (0..megabytes).for_each(|number| assert!(buffer.append(&[number; 1 << 20])));
+            assert!((0..megabytes).all(|number| buffer.as_ref()[usize::from(number) << 20] == number));
+            assert_eq!(buffer.share().is_some(), megabytes <= 4, "{megabytes} MiB");
+            buffer
+        };
+        let large = || pool.kept.lock().large.as_ref().map(|large| large.capacity());
+        drop(fill(9));
+        assert_eq!(large(), Some(9 << 20), "as much as was used");
+        let mut buffer = Buffer::new(&pool, Role::Data);
+        assert!(buffer.append(&[1; SMALL]) && large().is_some(), "who needs little is not given it");
+        assert!(buffer.append(&[1; SMALL]) && large().is_none(), "the last one took as much");
+        assert_eq!((buffer.memory.size(), &buffer.as_ref()[..2]), (9 << 20, &[1, 1][..]));
+        // It goes back as it is; then for another, unless that is too much.
+        drop(buffer);
+        assert_eq!(large(), Some(9 << 20));
+        drop(fill(11));
+        assert_eq!(large(), Some(11 << 20));
+        let (long, short) = (fill(17), fill(4));
+        drop(long);
+        assert_eq!(large(), None, "it grew");
+        drop(fill(13));
+        assert_eq!(large(), Some(13 << 20));
+        drop(short);
+        assert_eq!((large(), pool.kept.lock().bytes), (None, 4 << 20), "what can be lent comes first");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Digests of a large batch's values, computed by two threads: whoever commits begins with the first, a
 //! thread of the store's with the last, and each takes what the other has not begun.
 
+use crate::buffer::Memory;
 use blockyard_core::Digest;
 use parking_lot::Mutex;
 use std::ops::Range;
@@ -13,13 +14,13 @@ pub(crate) const WORTH_IT: usize = 256 << 10;
 /// The digests of some values.
 #[derive(Debug)]
 pub(crate) struct Digests {
-    memory: Arc<[u8]>,
+    memory: Memory,
     /// In the order of their places.
     values: Vec<(Range<usize>, OnceLock<Digest>)>,
 }
 
 impl Digests {
-    pub(crate) fn new(memory: Arc<[u8]>, values: Vec<Range<usize>>) -> Self {
+    pub(crate) fn new(memory: Memory, values: Vec<Range<usize>>) -> Self {
         Self { memory, values: values.into_iter().map(|range| (range, OnceLock::new())).collect() }
     }
 

@@ -8,7 +8,7 @@
 //!    after it is told.
 
 use crate::batch::RawBatch;
-use crate::buffer::{Buffer, Pool};
+use crate::buffer::{Buffer, Pool, Role};
 use crate::device::{Device, SharedDevice};
 use crate::digests::{Digester, WORTH_IT};
 use crate::error::{Error, Result};
@@ -209,7 +209,8 @@ impl Inner {
         verifier: Option<crate::verifier::Sender>,
     ) -> Self {
         let geometry = *engine.geometry();
-        let scratch = RawBatch::new(&geometry, Buffer::new(&memory), Buffer::new(&memory));
+        let buffer = |role| Buffer::new(&memory, role);
+        let scratch = RawBatch::new(&geometry, buffer(Role::Meta), buffer(Role::Data));
         let slots: Slots = std::iter::repeat_with(Slot::new).take(QUEUE_SLOTS).collect();
         let limits = Limits { pending: options.queue_limit.clamp(1, MOST_QUEUED), ..Limits::default() };
         Self {
@@ -287,8 +288,8 @@ impl Inner {
     /// An empty batch, from the pool if there is one.
     pub(crate) fn batch(&self) -> RawBatch {
         let pooled = self.pool.lock().pop();
-        let buffer = || Buffer::new(&self.memory);
-        pooled.unwrap_or_else(|| RawBatch::new(&self.geometry, buffer(), buffer()))
+        let buffer = |role| Buffer::new(&self.memory, role);
+        pooled.unwrap_or_else(|| RawBatch::new(&self.geometry, buffer(Role::Meta), buffer(Role::Data)))
     }
 
     /// Gives a batch's buffers back. Those of a large one go to where the next large one finds them.

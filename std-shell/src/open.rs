@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// Bytes of batches' memory that a store keeps for the next ones.
+/// Bytes of batches' memory that a store keeps for the next ones at most, or an eighth of its cache.
 const POOLED: usize = 8 << 20;
 
 /// An engine that is ready, and what it shares with readers.
@@ -102,7 +102,7 @@ impl OpenOptions {
     fn open_engine(&self, device: Arc<dyn Device>, create: bool) -> Result<Opened, CoreOpenError<IoError>> {
         let memory = Memory::LARGE;
         let shared = Shared::new(self.cache_bytes);
-        let pool = Pool::new(if self.pooled_buffers { POOLED } else { 0 });
+        let pool = Pool::new(if self.pooled_buffers { POOLED.max(self.cache_bytes / 8) } else { 0 });
         let overlay = Layered::new(Arc::clone(&shared), Arc::clone(&pool));
         let page_size = if create { self.page_size } else { stored_page_size(&*device).unwrap_or(4096) };
         let options = EngineOptions {

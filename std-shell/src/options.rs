@@ -116,7 +116,8 @@ impl OpenOptions {
         self
     }
 
-    /// Bytes of registry pages and blocks kept in memory. Default 32 MiB.
+    /// Bytes of registry pages and blocks kept in memory. Default 32 MiB. Besides them, an eighth as much or 8 MiB at
+    /// most is kept of the memory of batches, for the next ones.
     #[must_use]
     pub const fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
