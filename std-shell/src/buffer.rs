@@ -180,21 +180,18 @@ impl Pool {
         }
     }
 
-    /// Memory with room for `least` bytes, or for as many as the last buffer of this role held, if there is such.
+    /// Memory with room for `least` bytes, or for what the last buffer of this role held, if that is not much more:
+    /// most of what is lent to a table is to be of use there.
     fn memory(&self, least: usize, role: Role) -> Memory {
-        // Who needs little is not given what a large one held.
-        let usual = if least > SMALL { self.usual[role as usize].load(Ordering::Relaxed) } else { 0 };
-        let wanted = least.max(usual);
-        if wanted > MOST_LENT
-            && let Some(large) = self.kept.lock().take_large()
-        {
-            return Memory::Large(large);
-        }
         if least > MOST_LENT {
-            return Memory::Large(Arc::new(Vec::with_capacity(least)));
+            let large = self.kept.lock().take_large();
+            return Memory::Large(large.unwrap_or_else(|| Arc::new(Vec::with_capacity(least))));
         }
-        let piece = self.take(wanted.min(MOST_LENT)).or_else(|| self.take(least));
-        let rounded = least.next_multiple_of(if least < LARGE { LEAST } else { LARGE / 16 });
+        let usual = self.usual[role as usize].load(Ordering::Relaxed).min(MOST_LENT);
+        // A piece may have half as much again.
+        let wanted = if 4 * least >= 3 * usual { least.max(usual) } else { least };
+        let rounded = wanted.next_multiple_of(if wanted < LARGE { LEAST } else { LARGE / 16 });
+        let piece = self.take(wanted);
         Memory::Lendable(piece.unwrap_or_else(|| std::iter::repeat_n(0, rounded).collect()))
     }
 
@@ -460,13 +457,14 @@ mod tests {
         let large = || pool.kept.lock().large.as_ref().map(|large| large.capacity());
         drop(fill(9));
         assert_eq!(large(), Some(9 << 20), "as much as was used");
-        let mut buffer = Buffer::new(&pool, Role::Data);
-        assert!(buffer.append(&[1; SMALL]) && large().is_some(), "who needs little is not given it");
-        assert!(buffer.append(&[1; SMALL]) && large().is_none(), "the last one took as much");
-        assert_eq!((buffer.memory.size(), &buffer.as_ref()[..2]), (9 << 20, &[1, 1][..]));
-        // It goes back as it is; then for another, unless that is too much.
+        let buffer = fill(4);
+        assert!(large().is_some(), "who needs less is not given it");
         drop(buffer);
-        assert_eq!(large(), Some(9 << 20));
+        let buffer = fill(5);
+        assert_eq!((large(), buffer.memory.size()), (None, 9 << 20));
+        // It goes back with as much as was used; then for another, unless that is too much.
+        drop(buffer);
+        assert_eq!(large(), Some(5 << 20));
         drop(fill(11));
         assert_eq!(large(), Some(11 << 20));
         let (long, short) = (fill(17), fill(4));

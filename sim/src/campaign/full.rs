@@ -205,7 +205,9 @@ pub fn full<O: Overlay + Default>(seed: u64, fired: &Arc<Fired>) -> Result<Seen,
     let Life { mut work, .. } = life;
     let late = work.store.superblock().generation.get() == made;
     work.met.full_amid += u64::from(late && work.store.pages_at_hand() < 16);
-    let at = |error: String| format!("{steps} steps, {left} left, {}: {error}", if late { "late" } else { "done" });
+    let at = |error: String| {
+        format!("{steps} steps, {left} left, {}: {error}", if late { "late" } else { "done" })
+    };
     let states = match rng.u8(..3) {
         0 => lost_by_a_read(&mut work, fired, &mut rng),
         _ => lost_by_power(&mut work, fired, &mut rng),
