@@ -287,6 +287,19 @@ impl Buffer {
         self.digests = Some(digests);
     }
 
+    /// Asks for memory for `length` bytes at once.
+    pub(crate) fn reserve(&mut self, length: usize) {
+        self.make_room(length);
+    }
+
+    /// Holds `length` bytes from now on, whatever they are, for the caller to fill.
+    pub(crate) fn take_up(&mut self, length: usize) -> &mut [u8] {
+        (self.length, self.zero_to, self.digests) = (0, 0, None);
+        self.memory(length);
+        self.length = length;
+        &mut self.memory.make_mut()[..length]
+    }
+
     /// Gives the memory up to whoever needs some next.
     fn give_back(&mut self) {
         self.digests = None;

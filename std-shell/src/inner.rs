@@ -170,9 +170,9 @@ pub(crate) struct Inner {
     pub(crate) pool: Mutex<Vec<RawBatch>>,
     /// Whether the pool is used.
     pooled: bool,
-    /// Memory of larger batches.
-    memory: Arc<Pool>,
-    digester: Digester,
+    /// Memory of larger batches, and of chunks under way.
+    pub(crate) memory: Arc<Pool>,
+    pub(crate) digester: Digester,
     pub(crate) signal: Mutex<Signal>,
     pub(crate) signalled: Condvar,
     pub(crate) closed: AtomicBool,

@@ -232,6 +232,21 @@ impl Source {
         Ok(Handle::NONE)
     }
 
+    /// Reads an extent whose digest is compared later.
+    pub(crate) fn extent_ahead(&self, page: PageIndex, into: &mut [u8]) -> Result<(), SourceError> {
+        self.read(page, into)
+    }
+
+    /// Compares what [`extent_ahead`](Self::extent_ahead) read: its digest with the one that it must have.
+    pub(crate) fn compare(
+        &self,
+        page: PageIndex,
+        found: &Digest,
+        digest: &Digest,
+    ) -> Result<(), SourceError> {
+        if found == digest { Ok(()) } else { Err(self.damage(page, Structure::Block)) }
+    }
+
     /// Reads an extent from the medium, as far as the operating system can be told to, and compares
     /// its digest.
     pub(crate) fn check(&self, page: PageIndex, length: u64, digest: &Digest) -> Result<(), SourceError> {

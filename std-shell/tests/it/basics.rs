@@ -2,7 +2,6 @@
 
 use crate::support::{Place, assert_clean, block_on, bytes};
 use blockyard::{Durability, Error, OpenError, OpenOptions, PutOptions, Store};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 #[test]
 fn values_of_every_size_come_back_before_and_after_a_reopen() {
@@ -119,38 +118,6 @@ fn a_snapshot_keeps_its_moment_through_overwrites_and_checkpoints() {
     assert_eq!(snapshot.iter().count(), 50);
     assert_eq!(store.iter().count(), 55);
     drop(snapshot);
-    assert_clean(&store);
-}
-
-#[test]
-fn streams_write_seek_and_read() {
-    let place = Place::new();
-    let store = place.create();
-    let data = bytes(7, 3_500_000);
-    let mut writer = store.writer("large").expect("writer").tag(9);
-    for piece in data.chunks(77_777) {
-        writer.write_all(piece).expect("write");
-    }
-    assert!(!store.exists("large").expect("exists"), "nothing is seen before finish");
-    writer.finish().expect("finish");
-    let mut abandoned = store.writer("abandoned").expect("writer");
-    abandoned.write_all(&data).expect("write");
-    drop(abandoned);
-    for _ in 0..2 {
-        let mut reader = store.reader("large").expect("reader").expect("there");
-        let mut found = Vec::new();
-        reader.read_to_end(&mut found).expect("read");
-        assert_eq!(found, data);
-        reader.seek(SeekFrom::Start(2_000_000)).expect("seek");
-        let mut part = [0; 1000];
-        reader.read_exact(&mut part).expect("read");
-        assert_eq!(part[..], data[2_000_000..2_001_000]);
-        assert_eq!(store.metadata("large").expect("metadata").expect("there").chunks, 4);
-        store.rename("large", "moved").expect("rename");
-        store.checkpoint().expect("checkpoint");
-        store.rename("moved", "large").expect("rename");
-    }
-    assert!(!store.exists("abandoned").expect("exists"));
     assert_clean(&store);
 }
 

@@ -12,6 +12,7 @@ mod model;
 mod program;
 mod reads;
 mod regressions;
+mod streams;
 mod support;
 mod tally;
 mod threads;
