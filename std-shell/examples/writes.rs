@@ -48,6 +48,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         bench.time(&format!("{what}, one by one"), UPDATES, || {
             indexes().map(|index| store.put_with(name(index), &value, options).expect("a put").0).sum()
         });
+        // Half of these are deletions.
+        bench.time(&format!("{what}, deleted and put again, one by one"), 2 * UPDATES, || {
+            let mut pair = |index| {
+                store.delete_with(name(index), durability).expect("a deletion");
+                store.put_with(name(index), &value, options).expect("a put").0
+            };
+            indexes().map(&mut pair).sum()
+        });
     }
     Ok(())
 }
