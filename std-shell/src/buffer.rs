@@ -316,6 +316,7 @@ impl AsRef<[u8]> for Buffer {
 impl AsMut<[u8]> for Buffer {
     fn as_mut(&mut self) -> &mut [u8] {
         let length = self.length;
+        self.digests = None;
         &mut self.memory(length)[..length]
     }
 }
@@ -323,6 +324,7 @@ impl AsMut<[u8]> for Buffer {
 impl GrowBytes for Buffer {
     fn append(&mut self, bytes: &[u8]) -> bool {
         let (start, end) = (self.length, self.length + bytes.len());
+        self.digests = None;
         self.make_room(end);
         match &mut self.memory {
             Memory::Lendable(memory) => Arc::make_mut(memory)[start..end].copy_from_slice(bytes),
@@ -344,14 +346,14 @@ impl GrowBytes for Buffer {
         }
         if length == 0 && self.length > 0 {
             let oversized = self.length >= SMALL && self.share().is_none();
-            (self.usual, self.digests) = (self.length.min(MOST_LENT), None);
+            self.usual = self.length.min(MOST_LENT);
             self.pool.note(self.length, self.role);
             if oversized || self.memory.size() > OWN || !self.memory.is_ours() {
                 self.give_back();
             }
         }
         if length < self.length {
-            self.zero_to = 0;
+            (self.zero_to, self.digests) = (0, None);
         }
         self.length = length;
         true
@@ -413,6 +415,10 @@ mod tests {
                         assert_eq!(buffer.digest(0..vector.len()), Digest::of(&vector));
                     }
                     _ => assert_eq!(buffer.as_ref(), vector),
+                }
+                // Digests that were asked for are those of the bytes as they are now.
+                if vector.len() < 10_000 {
+                    assert_eq!(buffer.digest(0..vector.len()), Digest::of(&vector));
                 }
             }
             assert_eq!(buffer.as_ref(), vector);

@@ -6,7 +6,7 @@ use blockyard_core::Digest;
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Values that are worth it: as many bytes as take longer to digest than a thread takes to wake up.
 pub(crate) const WORTH_IT: usize = 256 << 10;
@@ -35,10 +35,19 @@ impl Digests {
     }
 }
 
-/// The thread that helps, begun when it is first of use; it ends with the store.
+/// The thread that helps, begun when it is first of use; it ends with the store. What waits for it is not kept
+/// alive: digests that nobody wants any more cost no memory and no time.
 #[derive(Debug, Default)]
 pub(crate) struct Digester {
-    sender: Mutex<Option<Sender<Arc<Digests>>>>,
+    thread: Mutex<Thread>,
+}
+
+#[derive(Debug, Default)]
+enum Thread {
+    #[default]
+    NotYet,
+    Runs(Sender<Weak<Digests>>),
+    Stopped,
 }
 
 impl Digester {
@@ -50,31 +59,32 @@ impl Digester {
 
     /// Has them computed, from the last. Where no thread can be had, whoever asks for them does it alone.
     pub(crate) fn offer(&self, digests: &Arc<Digests>) {
-        let mut sender = self.sender.lock();
-        if sender.is_none() {
-            *sender = begin();
+        let mut thread = self.thread.lock();
+        if matches!(*thread, Thread::NotYet) {
+            *thread = begin().map_or(Thread::NotYet, Thread::Runs);
         }
-        if let Some(open) = &*sender
-            && open.send(Arc::clone(digests)).is_err()
+        if let Thread::Runs(open) = &*thread
+            && open.send(Arc::downgrade(digests)).is_err()
         {
-            *sender = None;
+            *thread = Thread::NotYet;
         }
     }
 
     /// Ends the thread.
     pub(crate) fn stop(&self) {
-        *self.sender.lock() = None;
+        *self.thread.lock() = Thread::Stopped;
     }
 }
 
-fn begin() -> Option<Sender<Arc<Digests>>> {
+fn begin() -> Option<Sender<Weak<Digests>>> {
     let (sender, receiver) = channel();
     let thread = std::thread::Builder::new().name("blockyard-digests".into());
     thread.spawn(move || run(&receiver)).ok().map(|_| sender)
 }
 
-fn run(work: &Receiver<Arc<Digests>>) {
+fn run(work: &Receiver<Weak<Digests>>) {
     while let Ok(digests) = work.recv() {
+        let Some(digests) = digests.upgrade() else { continue };
         for value in digests.values.iter().rev() {
             // Somebody else has begun with it, and with all before it.
             if value.1.get().is_some() {
@@ -82,5 +92,41 @@ fn run(work: &Receiver<Arc<Digests>>) {
             }
             digests.compute(value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_waits_for_is_not_kept_and_not_computed() {
+        let digester = Digester::default();
+        let bytes: Arc<[u8]> = vec![7; 1 << 20].into();
+        let digests = |values| Arc::new(Digests::new(Memory::Lendable(Arc::clone(&bytes)), values));
+        // The thread is busy with this one, which it may finish.
+        let first = digests(std::iter::repeat_n(0..bytes.len(), 20).collect());
+        digester.offer(&first);
+        let held = Arc::strong_count(&bytes);
+        for _ in 0..1000 {
+            digester.offer(&digests(std::iter::once(0..bytes.len()).collect()));
+        }
+        // One of them may be under way.
+        assert!(Arc::strong_count(&bytes) <= held + 1, "given up with whoever waited");
+        let last = digests(std::iter::once(0..bytes.len()).collect());
+        digester.offer(&last);
+        assert_eq!(last.of(&(0..bytes.len())), Some(Digest::of(&bytes)));
+    }
+
+    #[test]
+    fn a_thread_that_was_stopped_does_not_come_back() {
+        let digester = Digester::default();
+        let digests = Arc::new(Digests::new(Memory::default(), std::iter::once(0..0).collect()));
+        digester.offer(&digests);
+        assert!(matches!(*digester.thread.lock(), Thread::Runs(_)));
+        digester.stop();
+        digester.offer(&digests);
+        assert!(matches!(*digester.thread.lock(), Thread::Stopped));
+        assert_eq!(digests.of(&(0..0)), Some(Digest::of(&[])), "whoever asks does it alone");
     }
 }
