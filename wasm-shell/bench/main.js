@@ -50,7 +50,8 @@ async function again(store, into) {
 async function work(engine, name, into, values, large) {
   const make = ENGINES[engine];
   let store = await make(name);
-  await store.batch(values.map((value, index) => [key(index), value]));
+  const first = () => store.batch(values.map((value, index) => [key(index), value]));
+  await time(into("500 records into an empty store"), 1, first);
   for (let index = 0; index < 20; index++) await store.put(key(index), values[index]);
   await time(into("single durable put"), 50, (index) => store.put(key((index * 37) % RECORDS), values[index]));
   const batch = (turn) => store.batch(values.map((_, index) => [key(index), values[(index + turn) % RECORDS]]));

@@ -99,7 +99,7 @@ function picture(stats) {
       return part;
     }),
   );
-  at("layout-words").textContent = `${size(stats.fileBytes)}: ${zones.map(([zone, bytes]) => `${zone} ${size(bytes)}`).join(", ")}.`;
+  at("layout-words").textContent = `${size(stats.fileBytes)}: ${zones.map(([zone, bytes]) => `${zone === "superblock" ? "superblocks" : zone} ${size(bytes)}`).join(", ")}.`;
 }
 
 function figures(stats, { usage, quota }) {

@@ -22,11 +22,14 @@ const pair = ["blockyard.js", "blockyard_bg.wasm"].map((name) => `${root}/pkg/${
 const texts = pair.map((path) => readFileSync(path, "latin1"));
 const ends = new Map([...new Set(texts[0].match(/_[0-9a-f]{16}(?=:)/g))].map((it, at) => [it, `_${String(at).padStart(16, "0")}`]));
 texts.forEach((text, at) => writeFileSync(pair[at], text.replace(/_[0-9a-f]{16}/g, (it) => ends.get(it) ?? it), "latin1"));
-const common = { bundle: true, format: "esm", target: "es2022", minify: true, absWorkingDir: here, outdir: "dist", logLevel: "warning" };
+// What wasm-bindgen would say to who calls it otherwise, nobody hears.
+const common = { bundle: true, format: "esm", target: "es2022", minify: true, drop: ["console"], absWorkingDir: here, outdir: "dist", logLevel: "warning" };
 await build({ ...common, entryPoints: ["src/index.ts", "src/worker.ts", "src/sync.ts"], platform: "browser" });
 await build({ ...common, entryPoints: ["src/node.ts"], platform: "node" });
 const features = ["simd", "bulk-memory", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "reference-types", "multivalue"];
-run(bin("wasm-opt"), "-O3", ...features.map((it) => `--enable-${it}`), "--strip-producers", "--strip-target-features",
+// Functions with one caller stay by themselves: as parts of it they make one that browsers take ten times as long to optimise,
+// which they do while the first batches are made, and on the processor that writes them.
+run(bin("wasm-opt"), "-O3", "--one-caller-inline-max-function-size=100", ...features.map((it) => `--enable-${it}`), "--strip-producers", "--strip-target-features",
   `${root}/pkg/blockyard_bg.wasm`, "-o", "dist/blockyard.wasm");
 for (const license of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(`${root}/../${license}`, `${here}${license}`);
 

@@ -4,7 +4,7 @@
 //! value. A call across the border costs more than decoding that.
 
 use crate::device::{Device, Handle};
-use crate::engine::{Engine, Settings};
+use crate::engine::{Engine, SPARE, Settings};
 use crate::error::Error;
 use crate::read::Located;
 use crate::scan::Span;
@@ -53,7 +53,18 @@ fn settings(id: &[u8], numbers: &[f64]) -> Settings {
 /// A store over one handle, or in memory.
 #[wasm_bindgen]
 #[derive(Debug)]
-pub struct Yard(Engine);
+pub struct Yard {
+    engine: Engine,
+    /// What packed changes are copied to: it stays for the next ones, for memory that was touched before costs less
+    /// than filling it.
+    packed: Vec<u8>,
+}
+
+impl From<Engine> for Yard {
+    fn from(engine: Engine) -> Self {
+        Self { engine, packed: Vec::new() }
+    }
+}
 
 fn durability(durable: bool) -> Durability {
     if durable { Durability::Durable } else { Durability::Buffered }
@@ -67,7 +78,7 @@ impl Yard {
     /// An `Error` with a `code`.
     pub fn open(handle: Handle, id: &[u8], numbers: &[f64]) -> Result<Self> {
         let device = Device::over(handle).map_err(OpenError::Device)?;
-        Ok(Self(Engine::open(device, &settings(id, numbers))?))
+        Ok(Engine::open(device, &settings(id, numbers))?.into())
     }
 
     /// A new store in memory.
@@ -76,7 +87,7 @@ impl Yard {
     /// As [`open`](Self::open).
     #[wasm_bindgen(js_name = inMemory)]
     pub fn in_memory(id: &[u8], numbers: &[f64]) -> Result<Self> {
-        Ok(Self(Engine::open(Device::memory(Vec::new()), &settings(id, numbers))?))
+        Ok(Engine::open(Device::memory(Vec::new()), &settings(id, numbers))?.into())
     }
 
     /// Bytes `start..end` of a block, or undefined. Snapshot 0 is the newest state.
@@ -85,7 +96,7 @@ impl Yard {
     /// As [`open`](Self::open); so for all that follow.
     pub fn get(&mut self, snapshot: u32, name: &[u8], start: f64, end: f64) -> Result<Option<Uint8Array>> {
         let range = (start as u64, end as u64);
-        Ok(self.0.get(snapshot, name, range)?.map(|bytes| Uint8Array::from(bytes.as_slice())))
+        Ok(self.engine.get(snapshot, name, range)?.map(|bytes| Uint8Array::from(bytes.as_slice())))
     }
 
     /// What is known of a block, as one entry of a list; empty if it does not exist.
@@ -94,7 +105,7 @@ impl Yard {
     /// See [`get`](Self::get).
     pub fn metadata(&mut self, snapshot: u32, name: &[u8]) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        if let Some(located) = self.0.find(snapshot, name)? {
+        if let Some(located) = self.engine.find(snapshot, name)? {
             write_entry(&mut out, name, &located, None);
         }
         Ok(out)
@@ -130,7 +141,7 @@ impl Yard {
         if limit == 0 {
             return Ok(out);
         }
-        self.0.scan(snapshot, span, values, |name, located, value| {
+        self.engine.scan(snapshot, span, values, |name, located, value| {
             write_entry(&mut out, name, located, value.as_deref());
             count += 1;
             count < limit && out.len() < most as usize
@@ -140,17 +151,17 @@ impl Yard {
 
     /// Holds the state of now, until `release`.
     pub fn snapshot(&mut self) -> u32 {
-        self.0.snapshot()
+        self.engine.snapshot()
     }
 
     /// Lets go of a snapshot, a batch or a writer.
     pub fn release(&mut self, number: u32) {
-        self.0.release(number);
+        self.engine.release(number);
     }
 
     /// Begins a batch.
     pub fn begin(&mut self) -> u32 {
-        self.0.begin()
+        self.engine.begin()
     }
 
     /// Begins a batch with changes that travel as one array of bytes. For each: length of the name, length of
@@ -158,16 +169,30 @@ impl Yard {
     ///
     /// # Errors
     /// See [`get`](Self::get). There is no batch then.
-    pub fn stage(&mut self, mut packed: &[u8]) -> Result<u32> {
-        let batch = self.0.begin_for(packed.len());
+    pub fn stage(&mut self, packed: &Uint8Array) -> Result<u32> {
+        let length = packed.length() as usize;
+        let mut buffer = std::mem::take(&mut self.packed);
+        if buffer.len() < length {
+            buffer = vec![0; length];
+        }
+        packed.copy_to(&mut buffer[..length]);
+        let batch = self.stage_from(&buffer[..length]);
+        if buffer.len() <= SPARE {
+            self.packed = buffer;
+        }
+        batch
+    }
+
+    fn stage_from(&mut self, mut packed: &[u8]) -> Result<u32> {
+        let batch = self.engine.begin_for(packed.len());
         while let Some((head, rest)) = packed.split_first_chunk() {
             let (change, rest) = Change::split(head, rest);
             let added = match change.value {
-                Some(value) => self.0.put(batch, change.name, value, change.tag),
-                None => self.0.delete(batch, change.name),
+                Some(value) => self.engine.put(batch, change.name, value, change.tag),
+                None => self.engine.delete(batch, change.name),
             };
             if let Err(error) = added {
-                self.0.release(batch);
+                self.engine.release(batch);
                 return Err(error);
             }
             packed = rest;
@@ -180,7 +205,7 @@ impl Yard {
     /// # Errors
     /// See [`get`](Self::get).
     pub fn put(&mut self, batch: u32, name: &[u8], value: &[u8], tag: f64) -> Result<()> {
-        self.0.put(batch, name, value, tag as u64)
+        self.engine.put(batch, name, value, tag as u64)
     }
 
     /// Adds a deletion to a batch.
@@ -188,7 +213,7 @@ impl Yard {
     /// # Errors
     /// See [`get`](Self::get).
     pub fn delete(&mut self, batch: u32, name: &[u8]) -> Result<()> {
-        self.0.delete(batch, name)
+        self.engine.delete(batch, name)
     }
 
     /// Commits batches in order with at most one sync; returns the last one's sequence.
@@ -196,7 +221,7 @@ impl Yard {
     /// # Errors
     /// See [`get`](Self::get). The batches are then as they were.
     pub fn commit(&mut self, batches: &[u32], durable: bool) -> Result<f64> {
-        Ok(self.0.commit(batches, durability(durable))?.0 as f64)
+        Ok(self.engine.commit(batches, durability(durable))?.0 as f64)
     }
 
     /// Renames a block without moving its bytes.
@@ -204,13 +229,13 @@ impl Yard {
     /// # Errors
     /// See [`get`](Self::get).
     pub fn rename(&mut self, from: &[u8], to: &[u8], durable: bool) -> Result<f64> {
-        Ok(self.0.rename(from, to, durability(durable))?.0 as f64)
+        Ok(self.engine.rename(from, to, durability(durable))?.0 as f64)
     }
 
     /// Begins a value that arrives in pieces.
     #[wasm_bindgen(js_name = beginWriter)]
     pub fn begin_writer(&mut self) -> u32 {
-        self.0.begin_writer()
+        self.engine.begin_writer()
     }
 
     /// Takes the next bytes of a value. A whole chunk of a value that has several may come with its SHA-256;
@@ -220,8 +245,8 @@ impl Yard {
     /// See [`get`](Self::get).
     pub fn write(&mut self, writer: u32, bytes: &[u8], digest: &[u8]) -> Result<()> {
         match digest.first_chunk() {
-            Some(digest) => self.0.write_chunk(writer, bytes, Digest(*digest)),
-            None => self.0.write(writer, bytes),
+            Some(digest) => self.engine.write_chunk(writer, bytes, Digest(*digest)),
+            None => self.engine.write(writer, bytes),
         }
     }
 
@@ -231,12 +256,12 @@ impl Yard {
     /// See [`get`](Self::get).
     #[wasm_bindgen(js_name = finishWriter)]
     pub fn finish_writer(&mut self, writer: u32, batch: u32, name: &[u8], tag: f64) -> Result<()> {
-        self.0.finish_writer(writer, batch, name, tag as u64)
+        self.engine.finish_writer(writer, batch, name, tag as u64)
     }
 
     /// Puts the values of the last commit into the cache, while nobody waits: else the next call does.
     pub fn keep(&mut self) {
-        self.0.keep();
+        self.engine.keep();
     }
 
     /// Makes everything committed so far durable.
@@ -244,7 +269,7 @@ impl Yard {
     /// # Errors
     /// See [`get`](Self::get).
     pub fn sync(&mut self) -> Result<f64> {
-        Ok(self.0.sync()?.0 as f64)
+        Ok(self.engine.sync()?.0 as f64)
     }
 
     /// Writes down that the last commit is durable; for idle moments.
@@ -252,14 +277,14 @@ impl Yard {
     /// # Errors
     /// See [`get`](Self::get).
     pub fn seal(&mut self) -> Result<()> {
-        self.0.seal()
+        self.engine.seal()
     }
 
     /// Whether a checkpoint is under way or advisable.
     #[wasm_bindgen(js_name = wantsCheckpoint)]
     #[must_use]
     pub fn wants_checkpoint(&self) -> bool {
-        self.0.wants_checkpoint()
+        self.engine.wants_checkpoint()
     }
 
     /// Advances a checkpoint by one step; whether there is another.
@@ -268,7 +293,7 @@ impl Yard {
     /// See [`get`](Self::get).
     #[wasm_bindgen(js_name = checkpointStep)]
     pub fn checkpoint_step(&mut self) -> Result<bool> {
-        self.0.checkpoint_step()
+        self.engine.checkpoint_step()
     }
 
     /// Folds everything into the registry.
@@ -276,7 +301,7 @@ impl Yard {
     /// # Errors
     /// See [`get`](Self::get).
     pub fn checkpoint(&mut self) -> Result<()> {
-        self.0.checkpoint()
+        self.engine.checkpoint()
     }
 
     /// Before the handle is closed: folds everything in, or at least makes it durable.
@@ -284,7 +309,7 @@ impl Yard {
     /// # Errors
     /// See [`get`](Self::get).
     pub fn settle(&mut self) -> Result<()> {
-        self.0.settle()
+        self.engine.settle()
     }
 
     /// Reads and compares every byte. `report` hears `(blocks, bytes, of blocks, of bytes)` for each
@@ -294,10 +319,10 @@ impl Yard {
     /// See [`get`](Self::get).
     pub fn verify(&mut self, report: Option<Function>) -> Result<Array> {
         // The totals are the registry's; what hinders this, the verification tells.
-        let _ = self.0.checkpoint();
-        let superblock = self.0.store().superblock();
+        let _ = self.engine.checkpoint();
+        let superblock = self.engine.store().superblock();
         let (blocks, bytes) = (superblock.blocks.get(), superblock.bytes.get());
-        let pages = self.0.store().pages().div_ceil(64) as usize;
+        let pages = self.engine.store().pages().div_ceil(64) as usize;
         let mut sink = Sink {
             report,
             total: (blocks, bytes),
@@ -306,7 +331,7 @@ impl Yard {
             seen: vec![0; pages],
             doubled: 0,
         };
-        let result = self.0.verify(&mut sink)?;
+        let result = self.engine.verify(&mut sink)?;
         let problems = result.problems + sink.doubled;
         let counts = [result.blocks, result.bytes, result.used_pages, result.leaked_pages, problems];
         Ok(list(counts.map(|count| JsValue::from_f64(count as f64)).into_iter().chain(sink.found)))
@@ -317,10 +342,10 @@ impl Yard {
     /// # Errors
     /// See [`get`](Self::get).
     pub fn stats(&mut self) -> Result<Vec<f64>> {
-        let free = self.0.free_space()?;
-        let (hits, misses) = self.0.hits_and_misses();
-        let recovery = *self.0.recovery();
-        let (store, geometry) = (self.0.store(), self.0.geometry());
+        let free = self.engine.free_space()?;
+        let (hits, misses) = self.engine.hits_and_misses();
+        let recovery = *self.engine.recovery();
+        let (store, geometry) = (self.engine.store(), self.engine.geometry());
         let (counters, superblock) = (store.counters(), store.superblock());
         let figures = [
             store.sequence().0,
@@ -360,7 +385,7 @@ impl Yard {
     /// # Errors
     /// See [`get`](Self::get).
     pub fn raw(&mut self, offset: f64, length: u32) -> Result<Uint8Array> {
-        Ok(Uint8Array::from(self.0.raw(offset as u64, length as usize)?.as_slice()))
+        Ok(Uint8Array::from(self.engine.raw(offset as u64, length as usize)?.as_slice()))
     }
 
     /// Length of the file in bytes.
@@ -369,7 +394,7 @@ impl Yard {
     /// See [`get`](Self::get).
     #[wasm_bindgen(js_name = fileLength)]
     pub fn file_length(&mut self) -> Result<f64> {
-        let length = self.0.store().device().clone().length();
+        let length = self.engine.store().device().clone().length();
         Ok(length.map_err(blockyard_core::ReadError::Device)? as f64)
     }
 
@@ -377,7 +402,7 @@ impl Yard {
     #[wasm_bindgen(js_name = isPoisoned)]
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
-        self.0.store().is_poisoned()
+        self.engine.store().is_poisoned()
     }
 }
 

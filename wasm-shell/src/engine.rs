@@ -64,6 +64,9 @@ impl Default for Settings {
     }
 }
 
+/// Longer buffers are not kept for the next batch.
+pub(crate) const SPARE: usize = 4 << 20;
+
 /// A store over one device.
 #[derive(Debug)]
 pub struct Engine {
@@ -73,8 +76,10 @@ pub struct Engine {
     recovery: Recovery,
     next: u32,
     batches: Numbered<Changes>,
-    /// Batches that were committed and whose values have yet to go into the cache.
+    /// Batches that were committed and whose values may yet go into the cache.
     fresh: Vec<changes::Batch>,
+    /// What the values of a batch lay in, for the next: memory that was touched before costs less than filling it.
+    spare: Vec<u8>,
     writers: Numbered<Writer>,
     snapshots: Numbered<View>,
 }
@@ -184,6 +189,7 @@ impl Engine {
             next: settings.file_id.first_chunk().map_or(0, |id| u32::from_le_bytes(*id) >> 1) + 1,
             batches: Numbered::default(),
             fresh: Vec::new(),
+            spare: Vec::new(),
             writers: Numbered::default(),
             snapshots: Numbered::default(),
         }
@@ -293,17 +299,26 @@ impl Engine {
         }
     }
 
-    /// Leaves the values of what was committed last in the cache. Whoever reads or commits does so first; it may be
-    /// done before, while nobody waits.
+    /// Leaves the values of what was committed last in the cache. Whoever reads does so first, and whoever commits, but not
+    /// much after much; it may be done before, while nobody waits.
     pub fn keep(&mut self) {
+        self.pass(true);
+    }
+
+    /// What was committed last goes into the cache, if it was much only with `keep`, and its buffer to the next.
+    fn pass(&mut self, keep: bool) {
         for mut batch in std::mem::take(&mut self.fresh) {
-            self.keep_values(&mut batch);
+            let data = std::mem::take(batch.late_values().0).into_bytes();
+            if keep || data.len() <= changes::MANY {
+                self.keep_values(&batch, &data);
+            }
+            if (self.spare.capacity()..=SPARE).contains(&data.capacity()) {
+                self.spare = data;
+            }
         }
     }
 
-    fn keep_values(&mut self, batch: &mut changes::Batch) {
-        let data = std::mem::take(batch.late_values().0);
-        let data = data.as_ref();
+    fn keep_values(&mut self, batch: &changes::Batch, data: &[u8]) {
         if !self.source.has_room_for(data.len()) {
             return;
         }

@@ -327,3 +327,38 @@ fn what_was_committed_is_in_the_cache_whoever_puts_it_there() {
         assert!(hits > before.0, "its bytes are in the cache");
     }
 }
+
+/// Of batch after batch only the last goes into the cache; its buffer goes from one to the next.
+#[test]
+fn much_after_much_is_not_kept_in_between() {
+    let settings = Settings { cache: 4 << 20, growth: 1 << 20, journal_length: 128 << 10, ..SETTINGS };
+    let mut engine = Engine::open(Device::memory(Vec::new()), &settings).expect("it opens");
+    let (much, value) = (200 << 10, |turn| bytes(turn, 2000));
+    let put = |engine: &mut Engine, turn: u64| {
+        let batch = engine.begin_for(much);
+        for index in 0..100 {
+            let name = format!("{turn}/{index}");
+            engine.put(batch, name.as_bytes(), &value(turn * 100 + index), 0).expect("it fits");
+        }
+        engine.commit(&[batch], Durability::Durable).expect("there is room");
+    };
+    // Reading, idling and a small commit come between as well as another large one.
+    for turn in 0..5 {
+        put(&mut engine, turn);
+        match turn {
+            2 => engine.keep(),
+            3 => self::put(&mut engine, "small", b"x"),
+            _ => {}
+        }
+    }
+    let misses = [0, 1, 2, 3, 4].map(|turn| {
+        let before = engine.hits_and_misses().1;
+        for index in 0..100 {
+            let found = engine.get(0, format!("{turn}/{index}").as_bytes(), ALL);
+            assert_eq!(found, Ok(Some(value(turn * 100 + index))), "{turn}/{index}");
+        }
+        engine.hits_and_misses().1 - before
+    });
+    assert!(misses[..2].iter().all(|&misses| misses >= 100), "{misses:?}");
+    assert!(misses[2..].iter().all(|&misses| misses < 50), "{misses:?}");
+}

@@ -361,8 +361,6 @@ export class Host {
     }
     this.#idle(this.#live.wantsCheckpoint() && Date.now() >= this.#restUntil);
     for (const changes of all) this.#tell(changes);
-    // Behind the answer.
-    if (operations > OPERATIONS / 2) setTimeout(() => this.#engine?.keep());
   }
 
   #synced(): void {
@@ -382,12 +380,13 @@ export class Host {
     }
   }
 
-  /** Steps of a checkpoint between requests, or a seal when nothing has happened for a while. */
+  /** Steps of a checkpoint between requests, or a seal when nothing has happened for a while; the cache is filled first. */
   #idle(busy: boolean, wait = !busy ? IDLE : this.#before++ < PATIENCE ? QUIET : 0): void {
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(
       () =>
         this.#later(() => {
+          this.#live.keep();
           if (!busy) return this.#live.seal();
           for (let step = 0; step < STEPS; step++) if (!this.#live.checkpointStep()) return void (this.#before = 0);
           this.#idle(true, 0);

@@ -127,8 +127,9 @@ const CLOSE = 5000;
 
 /** Opens the yard `name` of this origin, or creates it. Every tab may do so. */
 export async function open(name: string, options: OpenOptions = {}): Promise<Yard> {
-  const { durability, onBlocked, wasmUrl, workerUrl, signal, cache = 2 << 20, ...engine } = options;
-  const { lockTimeout = 5000 } = engine;
+  const { durability, onBlocked, wasmUrl, workerUrl, signal, cache = 2 << 20 } = options;
+  // What the worker knows, and nothing else: it could be what cannot be sent.
+  const { lockTimeout = 5000, storage, pageSize, journalSize, chunkSize, growth, cacheSize } = options;
   if (typeof Worker === "undefined") {
     throw new UnsupportedError("there are no workers here: open the yard in a browser's page or worker, or under Node");
   }
@@ -141,7 +142,7 @@ export async function open(name: string, options: OpenOptions = {}): Promise<Yar
   transport.post({
     kind: "init",
     name,
-    options: engine,
+    options: { lockTimeout, storage, pageSize, journalSize, chunkSize, growth, cacheSize },
     wasmUrl: wasmUrl === undefined ? undefined : String(new URL(wasmUrl, base)),
   });
   let blocked: ReturnType<typeof setTimeout> | undefined;

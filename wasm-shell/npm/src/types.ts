@@ -145,7 +145,6 @@ export interface OpenOptions {
 }
 
 /** The options that concern the engine; they travel to the worker. */
-export type EngineOptions = Pick<
-  OpenOptions,
-  "pageSize" | "journalSize" | "chunkSize" | "growth" | "cacheSize" | "lockTimeout" | "storage"
->;
+export type EngineOptions = {
+  [Option in "pageSize" | "journalSize" | "chunkSize" | "growth" | "cacheSize" | "lockTimeout" | "storage"]?: OpenOptions[Option] | undefined;
+};

@@ -7,7 +7,7 @@ use blockyard_core::format::ChunkRef;
 pub(super) type Batch = blockyard_core::Batch<Vec<u8>, Values>;
 
 /// Bytes of a batch that no journal record carries.
-const MANY: usize = 128 << 10;
+pub(super) const MANY: usize = 128 << 10;
 
 /// A batch, and whether it names pages that no commit names yet.
 #[derive(Debug)]
@@ -34,7 +34,16 @@ impl Engine {
     /// Begins a batch that will hold about so many bytes.
     pub(crate) fn begin_for(&mut self, bytes: usize) -> u32 {
         let number = self.number();
-        let mut batch = Batch::new(self.store.geometry(), Vec::new(), Values::with_capacity(bytes));
+        let mut buffer = Vec::new();
+        if bytes > MANY {
+            // Whoever puts much after much reads none of it in between.
+            self.pass(false);
+            buffer = std::mem::take(&mut self.spare);
+        }
+        if buffer.capacity() < bytes {
+            buffer = Vec::with_capacity(bytes);
+        }
+        let mut batch = Batch::new(self.store.geometry(), Vec::new(), Values::within(buffer));
         if bytes > MANY {
             // All of them by the commit, several at once.
             batch.digest_at_once(0);

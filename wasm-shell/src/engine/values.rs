@@ -16,8 +16,14 @@ pub(super) struct Values {
 }
 
 impl Values {
-    pub(super) fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), digests: Vec::new() }
+    /// Values in a buffer, whatever it held.
+    pub(super) fn within(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        Self { bytes, digests: Vec::new() }
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     fn part(&self, range: &Range<usize>) -> &[u8] {

@@ -356,6 +356,10 @@ export async function errors(name) {
   controller.abort();
   equal(await thrown(() => yard.get("name", { signal: controller.signal })), "Aborted");
   equal(await thrown(() => open(name, { signal: controller.signal })), "Aborted");
+  // What no option is went to the worker too: a function made `open` throw a `DataCloneError` and leave its worker behind.
+  const odd = await open(`${name}-odd`, { later: () => {}, pageSize: 1024 });
+  equal((await odd.stats()).pageSize, 1024);
+  await odd.destroy();
   await yard.put("name", "still alive");
   const other = await open(name);
   await other.destroy();
