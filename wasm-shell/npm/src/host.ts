@@ -388,7 +388,12 @@ export class Host {
         this.#later(() => {
           this.#live.keep();
           if (!busy) return this.#live.seal();
-          for (let step = 0; step < STEPS; step++) if (!this.#live.checkpointStep()) return void (this.#before = 0);
+          for (let step = 0; step < STEPS; step++) {
+            if (this.#live.checkpointStep()) continue;
+            this.#before = 0;
+            // What was committed meanwhile is sealed.
+            return this.#idle(false);
+          }
           this.#idle(true, 0);
         }),
       wait,
