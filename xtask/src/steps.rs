@@ -76,6 +76,12 @@ impl Step {
         ]
     }
 
+    /// Whether the step begins before the others in a run of all, but for quick ones: it waits much, and what stands last
+    /// runs alone.
+    pub(crate) const fn is_early(&self) -> bool {
+        matches!(self, Self::Setup | Self::Fmt | Self::Format | Self::Browser(_))
+    }
+
     /// What the step has to itself in a run of all.
     pub(crate) const fn needs(&self) -> Needs {
         match self {

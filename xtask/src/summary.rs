@@ -79,7 +79,8 @@ fn parts(shell: &Shell, steps: &[Step]) -> Result<Vec<Job>> {
     let program = folder.join("xtask");
     let itself = std::env::current_exe().context("where is this program?")?;
     std::fs::copy(&itself, &program).with_context(|| format!("cannot copy {}", itself.display()))?;
-    Ok(steps.iter().map(|step| part(&program, &folder, step)).collect())
+    let (early, others): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.is_early());
+    Ok(early.into_iter().chain(others).map(|step| part(&program, &folder, step)).collect())
 }
 
 fn part(program: &Path, folder: &Path, step: &Step) -> Job {
