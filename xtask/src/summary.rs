@@ -54,9 +54,12 @@ pub(crate) fn run_all(shell: &Shell, arguments: Arguments) -> Result<ExitCode> {
     print!("\n{}{}", reasons(&outcomes), table(&outcomes));
     println!("{:.1} minutes", begun.elapsed().as_secs_f64() / 60.0);
     println!("{}", totals(&outcomes));
-    let all_passed =
-        outcomes.len() == steps.len() && outcomes.iter().all(|outcome| outcome.failure.is_none());
-    Ok(if all_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if all_passed(&outcomes, steps.len()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Every one of so many steps, and none left out.
+fn all_passed(outcomes: &[Outcome], steps: usize) -> bool {
+    outcomes.len() == steps && outcomes.iter().all(|outcome| outcome.failure.is_none())
 }
 
 /// One step with the amounts that a run of all steps has for it. Its last words are the reason, if it fails.
@@ -108,10 +111,12 @@ fn told_of(report: &Report) -> Outcome {
         End::NotBegun => Some("it had not begun when time was up".to_owned()),
     };
     let failure = failure.map(|reason| reason.trim_end().to_owned());
-    let seconds = time.as_secs_f64();
+    let (seconds, processor) = (time.as_secs_f64(), work.as_secs_f64());
     match &failure {
-        None => println!("==== {name}: passed in {seconds:.1} s ===="),
-        Some(reason) => println!("{reason}\n==== {name}: FAILED in {seconds:.1} s ===="),
+        None => println!("==== {name}: passed in {seconds:.1} s, {processor:.1} s of processors ===="),
+        Some(reason) => {
+            println!("{reason}\n==== {name}: FAILED in {seconds:.1} s, {processor:.1} s of processors ====")
+        }
     }
     Outcome { name, failure, time: *time, work: *work }
 }
@@ -163,6 +168,9 @@ mod tests {
                         unit      FAILED        1.5        2.0  first line\n";
         assert_eq!(table(&outcomes), expected);
         assert_eq!(totals(&outcomes), "1 passed, 1 failed");
+        // What failed fails the run, and so does a step that nobody heard of.
+        assert!(!all_passed(&outcomes, 2));
+        assert!(all_passed(&outcomes[..1], 1) && !all_passed(&outcomes[..1], 2));
         assert_eq!(reasons(&outcomes), "unit failed:\nfirst line\nmore\n\n");
     }
 
