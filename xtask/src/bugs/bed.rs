@@ -1,5 +1,5 @@
 //! All bugs in one build, each of which a number in the environment brings to life: a build for each would take most
-//! of the time. What is not a change of functions' bodies ([`functions`](super::functions)) is left to be planted alone.
+//! of the time. What is not a change of functions' bodies ([`functions`]) is left to be planted alone.
 
 use std::collections::BTreeSet;
 use std::path::Path;
