@@ -58,15 +58,17 @@ async function main() {
   await ofPackage(tally, { ...made, work, only });
   parts.push(tally);
   const folders = await bundle(made);
-  for (const name of browsers) {
+  // Side by side: each waits most of the time. Lines begin with the browser's name.
+  const tried = browsers.map(async (name) => {
     const tally = new Tally(name);
     try {
       await inBrowser(tally, { name, folders, work, only, serve, launch, quick: words.includes("--quick") });
     } catch (error) {
       await tally.check("the browser works", () => Promise.reject(error));
     }
-    parts.push(tally);
-  }
+    return tally;
+  });
+  parts.push(...(await Promise.all(tried)));
   console.log("");
   // Of a part in which nothing was asked for nothing is said.
   const asked = parts.filter((part) => only === "" || part.passed + part.failed > 0);

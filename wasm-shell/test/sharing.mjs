@@ -148,10 +148,10 @@ export async function sharing(check, { openPage, acknowledged, quick }) {
       }
       await start(tabs[at]);
     }
-    // Each tab that is there still gets through.
-    const before = acknowledged.length;
-    for (let tries = 0; acknowledged.length < before + 25; tries++) {
-      ok(tries < 200, "the tabs still write");
+    // Each tab that is there still gets through, and enough was written, however busy the machine.
+    const enough = Math.max(acknowledged.length + 25, 101);
+    for (let tries = 0; acknowledged.length < enough; tries++) {
+      ok(tries < 4000, "the tabs still write");
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     for (const tab of tabs.slice(1)) await tab.close();

@@ -53,7 +53,7 @@ impl Arguments {
 }
 
 /// Whatever takes longer than this hangs; it is ended with all that it has started.
-const LIMIT: Duration = Duration::from_mins(20);
+const LIMIT: Duration = Duration::from_mins(40);
 
 /// Builds the package and tries it.
 pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {

@@ -1,15 +1,18 @@
 //! `cargo xtask bugs`: bugs planted on purpose, each of which the tests have to catch.
 //!
 //! A harness that catches no planted bug proves nothing. `bugs/` holds patches against the tree; each
-//! names the harness that has to fail with it ([`patch`]). They are applied, one at a time, to a copy of
-//! the tree ([`Scratch`]) whose builds are kept, so that each costs compiling one crate.
+//! names the harness that has to fail with it ([`patch`]). They go into a copy of the tree ([`Scratch`]):
+//! those that change functions all at once ([`bed`]), of which a number in the environment brings one to life;
+//! the others alone, one after the other.
 //!
 //! A bug is caught when its harness, which passed without it, reports a failed test. That it does not
 //! compile, runs for ever or fails in another way catches nothing.
 
+mod bed;
+mod functions;
 mod patch;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -20,10 +23,11 @@ use crate::child::{self, Echo, Ended};
 use crate::scratch::Scratch;
 use crate::tally::Tally;
 use crate::test_output::TestOutput;
+use crate::weave;
 use patch::Patch;
 
-/// Far more than a harness takes, with compiling.
-const LIMIT: Duration = Duration::from_mins(10);
+/// Far more than a harness takes, with compiling and beside another step.
+const LIMIT: Duration = Duration::from_mins(30);
 
 /// Which bugs.
 #[derive(clap::Args, Clone, Debug, PartialEq, Eq)]
@@ -56,44 +60,88 @@ pub(crate) fn run(shell: &Shell, arguments: &Arguments) -> Result<()> {
     }
     ensure!(!patches.is_empty(), "no patch of that name in bugs/");
     let scratch = Scratch::new(shell, "bugs")?;
-    let mut tally = Tally::default();
+    let tally = Tally::default();
     // Harness by harness: what the last one compiled serves the next.
     patches.sort_by(|a, b| (&a.harness, &a.name).cmp(&(&b.harness, &b.name)));
-    let sound = passing_harnesses(shell, &scratch, &patches, &mut tally);
-    let mut rows = Vec::new();
-    for patch in &patches {
+    let together = bed::plant(shell, &scratch, &patches)?;
+    println!("{} of {} bugs are in one build", together.len(), patches.len());
+    let mut garden = Garden { shell, scratch, sound: BTreeMap::new(), tally, rows: Vec::new() };
+    for (index, patch) in patches.iter().enumerate().filter(|(index, _)| together.contains(index)) {
+        let number = weave::number(index).to_string();
+        garden.meet(patch, |garden| garden.run(&patch.harness, &number));
+    }
+    garden.scratch.refresh()?;
+    for (_, patch) in patches.iter().enumerate().filter(|(index, _)| !together.contains(index)) {
+        garden.meet(patch, |garden| garden.plant(patch));
+    }
+    garden.rows.sort_by(|a, b| (&a.harness, &a.name).cmp(&(&b.harness, &b.name)));
+    print!("{}", table(&garden.rows));
+    garden.tally.finish()
+}
+
+/// Where bugs are planted, and what came of it.
+struct Garden<'a> {
+    shell: &'a Shell,
+    scratch: Scratch<'a>,
+    /// The harnesses that ran without a bug, and whether they passed.
+    sound: BTreeMap<String, bool>,
+    tally: Tally,
+    rows: Vec<Row>,
+}
+
+/// The number of no bug.
+const NONE: &str = "0";
+
+impl Garden<'_> {
+    /// Lets a bug meet its harness, which has to pass without it first.
+    fn meet(&mut self, patch: &Patch, with: impl FnOnce(&Self) -> Result<Ended>) {
+        let sound = self.is_sound(&patch.harness);
         let start = Instant::now();
-        let caught = if sound.contains(patch.harness.as_str()) {
-            plant(shell, &scratch, patch)
+        let caught = if sound {
+            with(self).and_then(|ended| caught(&ended))
         } else {
             Err(anyhow!("its harness does not pass without it"))
         };
         let (time, harness) = (start.elapsed(), patch.short_harness());
         let result = caught.as_deref().map_or("NOT CAUGHT", |test| test).to_owned();
-        rows.push(Row { name: patch.name.clone(), harness, result, time });
-        tally.record(&patch.name, caught.map(drop));
+        self.rows.push(Row { name: patch.name.clone(), harness, result, time });
+        self.tally.record(&patch.name, caught.map(drop));
     }
-    print!("{}", table(&rows));
-    tally.finish()
-}
 
-/// The harnesses that pass on the tree as it is.
-fn passing_harnesses<'p>(
-    shell: &Shell,
-    scratch: &Scratch<'_>,
-    patches: &'p [Patch],
-    tally: &mut Tally,
-) -> BTreeSet<&'p str> {
-    let mut passing = BTreeSet::new();
-    let harnesses: BTreeSet<&str> = patches.iter().map(|patch| patch.harness.as_str()).collect();
-    for harness in harnesses {
-        let result = run_harness(shell, scratch, harness).and_then(|ended| passes(&ended));
-        if result.is_ok() {
-            passing.insert(harness);
+    /// Whether a harness passes without a bug.
+    fn is_sound(&mut self, harness: &str) -> bool {
+        if let Some(known) = self.sound.get(harness) {
+            return *known;
         }
-        tally.record(&format!("without a bug: {harness}"), result);
+        let result = self.run(harness, NONE).and_then(|ended| passes(&ended));
+        let sound = result.is_ok();
+        self.tally.record(&format!("without a bug: {harness}"), result);
+        self.sound.insert(harness.to_owned(), sound);
+        sound
     }
-    passing
+
+    /// Runs a harness on the tree as it is now, to the first test that fails.
+    fn run(&self, harness: &str, number: &str) -> Result<Ended> {
+        let words = harness.split(' ').skip(1);
+        let command = cmd!(self.shell, "cargo {words...}").env(weave::NUMBER, number);
+        let failed = |line: &str| !TestOutput::parse(line).failed.is_empty();
+        self.scratch.run_until(command, LIMIT, Echo::Silent, failed)
+    }
+
+    /// Applies a patch, runs its harness and takes it back.
+    fn plant(&self, patch: &Patch) -> Result<Ended> {
+        let name = &patch.name;
+        self.scratch.apply(&patch.path, false).with_context(|| {
+            format!(
+                "bugs/{name}.patch does not apply any more: make the same mistake in today's code, put the output \
+                 of `git diff` in place of the diff below the header, and take it out again by `git apply -R \
+                 bugs/{name}.patch`"
+            )
+        })?;
+        let ended = self.run(&patch.harness, NONE);
+        self.scratch.apply(&patch.path, true)?;
+        ended
+    }
 }
 
 /// At least one test, and none failed.
@@ -104,27 +152,7 @@ fn passes(ended: &Ended) -> Result<()> {
     Ok(())
 }
 
-/// Runs a harness on the tree as it is now.
-fn run_harness(shell: &Shell, scratch: &Scratch<'_>, harness: &str) -> Result<Ended> {
-    let words = harness.split(' ').skip(1);
-    scratch.run(cmd!(shell, "cargo {words...}"), LIMIT, Echo::Silent)
-}
-
-/// Applies a patch, runs its harness and takes it back; the test that failed.
-fn plant(shell: &Shell, scratch: &Scratch<'_>, patch: &Patch) -> Result<String> {
-    let name = &patch.name;
-    scratch.apply(&patch.path, false).with_context(|| {
-        format!(
-            "bugs/{name}.patch does not apply any more: make the same mistake in today's code, put the output \
-             of `git diff` in place of the diff below the header, and take it out again by `git apply -R \
-             bugs/{name}.patch`"
-        )
-    })?;
-    let ended = run_harness(shell, scratch, &patch.harness);
-    scratch.apply(&patch.path, true)?;
-    caught(&ended?)
-}
-
+/// The test that failed, if one did.
 fn caught(ended: &Ended) -> Result<String> {
     let TestOutput { failed, compile_error, died, .. } = TestOutput::parse(&ended.output);
     let tail = || child::tail(&ended.output, 25);

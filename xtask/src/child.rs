@@ -94,7 +94,7 @@ fn forward(channel: impl Read, sender: &mpsc::Sender<String>) {
 }
 
 /// The youngest first, so that none of them is left to start another.
-fn kill_with_descendants(child: &mut Child) -> Result<()> {
+pub(crate) fn kill_with_descendants(child: &mut Child) -> Result<()> {
     let mut family = vec![child.id()];
     let parents = parents();
     let mut next = 0;
@@ -107,6 +107,30 @@ fn kill_with_descendants(child: &mut Child) -> Result<()> {
         let _ = Command::new("kill").args(["-KILL", &id.to_string()]).stderr(Stdio::null()).status();
     }
     child.kill().context("cannot kill a program that hangs")
+}
+
+/// A process as the system sees it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// It has ended, and its parent has not asked yet how.
+    pub(crate) has_ended: bool,
+    /// Time of processors, its own and that of the children that it has waited for.
+    pub(crate) work: Duration,
+}
+
+/// The state of a child that was not waited for; None on systems that do not tell.
+pub(crate) fn state(id: u32) -> Option<State> {
+    State::parse(&std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
+}
+
+impl State {
+    fn parse(stat: &str) -> Option<Self> {
+        // The program's name, in brackets, may hold anything: the rest comes behind it.
+        let words: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+        let hundredths =
+            words.get(11..15)?.iter().map(|word| word.parse::<u64>().ok()).sum::<Option<u64>>()?;
+        Some(Self { has_ended: *words.first()? == "Z", work: Duration::from_millis(hundredths * 10) })
+    }
 }
 
 /// Every process of the machine with its parent.
@@ -136,6 +160,14 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         command
+    }
+
+    #[test]
+    fn a_state_is_read_behind_any_name() {
+        let stat = "7 (a b) Z) Z 1 7 7 0 -1 4 1 2 3 4 100 20 3000 400 20 0 1 0 5";
+        assert_eq!(State::parse(stat), Some(State { has_ended: true, work: Duration::from_millis(35_200) }));
+        assert_eq!(State::parse("7 (a) R 1"), None);
+        assert!(!state(std::process::id()).expect("this one runs").has_ended);
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl Fuzzer {
         let most = match length {
             Length::Seconds(seconds) => seconds + 120,
             // A machine may be slow, or busy.
-            Length::Inputs(_) => 900,
+            Length::Inputs(_) => 2400,
         };
         let ended = child::run(command, Duration::from_secs(most), Echo::Silent)?;
         let Some(found) = Found::parse(&ended.output) else {

@@ -4,6 +4,7 @@
 //! an error that says what to do. [`steps`] lists them; [`summary`] runs them all.
 
 mod bench;
+mod beside;
 mod browser;
 mod bugs;
 mod checks;
@@ -15,6 +16,7 @@ mod inject;
 mod kill;
 mod loom;
 mod mcu;
+mod messages;
 mod mutants;
 mod sanitize;
 mod scratch;
@@ -27,6 +29,7 @@ mod targets;
 mod test_output;
 mod tool;
 mod toolchain;
+mod weave;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,8 +53,14 @@ struct Arguments {
 enum Command {
     #[command(flatten)]
     Step(Step),
-    /// Every step above in order, whatever fails, and a summary
-    Test,
+    /// Every step above, two at a time, whatever fails, and a summary
+    Test(summary::Arguments),
+    /// One step with the amounts that a run of all has for it
+    #[command(name = summary::PART)]
+    Part {
+        /// The step's name
+        step: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -69,7 +78,8 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     shell.change_dir(root());
     match command {
         Command::Step(step) => step.run(&shell).map(|()| ExitCode::SUCCESS),
-        Command::Test => Ok(summary::run_all(&shell)),
+        Command::Test(arguments) => summary::run_all(&shell, *arguments),
+        Command::Part { step } => summary::run_part(&shell, step),
     }
 }
 

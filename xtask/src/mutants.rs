@@ -5,7 +5,7 @@
 //! test is about. `bugs/mutants.md` explains those that do no harm ([`explained`]); any other fails the
 //! step.
 //!
-//! All of a suite are in one build, and a number in the environment brings one to life ([`weave`]): a build
+//! All of a suite are in one build, and a number in the environment brings one to life ([`weave`](crate::weave)): a build
 //! for each took twenty seconds. A mutant meets quick tests first, and only if it survives those the others
 //! of its [`suite`]; the first test that fails ends it. A shard takes every n-th mutant.
 
@@ -13,7 +13,6 @@ mod bench;
 mod explained;
 mod mutant;
 mod suite;
-mod weave;
 
 use std::fmt;
 

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use xshell::Shell;
 
+use crate::beside::Needs;
 use crate::{
     bench, browser, bugs, checks, compare, format_check, fuzz, inject, kill, loom, mcu, mutants, sanitize,
     setup, sim, targets,
@@ -73,6 +74,22 @@ impl Step {
             Self::Mcu(mcu::Arguments::budgeted()),
             Self::Browser(browser::Arguments::all()),
         ]
+    }
+
+    /// Whether the step begins before the others in a run of all, but for quick ones: it waits much, and what stands last
+    /// runs alone.
+    pub(crate) const fn is_early(&self) -> bool {
+        matches!(self, Self::Setup | Self::Fmt | Self::Format | Self::Browser(_))
+    }
+
+    /// What the step has to itself in a run of all.
+    pub(crate) const fn needs(&self) -> Needs {
+        match self {
+            Self::Setup => Needs::Everything,
+            Self::Clippy | Self::Unit | Self::Doc | Self::Targets => Needs::Builds,
+            Self::Sim(_) | Self::Kill(_) | Self::Inject(_) => Needs::Builds,
+            _ => Needs::Nothing,
+        }
     }
 
     /// The step's name on the command line.

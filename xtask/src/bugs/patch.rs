@@ -22,6 +22,8 @@ pub(crate) struct Patch {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) harness: String,
+    /// The files that it changes, from the root of the workspace.
+    pub(crate) files: Vec<String>,
 }
 
 impl Patch {
@@ -37,8 +39,13 @@ impl Patch {
         }
         let harness = value("Harness").unwrap_or_default();
         ensure!(harness.starts_with("cargo "), "bugs/{name}.patch: the harness is no command of cargo");
-        ensure!(text.contains("\n+++ "), "bugs/{name}.patch holds no diff");
-        Ok(Self { name: name.to_owned(), harness, path })
+        let files: Vec<String> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("+++ b/"))
+            .map(|file| file.split('\t').next().unwrap_or(file).to_owned())
+            .collect();
+        ensure!(!files.is_empty(), "bugs/{name}.patch holds no diff");
+        Ok(Self { name: name.to_owned(), harness, files, path })
     }
 
     /// The command without what every harness has.
@@ -89,7 +96,7 @@ mod tests {
     #[test]
     fn a_header_is_read() {
         let patch = Patch::parse("bugs/sync-skipped.patch".into(), PATCH).expect("whole");
-        assert_eq!(patch.name, "sync-skipped");
+        assert_eq!((&*patch.name, &patch.files[..]), ("sync-skipped", &["x".to_owned()][..]));
         assert_eq!(patch.harness, "cargo test --package blockyard-core --test it -- crash::cuts");
         assert_eq!(patch.short_harness(), "blockyard-core it crash::cuts");
         assert_eq!(fields(PATCH)[0].1, "one thing and another");

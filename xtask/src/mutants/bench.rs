@@ -1,18 +1,18 @@
 //! A suite at work: its mutants woven into one build, and its tests run with each.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
 use super::mutant::Mutant;
 use super::suite::{Fate, Stage, Suite, UNIT};
-use super::weave::{self, Constant, NUMBER};
 use crate::child::{self, Echo, Ended};
+use crate::messages::{self, Errors, Programs};
 use crate::scratch::Scratch;
+use crate::weave::{self, Constant, NUMBER};
 
 /// For a build, and for tests without a mutant.
 const LIMIT: Duration = Duration::from_hours(24);
@@ -29,9 +29,6 @@ pub(super) struct Bench<'a> {
     pub(super) scratch: &'a Scratch<'a>,
     pub(super) program: &'a Path,
 }
-
-/// The tests' programs by name.
-type Programs = BTreeMap<String, PathBuf>;
 
 /// A build.
 enum Built {
@@ -87,7 +84,8 @@ impl Bench<'_> {
     fn alone(&self, mutant: &Mutant, limits: &[Duration]) -> Result<Fate> {
         self.scratch.refresh()?;
         let path = self.scratch.tree.join(&mutant.file);
-        std::fs::write(&path, weave::mutated(&std::fs::read_to_string(&path)?, mutant))?;
+        let source = std::fs::read_to_string(&path)?;
+        std::fs::write(&path, weave::changed(&source, &mutant.span, &mutant.replacement))?;
         let programs = match self.compile()? {
             Built::Programs(programs) => programs,
             Built::Errors(places, _) if !places.is_empty() => return Ok(Fate::Unviable),
@@ -111,7 +109,9 @@ impl Bench<'_> {
             if constant == Constant::Woven {
                 self.suite.constant.iter().try_for_each(|(file, name)| self.make_ordinary(file, name))?;
             }
-            let woven = weave::weave(&self.scratch.tree, "core/src/lib.rs", mutants, &unviable, constant)?;
+            let viable = mutants.iter().enumerate().filter(|(index, _)| !unviable.contains(index));
+            let changes = viable.map(|(index, mutant)| mutant.woven(index));
+            let woven = weave::weave(&self.scratch.tree, "core/src/lib.rs", changes, constant)?;
             let (errors, output) = match self.compile()? {
                 Built::Programs(programs) => return Ok((programs, woven.indexes())),
                 Built::Errors(errors, output) => (errors, output),
@@ -150,26 +150,11 @@ impl Bench<'_> {
         let command = cmd!(self.shell, "cargo test --no-run --package blockyard-core --features {features}");
         let command = command.args(["--message-format=json"]).args(tests);
         let ended = self.scratch.run(command, LIMIT, Echo::Silent)?;
-        let messages = ended.output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         if ended.success {
-            let program = |message: Value| {
-                let name = message["target"]["name"].as_str()?.to_owned();
-                Some((name, PathBuf::from(message["executable"].as_str()?)))
-            };
-            return Ok(Built::Programs(messages.filter_map(program).collect()));
+            return Ok(Built::Programs(messages::programs(&ended.output)));
         }
-        let (mut places, mut rendered) = (Vec::new(), String::new());
-        for message in messages.filter(|it| it["message"]["level"] == "error") {
-            rendered += message["message"]["rendered"].as_str().unwrap_or_default();
-            let spans = message["message"]["spans"].as_array().map_or(&[][..], Vec::as_slice);
-            let primary = spans.iter().filter(|span| span["is_primary"] == true);
-            places.extend(primary.filter_map(|span| {
-                let line = usize::try_from(span["line_start"].as_u64()?).ok()?;
-                Some((span["file_name"].as_str()?.to_owned(), line))
-            }));
-        }
-        let output = if rendered.is_empty() { ended.output } else { rendered };
-        Ok(Built::Errors(places, output))
+        let Errors { places, rendered } = messages::errors(&ended.output);
+        Ok(Built::Errors(places, rendered))
     }
 
     /// How long a stage may take with a mutant, by what it takes without.

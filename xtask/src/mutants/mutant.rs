@@ -3,12 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// A line and a column, counted from one, and those where the next thing begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) start: (usize, usize),
-    pub(super) end: (usize, usize),
-}
+use crate::weave::{Change, Span};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +32,14 @@ impl Mutant {
         let text = |name: &str| Some(json[name].as_str()?.to_owned());
         let name = text("name")?;
         let change = name.split_once(": ")?.1.to_owned();
-        let (function, span) = (Span::parse(&json["function"]["span"]), Span::parse(&json["span"])?);
+        let (function, span) = (span(&json["function"]["span"]), span(&json["span"])?);
         Some(Self { name, file: text("file")?, change, function, span, replacement: text("replacement")? })
+    }
+
+    /// As it is woven in.
+    pub(super) fn woven(&self, index: usize) -> Change<'_> {
+        let Self { file, function, span, replacement, .. } = self;
+        Change { index, file, function: *function, span: *span, replacement }
     }
 
     /// The line of code that the change begins in.
@@ -47,12 +48,10 @@ impl Mutant {
     }
 }
 
-impl Span {
-    fn parse(json: &Value) -> Option<Self> {
-        let number = |of: &Value| usize::try_from(of.as_u64()?).ok().filter(|number| *number > 0);
-        let place = |of: &Value| Some((number(&of["line"])?, number(&of["column"])?));
-        Some(Self { start: place(&json["start"])?, end: place(&json["end"])? })
-    }
+fn span(json: &Value) -> Option<Span> {
+    let number = |of: &Value| usize::try_from(of.as_u64()?).ok().filter(|number| *number > 0);
+    let place = |of: &Value| Some((number(&of["line"])?, number(&of["column"])?));
+    Some(Span { start: place(&json["start"])?, end: place(&json["end"])? })
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 //! Debian's `rustc-web` is a recent compiler with the source of the standard library, but without the
 //! library itself for the targets needed here: [`sysroot`] compiles it, once a machine.
 
+use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use xshell::{Shell, cmd};
 
 use super::sysroot;
+use crate::tool;
 use crate::toolchain::{Target, Toolchain};
 
 /// A compiler, its cargo, the library's source and the linker (of the same LLVM as the compiler).
@@ -71,6 +73,11 @@ fn advice(missing: &[Target]) -> String {
 }
 
 fn install_packages(shell: &Shell, root: &Root, packages: &[&'static str]) -> Result<()> {
+    // Steps run side by side, and apt refuses to work beside itself.
+    let folder = tool::cache()?;
+    shell.create_dir(&folder)?;
+    let lock = File::create(folder.join("apt.lock"))?;
+    lock.lock().context("cannot wait for another installation")?;
     let missing: Vec<_> = packages.iter().copied().filter(|name| !is_installed(shell, name)).collect();
     if missing.is_empty() {
         return Ok(());

@@ -1,5 +1,6 @@
-//! All mutants in one build: each function's body is there once as it is and once for each mutant, and
-//! a number in the environment says which of them runs. So the engine is compiled once and not once a mutant.
+//! All mutants in one build, and all planted bugs: each function's body is there once as it is and once for each
+//! change, and a number in the environment says which of them runs. So the engine is compiled once and not once a
+//! change.
 //!
 //! ```text
 //! fn f(&self) -> u64 {                  fn f(&self) -> u64 { match crate::mutant::number() {
@@ -7,7 +8,7 @@
 //! }                                     _ => { self.a + self.b } } }
 //! ```
 //!
-//! A function that returns an `impl Trait` has to return the same type in every body; its mutants are left for
+//! A function that returns an `impl Trait` has to return the same type in every body; its changes are left for
 //! builds of their own, and so are those of a function within another. A constant function cannot ask for a number:
 //! it is woven as an ordinary one where the engine compiles with that, and left else.
 
@@ -18,10 +19,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::mutant::{Mutant, Span};
-
-/// The variable that holds the number of the mutant.
-pub(super) const NUMBER: &str = "BLOCKYARD_MUTANT";
+/// The variable that holds the number of the change.
+pub(crate) const NUMBER: &str = "BLOCKYARD_MUTANT";
 
 /// What the crate is given to ask for the number.
 const ASK: &str = r#"
@@ -34,20 +33,62 @@ mod mutant {
 }
 "#;
 
-/// Where in the woven files the mutants are.
+/// A line and a column, counted from one, and those where the next thing begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: (usize, usize),
+    pub(crate) end: (usize, usize),
+}
+
+impl Span {
+    /// From bytes.
+    pub(crate) fn of(source: &str, range: Range<usize>) -> Self {
+        let place = |at: usize| {
+            let before = &source[..at];
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            (line_of(before), column)
+        };
+        Self { start: place(range.start), end: place(range.end) }
+    }
+}
+
+/// A change within a function, and what it belongs to: several may belong together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change<'a> {
+    /// The mutant's or the bug's.
+    pub(crate) index: usize,
+    pub(crate) file: &'a str,
+    pub(crate) function: Option<Span>,
+    /// What is replaced, and by what.
+    pub(crate) span: Span,
+    pub(crate) replacement: &'a str,
+}
+
+/// Where in the woven files the changes are.
 #[derive(Debug, Default)]
-pub(super) struct Woven {
+pub(crate) struct Woven {
     /// File, lines and index of each.
     places: Vec<(String, Range<usize>, usize)>,
 }
 
 impl Woven {
-    pub(super) fn indexes(&self) -> BTreeSet<usize> {
+    pub(crate) fn indexes(&self) -> BTreeSet<usize> {
         self.places.iter().map(|(.., index)| *index).collect()
     }
 
-    /// The mutant whose code is at this line.
-    pub(super) fn at(&self, file: &str, line: usize) -> Option<usize> {
+    /// How many changes of this index there are.
+    pub(crate) fn count(&self, index: usize) -> usize {
+        self.places.iter().filter(|(.., of)| *of == index).count()
+    }
+
+    /// Both.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.places.extend(other.places);
+        self
+    }
+
+    /// What the code at this line belongs to.
+    pub(crate) fn at(&self, file: &str, line: usize) -> Option<usize> {
         let found = self.places.iter().find(|(of, lines, _)| of == file && lines.contains(&line));
         found.map(|(.., index)| *index)
     }
@@ -55,7 +96,7 @@ impl Woven {
 
 /// What becomes of constant functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Constant {
+pub(crate) enum Constant {
     /// They are constant no more.
     Woven,
     Left,
@@ -63,29 +104,27 @@ pub(super) enum Constant {
 
 const CONSTANT: &str = "const fn ";
 
-/// The number of a mutant in the environment; 0 is none.
-pub(super) const fn number(index: usize) -> usize {
+/// The number of a change in the environment; 0 is none.
+pub(crate) const fn number(index: usize) -> usize {
     index + 1
 }
 
-/// Writes the mutants into the files of `tree`, but for those in `without` and what cannot be woven. `krate` is the
-/// file of the crate's root.
-pub(super) fn weave(
+/// Writes the changes into the files of `tree`, but for what cannot be woven. `krate` is the file of the crate's root.
+pub(crate) fn weave<'a>(
     tree: &Path,
     krate: &str,
-    mutants: &[Mutant],
-    without: &BTreeSet<usize>,
+    changes: impl IntoIterator<Item = Change<'a>>,
     constant: Constant,
 ) -> Result<Woven> {
-    let mut files: BTreeMap<&str, Vec<(usize, &Mutant)>> = BTreeMap::new();
-    for (index, mutant) in mutants.iter().enumerate().filter(|(index, _)| !without.contains(index)) {
-        files.entry(&mutant.file).or_default().push((index, mutant));
+    let mut files: BTreeMap<&str, Vec<Change<'_>>> = BTreeMap::new();
+    for change in changes {
+        files.entry(change.file).or_default().push(change);
     }
     let mut woven = Woven::default();
-    for (file, mutants) in files {
+    for (file, changes) in files {
         let path = tree.join(file);
         let source = std::fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
-        let (text, places) = weave_file(&source, &mutants, constant);
+        let (text, places) = weave_file(&source, &changes, constant);
         std::fs::write(&path, text)?;
         woven.places.extend(places.into_iter().map(|(lines, index)| (file.to_owned(), lines, index)));
     }
@@ -95,25 +134,25 @@ pub(super) fn weave(
     Ok(woven)
 }
 
-/// A file with one mutant in it.
-pub(super) fn mutated(source: &str, mutant: &Mutant) -> String {
-    let span = Offsets::new(source).range(&mutant.span);
-    [&source[..span.start], &mutant.replacement, " ", &source[span.end..]].concat()
+/// A file with one change in it.
+pub(crate) fn changed(source: &str, span: &Span, replacement: &str) -> String {
+    let span = Offsets::new(source).range(span);
+    [&source[..span.start], replacement, " ", &source[span.end..]].concat()
 }
 
 type Places = Vec<(Range<usize>, usize)>;
 
-fn weave_file(source: &str, mutants: &[(usize, &Mutant)], constant: Constant) -> (String, Places) {
+fn weave_file(source: &str, changes: &[Change<'_>], constant: Constant) -> (String, Places) {
     let offsets = Offsets::new(source);
-    let mut functions: BTreeMap<(usize, usize), Vec<(usize, &Mutant)>> = BTreeMap::new();
-    for (index, mutant) in mutants {
-        if let Some(function) = &mutant.function {
+    let mut functions: BTreeMap<(usize, usize), Vec<&Change<'_>>> = BTreeMap::new();
+    for change in changes {
+        if let Some(function) = &change.function {
             let Range { start, end } = offsets.range(function);
-            functions.entry((start, end)).or_default().push((*index, mutant));
+            functions.entry((start, end)).or_default().push(change);
         }
     }
     let (mut text, mut places, mut done) = (String::new(), Places::new(), 0);
-    for ((start, end), mutants) in functions {
+    for ((start, end), changes) in functions {
         let Some(body) = body(source, start..end).filter(|body| body.start >= done) else {
             continue;
         };
@@ -124,8 +163,8 @@ fn weave_file(source: &str, mutants: &[(usize, &Mutant)], constant: Constant) ->
             Some((before, name)) => text.extend([before, "fn ", name]),
         }
         text.push_str("{ match crate::mutant::number() {");
-        for (index, mutant) in mutants {
-            let span = offsets.range(&mutant.span);
+        for Change { index, span, replacement, .. } in changes {
+            let span = offsets.range(span);
             if span.start < body.start || span.end > body.end {
                 continue;
             }
@@ -133,8 +172,8 @@ fn weave_file(source: &str, mutants: &[(usize, &Mutant)], constant: Constant) ->
             let first = line_of(&text);
             let (before, after) = (&source[body.start..span.start], &source[span.end..body.end]);
             // Writing to a string cannot fail.
-            let _ = write!(text, "{} => {before}{} {after}", number(index), mutant.replacement);
-            places.push((first..line_of(&text) + 1, index));
+            let _ = write!(text, "{} => {before}{replacement} {after}", number(*index));
+            places.push((first..line_of(&text) + 1, *index));
         }
         let _ = write!(text, "\n_ => {} }} }}", &source[body.clone()]);
         done = body.end;
@@ -148,7 +187,7 @@ fn line_of(text: &str) -> usize {
 }
 
 /// The braces of a function's body and what is in them, if several bodies can stand there.
-fn body(source: &str, function: Range<usize>) -> Option<Range<usize>> {
+pub(crate) fn body(source: &str, function: Range<usize>) -> Option<Range<usize>> {
     let start = function.start + opening_brace(source.get(function.clone())?)?;
     let signature = &source[function.start..start];
     let returned = signature.rsplit_once("->").map_or("", |(_, returned)| returned);
@@ -209,20 +248,35 @@ impl<'a> Offsets<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mutants::mutant::tests::mutant;
+
+    /// The change of the first `old` in the function from line `first` to `last`.
+    fn change<'a>(
+        index: usize,
+        source: &str,
+        (first, last): (usize, usize),
+        old: &str,
+        new: &'a str,
+    ) -> Change<'a> {
+        let at = source.find(old).expect("it is there");
+        let width = source.lines().nth(last - 1).expect("a line").chars().count();
+        let function = Some(Span { start: (first, 1), end: (last, width + 1) });
+        let span = Span::of(source, at..at + old.len());
+        Change { index, file: "a.rs", function, span, replacement: new }
+    }
 
     #[test]
-    fn each_mutant_has_a_body_of_its_own() {
+    fn each_change_has_a_body_of_its_own() {
         let source = "/// {\nfn f(a: [u8; 2]) -> bool {\n    a < b &&\n        c\n}\nfn g() {}\n";
-        let mutants = [("<", "<="), ("&&", "||")].map(|(old, new)| mutant(source, (1, 5), old, new));
-        let (text, places) = weave_file(source, &[(6, &mutants[0]), (8, &mutants[1])], Constant::Left);
+        let changes = [(6, "<", "<="), (8, "&&", "||")];
+        let changes = changes.map(|(index, old, new)| change(index, source, (1, 5), old, new));
+        let (text, places) = weave_file(source, &changes, Constant::Left);
         let expected = "/// {\nfn f(a: [u8; 2]) -> bool { match crate::mutant::number() {\n\
             7 => {\n    a <=  b &&\n        c\n}\n\
             9 => {\n    a < b || \n        c\n}\n\
             _ => {\n    a < b &&\n        c\n} } }\nfn g() {}\n";
         assert_eq!(text, expected);
         assert_eq!(places, [(3..7, 6), (7..11, 8)]);
-        assert_eq!(mutated(source, &mutants[1]), source.replace("&&", "|| "));
+        assert_eq!(changed(source, &changes[1].span, "||"), source.replace("&&", "|| "));
         let woven = Woven { places: vec![("a.rs".to_owned(), 3..7, 6)] };
         assert_eq!((woven.at("a.rs", 6), woven.at("a.rs", 7), woven.at("b.rs", 6)), (Some(6), None, None));
     }
@@ -231,8 +285,8 @@ mod tests {
     fn what_cannot_ask_or_hides_its_type_is_left() {
         let weave = |signature: &str, constant| {
             let source = format!("{signature} {{\n    1 + 2\n}}\n");
-            let mutant = mutant(&source, (1, 3), "+", "-");
-            let (text, places) = weave_file(&source, &[(0, &mutant)], constant);
+            let change = change(0, &source, (1, 3), "+", "-");
+            let (text, places) = weave_file(&source, &[change], constant);
             assert_eq!(places.is_empty(), text == source);
             text
         };
