@@ -32,6 +32,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Begins a write whose chunks no commit refers to yet. Until the matching
     /// [`end_staged`](Self::end_staged) no checkpoint hands their pages out again.
     pub fn begin_staged(&mut self) {
+        // What a checkpoint under way has taken by now would stay taken if it failed, and be missing for the next.
+        if !self.keeps_what_is_set_aside() {
+            self.start_over();
+        }
         self.map.stage(self.pages);
     }
 

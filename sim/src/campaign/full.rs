@@ -239,6 +239,10 @@ fn lost_by_a_read<O: Overlay + Default>(
     fired: &Fired,
     rng: &mut fastrand::Rng,
 ) -> Result<u64, String> {
+    let staged = rng.bool();
+    if staged {
+        work.store.begin_staged();
+    }
     work.device.arm([Fault::Fails(Operation::Read, rng.u64(..3))]);
     let first = work.store.checkpoint();
     work.device.arm([]);
@@ -247,6 +251,9 @@ fn lost_by_a_read<O: Overlay + Default>(
         Err(error) => return Err(format!("with a read that fails: {error}")),
     }
     work.store.checkpoint().map_err(|error| format!("after a read that failed: {error}"))?;
+    if staged {
+        work.store.end_staged();
+    }
     work.acknowledge();
     assert_same(&contents(&mut work.store), &work.model, "after a read that failed");
     let (sequence, one) = (work.store.sequence(), work.model.keys().take(1).cloned().collect::<Vec<_>>());

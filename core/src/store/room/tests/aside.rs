@@ -87,6 +87,29 @@ fn no_seal_stands_before_pages_that_a_lost_checkpoint_needs() {
     assert!(store.journal.head > head);
 }
 
+#[test]
+fn a_block_that_is_begun_amid_a_checkpoint_leaves_what_is_set_aside_for_it() {
+    let mut store = store_with(9, MapOverlay::default(), 1 << 30);
+    let names: Vec<Vec<u8>> = (0..400).map(|number| std::format!("{number:04}").into_bytes()).collect();
+    let puts: Vec<(&[u8], usize)> = names.iter().map(|name| (&name[..], 100)).collect();
+    commit(&mut store, &puts);
+    store.checkpoint().expect("room");
+    for plenty in [false, true] {
+        commit(&mut store, &puts);
+        let free = store.reserve(&Demand::default()) + if plenty { 1000 } else { 5 };
+        store.map.at.free = free;
+        store.map.keep(store.pages);
+        (0..20).for_each(|_| assert_eq!(store.checkpoint_step(), Ok(Progress::Working)));
+        let folded = store.checkpoint.as_ref().map(|checkpoint| checkpoint.fold.folded);
+        store.begin_staged();
+        assert!(store.map.kept().0.free >= store.reserve(&Demand::default()));
+        let kept = store.checkpoint.as_ref().map(|checkpoint| checkpoint.fold.folded);
+        assert_eq!(kept, if plenty { folded } else { Some(0) }, "it begins anew only if it has to");
+        store.checkpoint().expect("room");
+        store.end_staged();
+    }
+}
+
 /// A file of fixed size that is filled up while a checkpoint is nearly done can still be opened, and the checkpoint be
 /// made again: what it took by then is not free yet.
 #[test]
