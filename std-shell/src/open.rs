@@ -49,9 +49,11 @@ impl OpenOptions {
         }
         // The journal's alignment is chosen at creation; an existing file brings its own.
         let unit = if create { self.page_size.clamp(512, 4096) } else { 512 };
-        let opened = self.open_engine(Arc::new(device.with_unit(unit)), create).map_err(|error| {
+        let device: Arc<dyn Device> = Arc::new(device.with_unit(unit));
+        let opened = self.open_engine(Arc::clone(&device), create).map_err(|error| {
             if fresh {
-                // Nothing of a file that could not be created is left behind.
+                // Nothing of a file that could not be created is left behind. It is still locked: what the path names is
+                // not what another creator has made of it meanwhile.
                 let _ = std::fs::remove_file(path);
             }
             open_error(error, path)

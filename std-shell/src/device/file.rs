@@ -35,11 +35,11 @@ impl FileDevice {
     }
 }
 
-/// The lock that the store took goes with its file, at once: else it would stay until a process that
-/// another thread is about to start has let go of its copy of the descriptor.
 /// Bytes that are written in pieces of half of it.
 const LONG: usize = 1 << 20;
 
+/// The lock that the store took goes with its file, at once: else it would stay until a process that
+/// another thread is about to start has let go of its copy of the descriptor.
 impl Drop for FileDevice {
     fn drop(&mut self) {
         // The lock goes when the descriptor is closed, if not before.

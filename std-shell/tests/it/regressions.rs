@@ -281,16 +281,21 @@ fn a_failed_creation_removes_nothing_but_its_own_file() {
 #[test]
 fn creators_at_once_agree_on_one_file() {
     let place = Place::new();
-    for round in 0..50 {
+    let mut random = fastrand::Rng::with_seed(11);
+    for round in 0..150 {
         let both = Barrier::new(3);
-        let open = |options: OpenOptions| {
+        // None of them is always the first.
+        let mut late = [0; 3].map(|_: u64| Duration::from_micros(random.u64(..400)));
+        random.shuffle(&mut late);
+        let open = |who: usize, options: OpenOptions| {
             both.wait();
+            std::thread::sleep(late[who]);
             options.open(&place.path)
         };
         std::thread::scope(|scope| {
-            let failing = scope.spawn(|| open(OpenOptions::new().create(true).page_size(1000)));
-            let first = scope.spawn(|| open(OpenOptions::new().create(true).journal_size(1 << 20)));
-            let second = open(OpenOptions::new().create_new(true).journal_size(1 << 20));
+            let failing = scope.spawn(|| open(0, OpenOptions::new().create(true).page_size(1000)));
+            let first = scope.spawn(|| open(1, OpenOptions::new().create(true).journal_size(1 << 20)));
+            let second = open(2, OpenOptions::new().create_new(true).journal_size(1 << 20));
             let refused = failing.join().expect("a thread");
             assert!(refused.is_err());
             let first = first.join().expect("a thread");

@@ -87,8 +87,10 @@ fn damage_is_told_where_it_lies() {
     let whole = std::fs::read(&place.path).expect("the file");
     for bad in 0..CHUNKS {
         let mut file = whole.clone();
-        let middle = &data[bad * CHUNK + 5000..][..64];
-        let at = file.windows(64).position(|bytes| bytes == middle).expect("the chunk is in the file");
+        let start = &data[bad * CHUNK..][..64];
+        let page =
+            file.chunks(4096).position(|page| page.starts_with(start)).expect("the chunk is in the file");
+        let at = page * 4096 + 5000;
         file[at] ^= 1;
         std::fs::write(&place.path, file).expect("the damaged file");
         let store = place.open();
