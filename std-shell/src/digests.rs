@@ -1,5 +1,5 @@
-//! Digests of a large batch's values, computed by two threads: whoever commits begins with the first, a
-//! thread of the store's with the last, and each takes what the other has not begun.
+//! Digests of a large batch's values, and of a stream's chunks, computed by two threads: whoever wants them begins
+//! with the first, a thread of the store's with the last, and each takes what the other has not begun.
 
 use crate::buffer::Memory;
 use blockyard_core::Digest;

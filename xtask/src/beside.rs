@@ -182,8 +182,10 @@ impl Running {
             Ok(None) => return None,
             _ => End::Failed,
         };
-        let output = std::fs::read(&self.log).unwrap_or_default();
-        let output = String::from_utf8_lossy(&output).into_owned();
+        let output = match std::fs::read(&self.log) {
+            Ok(output) => String::from_utf8_lossy(&output).into_owned(),
+            Err(error) => format!("cannot read {}: {error}\n", self.log.display()),
+        };
         Some(Report { name: self.name, end, output, time: self.begun.elapsed(), work })
     }
 }

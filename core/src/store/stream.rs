@@ -30,7 +30,8 @@ impl StagedChunk {
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Begins a write whose chunks no commit refers to yet. Until the matching
-    /// [`end_staged`](Self::end_staged) no checkpoint hands their pages out again.
+    /// [`end_staged`](Self::end_staged) no checkpoint hands their pages out again. On a device that is nearly full a
+    /// checkpoint under way begins anew.
     pub fn begin_staged(&mut self) {
         // What a checkpoint under way has taken by now would stay taken if it failed, and be missing for the next.
         if !self.keeps_what_is_set_aside() {
@@ -45,7 +46,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Writes one chunk of at most the geometry's chunk size to fresh pages, without a sync. The
-    /// digest is the caller's, over the same bytes.
+    /// digest is the caller's, over the same bytes; it goes into the answer and nowhere else, so that who does not know
+    /// it yet may put it there before the commit.
     ///
     /// # Errors
     /// [`WriteError::Full`]; [`WriteError::BatchTooLarge`] if it is longer than a chunk;
