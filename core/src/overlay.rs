@@ -133,6 +133,12 @@ pub trait Overlay {
         let _ = lent;
     }
 
+    /// The batch that is inserted from here on, until the next call of [`lend`](Self::lend), changes these names, all under
+    /// this number: an overlay that keeps something by name beside its entries can see to all of it at once.
+    fn announce<'n>(&mut self, sequence: Sequence, names: impl Iterator<Item = &'n [u8]>) {
+        let _ = (sequence, names);
+    }
+
     /// The newest entry of `name` in the active layer.
     fn active(&self, name: &[u8]) -> Option<Entry>;
 
@@ -190,6 +196,9 @@ impl<O: Overlay + ?Sized> Overlay for &mut O {
     }
     fn lend(&mut self, lent: Lent<'_>) {
         (**self).lend(lent);
+    }
+    fn announce<'n>(&mut self, sequence: Sequence, names: impl Iterator<Item = &'n [u8]>) {
+        (**self).announce(sequence, names);
     }
     fn active(&self, name: &[u8]) -> Option<Entry> {
         (**self).active(name)

@@ -11,13 +11,13 @@
 
 use crate::buffer::{Buffer, Pool};
 use crate::cache::Link;
-use crate::memtable::{Change, Memtable, Portion, Slot, Spare};
+use crate::memtable::{self, Change, Memtable, Portion, Slot, Spare, Spot};
 use crate::names::Names;
 use arc_swap::ArcSwap;
 use blockyard_core::overlay::{Entry, Lent, Overlay, OverlayFull, Pins, TreeRoot};
 use blockyard_core::{Extent, Sequence};
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -209,9 +209,12 @@ pub(crate) struct Layered {
     spare: Spare,
     /// Where the memory of batches goes that tables share.
     pool: Arc<Pool>,
-    /// Memory of the batch at hand: its names, and its values unless they lie behind them.
-    names: Option<Arc<[u8]>>,
-    bodies: Option<Arc<[u8]>>,
+    /// Memory of the batch at hand that the active table has taken in.
+    lent: Option<memtable::Lent>,
+    /// Whether the batch's names were announced.
+    announced: bool,
+    /// Where the last look-up in the active table ended: most are for an insert of that name.
+    near: Cell<Option<Spot>>,
     pins: RefCell<Pins<Weak<()>>>,
 }
 
@@ -219,7 +222,8 @@ impl Layered {
     pub(crate) fn new(shared: Arc<Shared>, pool: Arc<Pool>) -> Self {
         let active = Arc::clone(&shared.layers.load().active);
         let (spare, pins) = (Spare::default(), RefCell::default());
-        Self { shared, active, frozen: None, spare, pool, names: None, bodies: None, pins }
+        let near = Cell::default();
+        Self { shared, active, frozen: None, spare, pool, lent: None, announced: false, near, pins }
     }
 
     /// Shows new layers; `root` is given when a checkpoint has ended.
@@ -251,13 +255,17 @@ impl Overlay for Layered {
     }
 
     fn insert(&mut self, name: &[u8], entry: &Entry, body: &[u8]) -> Result<(), OverlayFull> {
-        self.shared.names.changed(name, entry.sequence.0);
-        let lent = self.names.as_ref();
-        match lent.and_then(|names| Slot::within(names, self.bodies.as_ref(), name, entry, body)) {
-            Some(slot) => self.active.insert_slot(slot),
-            None => self.active.insert(name, entry, body),
+        if !self.announced {
+            self.shared.names.changed(name, entry.sequence.0);
         }
+        self.active.insert(name, entry, body, self.lent, self.near.take());
         Ok(())
+    }
+
+    fn announce<'n>(&mut self, sequence: Sequence, names: impl Iterator<Item = &'n [u8]>) {
+        // One after the other, without a lock between: the processor then waits for the marks' memory once and not each time.
+        names.for_each(|name| self.shared.names.changed(name, sequence.0));
+        self.announced = true;
     }
 
     fn lend(&mut self, lent: Lent<'_>) {
@@ -265,25 +273,25 @@ impl Overlay for Layered {
             let buffer = owner?.downcast_ref::<Buffer>()?;
             Some((Arc::clone(buffer.share()?), buffer.as_ref().len() as u64))
         };
-        (self.names, self.bodies) = (None, None);
+        (self.lent, self.announced) = (None, false);
         if lent.changes < WORTH_LENDING {
             return;
         }
-        self.names = buffer(lent.meta).map(|(memory, _)| memory);
-        if self.names.is_some() {
+        if let Some((names, _)) = buffer(lent.meta) {
             // Not what is mostly between the values.
             let bodies = buffer(lent.data).filter(|(_, bytes)| 4 * lent.carried >= 3 * bytes && *bytes > 0);
-            self.bodies = bodies.map(|(memory, _)| memory);
+            self.lent = Some(self.active.borrow(&names, bodies.as_ref().map(|(bodies, _)| bodies)));
         }
-        [&self.names, &self.bodies].into_iter().flatten().for_each(|memory| self.active.borrow(memory));
     }
 
     fn active(&self, name: &[u8]) -> Option<Entry> {
-        self.active.entry(name, u64::MAX)
+        let (entry, spot) = self.active.entry_and_spot(name);
+        self.near.set(Some(spot));
+        entry
     }
 
     fn frozen(&self, name: &[u8]) -> Option<Entry> {
-        self.frozen.as_ref()?.entry(name, u64::MAX)
+        self.frozen.as_ref()?.entry(name)
     }
 
     fn freeze(&mut self) {
@@ -312,16 +320,7 @@ impl Overlay for Layered {
 
     fn with_body(&self, name: &[u8], entry: &Entry, use_body: &mut dyn FnMut(&[u8])) -> bool {
         let layers = [Some(&self.active), self.frozen.as_ref()];
-        layers.into_iter().flatten().any(|layer| {
-            let mut found = false;
-            layer.with_slot(name, entry.sequence.0, |slot| {
-                if slot.entry.sequence == entry.sequence {
-                    use_body(slot.body());
-                    found = true;
-                }
-            });
-            found
-        })
+        layers.into_iter().flatten().any(|layer| layer.with_body(name, entry.sequence.0, &mut *use_body))
     }
 
     fn folded(&mut self, root: TreeRoot) {

@@ -231,6 +231,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 meta: batch.meta.owner(),
                 data: batch.data.owner(),
             });
+            if let Some(first) = batch.operations().next() {
+                let names = batch.operations().map(|operation| operation.name);
+                self.overlay.announce(Sequence(first.head.sequence.get()), names);
+            }
             let mut values = carried_values(batch, page);
             for operation in batch.operations() {
                 let head = &operation.head;
