@@ -173,6 +173,9 @@ struct Refused;
 fn advance(inner: &Inner, paused: Option<u64>, least: Wanted) -> Result<Option<u64>, Refused> {
     let groups = || inner.groups.load(Ordering::Relaxed);
     let mut seen = paused.unwrap_or_else(groups);
+    if inner.engine().is_ok_and(|locked| Wanted::by(&locked.engine) >= least) {
+        inner.shared.put_in_order();
+    }
     loop {
         let Ok(mut locked) = inner.engine() else { return Ok(None) };
         if locked.engine.is_poisoned() || Wanted::by(&locked.engine) < least {

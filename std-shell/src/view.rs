@@ -11,13 +11,13 @@
 
 use crate::buffer::{Buffer, Pool};
 use crate::cache::Link;
-use crate::memtable::{self, Change, Memtable, Portion, Slot, Spare, Spot};
+use crate::memtable::{self, Change, Memtable, Portion, Slot, Spare};
 use crate::names::Names;
 use arc_swap::ArcSwap;
 use blockyard_core::overlay::{Entry, Lent, Overlay, OverlayFull, Pins, TreeRoot};
 use blockyard_core::{Extent, Sequence};
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -97,6 +97,12 @@ impl Shared {
     /// Everything committed so far, published or not: for whoever holds the engine.
     pub(crate) fn newest(&self) -> View {
         View { layers: self.layers.load_full(), sequence: u64::MAX }
+    }
+
+    /// Puts the changes that were committed so far in order, which whoever freezes them would do otherwise, while commits
+    /// wait.
+    pub(crate) fn put_in_order(&self) {
+        self.layers.load_full().active.put_in_order();
     }
 
     /// Number of changes in both layers.
@@ -213,8 +219,6 @@ pub(crate) struct Layered {
     lent: Option<memtable::Lent>,
     /// Whether the batch's names were announced.
     announced: bool,
-    /// Where the last look-up in the active table ended: most are for an insert of that name.
-    near: Cell<Option<Spot>>,
     pins: RefCell<Pins<Weak<()>>>,
 }
 
@@ -222,8 +226,7 @@ impl Layered {
     pub(crate) fn new(shared: Arc<Shared>, pool: Arc<Pool>) -> Self {
         let active = Arc::clone(&shared.layers.load().active);
         let (spare, pins) = (Spare::default(), RefCell::default());
-        let near = Cell::default();
-        Self { shared, active, frozen: None, spare, pool, lent: None, announced: false, near, pins }
+        Self { shared, active, frozen: None, spare, pool, lent: None, announced: false, pins }
     }
 
     /// Shows new layers; `root` is given when a checkpoint has ended.
@@ -258,7 +261,7 @@ impl Overlay for Layered {
         if !self.announced {
             self.shared.names.changed(name, entry.sequence.0);
         }
-        self.active.insert(name, entry, body, self.lent, self.near.take());
+        self.active.insert(name, entry, body, self.lent);
         Ok(())
     }
 
@@ -285,9 +288,7 @@ impl Overlay for Layered {
     }
 
     fn active(&self, name: &[u8]) -> Option<Entry> {
-        let (entry, spot) = self.active.entry_and_spot(name);
-        self.near.set(Some(spot));
-        entry
+        self.active.entry(name)
     }
 
     fn frozen(&self, name: &[u8]) -> Option<Entry> {

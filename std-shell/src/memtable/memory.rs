@@ -38,10 +38,10 @@ pub(super) struct Place {
     pub(super) piece: Piece,
     pub(super) name_at: u32,
     pub(super) name_length: u32,
-    /// Bytes of the body that lie behind the name.
-    pub(super) behind: u32,
-    /// The body, if it lies elsewhere.
-    pub(super) apart: Option<Part>,
+    pub(super) body_length: u32,
+    /// The piece that the body lies in, if not behind the name; and where.
+    pub(super) apart: Option<Piece>,
+    pub(super) apart_at: u32,
 }
 
 impl Place {
@@ -49,22 +49,11 @@ impl Place {
         range(self.name_at, self.name_length)
     }
 
-    pub(super) const fn behind_name(&self) -> Range<usize> {
-        range(self.name_at + self.name_length, self.behind)
-    }
-}
-
-/// Some bytes of a piece.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
-    pub(super) piece: Piece,
-    pub(super) at: u32,
-    pub(super) length: u32,
-}
-
-impl Part {
-    pub(super) const fn range(&self) -> Range<usize> {
-        range(self.at, self.length)
+    pub(super) const fn body(&self) -> (Piece, Range<usize>) {
+        match self.apart {
+            Some(piece) => (piece, range(self.apart_at, self.body_length)),
+            None => (self.piece, range(self.name_at + self.name_length, self.body_length)),
+        }
     }
 }
 
@@ -106,15 +95,15 @@ impl Memory {
     pub(super) fn find(&self, lent: Lent, name: &[u8], body: &[u8]) -> Option<Place> {
         let names = self.piece(lent.names);
         let (name_at, name_length) = (place_in(names, name)?, name.len() as u32);
-        let length = u32::try_from(body.len()).ok()?;
+        let body_length = u32::try_from(body.len()).ok()?;
         let follows = body.is_empty() || place_in(names, body) == name_at.checked_add(name_length);
-        let (behind, apart) = if follows {
-            (length, None)
+        let (apart, apart_at) = if follows {
+            (None, 0)
         } else {
             let piece = lent.bodies?;
-            (0, Some(Part { piece, at: place_in(self.piece(piece), body)?, length }))
+            (Some(piece), place_in(self.piece(piece), body)?)
         };
-        Some(Place { piece: lent.names, name_at, name_length, behind, apart })
+        Some(Place { piece: lent.names, name_at, name_length, body_length, apart, apart_at })
     }
 
     /// Copies a name and a body; they are put together in a buffer that is used again.
@@ -124,8 +113,8 @@ impl Memory {
         self.scratch.extend_from_slice(body);
         self.own.push(Arc::from(self.scratch.as_slice()));
         let piece = Piece::last(&self.own, false);
-        let (name_length, behind) = (name.len() as u32, body.len() as u32);
-        Place { piece, name_at: 0, name_length, behind, apart: None }
+        let (name_length, body_length) = (name.len() as u32, body.len() as u32);
+        Place { piece, name_at: 0, name_length, body_length, apart: None, apart_at: 0 }
     }
 
     /// Lets go of all pieces, of which `pool` gets those of batches.

@@ -1,150 +1,88 @@
 //! A table of committed changes, by name and version, read while it is written.
 //!
-//! 1. Versions of a name lie together, the newest first; a reader at sequence S takes the first one
-//!    that is not above S, so what a commit inserts is unseen until its sequence is published.
-//! 2. Versions lie one behind the other as they came, which moves none. Sorted leaves of fixed capacity have their
-//!    numbers, and beside them the first bytes of their names: a search touches little memory and looks at a version only
-//!    where those are equal. An insert moves part of one leaf, some 700 bytes, and one time in thirty splits it. Leaves
-//!    and the memory of versions come from an earlier table.
-//! 3. The lock is held for one look-up, one insert, or the copying of a few versions, never across I/O.
+//! 1. Versions lie one behind the other as they came, which moves none. A hash table has the newest version of each
+//!    name, and each version the one before it: a reader at sequence S takes the first one that is not above S, so what a
+//!    commit inserts is unseen until its sequence is published.
+//! 2. Their order by name, which walks and checkpoints need and commits do not, is made up by whoever comes to need it
+//!    ([`Memtable::put_in_order`]): versions of a name lie together there, the newest first.
+//! 3. The lock is held for one look-up, one insert, or the ordering or copying of a few versions, never across I/O.
 //! 4. The number of versions is told without the lock; it is raised before what was inserted is published.
+//! 5. All memory comes from an earlier table, as far as there is some.
 
 mod memory;
+mod order;
 mod version;
 
 use crate::buffer::Pool;
 use blockyard_core::overlay::Entry;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 pub(crate) use memory::Lent;
 use memory::Memory;
-use parking_lot::RwLock;
-use std::cmp::Ordering;
+use order::{Order, Spot};
+use parking_lot::{RwLock, RwLockReadGuard};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{self, AtomicUsize};
-use version::Version;
 pub(crate) use version::{Change, ChangeKind, Slot};
+use version::{Number, Version, head};
 
-/// Versions of a leaf, and of a piece of memory for them.
-const LEAF: usize = 64;
+/// Versions in a piece of memory: 8 KiB.
+const PIECE: usize = 64;
 
-/// The most leaves, 1.3 KiB each, and the most pieces of memory for versions, 7 KiB each, that are kept for the
-/// tables to come.
+/// The most pieces of memory for versions, and the most leaves of their order, 1.3 KiB each, that are kept for the tables to
+/// come; and room in the hash table for as many versions.
 const SPARE: usize = 512;
 
-/// Bytes of a name that a leaf has of it.
-const HEAD: usize = 16;
+/// How many versions are put in order at once: a commit that comes meanwhile waits for some 20 to 100 µs.
+const PORTION: usize = 256;
 
-/// The first bytes of a name as a number that orders as they do.
-fn head(name: &[u8]) -> u128 {
-    let mut bytes = [0; HEAD];
-    let length = name.len().min(HEAD);
-    bytes[..length].copy_from_slice(&name[..length]);
-    u128::from_be_bytes(bytes)
-}
+/// Versions of a name that are looked through for an old one before the order is asked.
+const FEW: usize = 32;
 
-/// The numbers of versions in order, and the heads of their names.
-#[derive(Debug, Default)]
-struct Leaf {
-    heads: Vec<u128>,
-    versions: Vec<u32>,
-}
-
-impl Leaf {
-    fn with_room() -> Self {
-        Self { heads: Vec::with_capacity(LEAF), versions: Vec::with_capacity(LEAF) }
-    }
-
-    fn clear(&mut self) {
-        self.heads.clear();
-        self.versions.clear();
-    }
-
-    const fn len(&self) -> usize {
-        self.versions.len()
-    }
-
-    /// The number of versions that `below` calls lower than what is looked for, whose name's head is `head`.
-    fn place(&self, head: u128, below: impl Fn(u32) -> bool) -> usize {
-        let start = self.heads.partition_point(|other| *other < head);
-        let same = self.heads[start..].partition_point(|other| *other == head);
-        start + self.versions[start..start + same].partition_point(|version| below(*version))
-    }
-
-    fn insert(&mut self, at: usize, head: u128, version: u32) {
-        self.heads.insert(at, head);
-        self.versions.insert(at, version);
-    }
-
-    fn take_from(&mut self, other: &mut Self, cut: usize) {
-        self.heads.extend(other.heads.drain(cut..));
-        self.versions.extend(other.versions.drain(cut..));
-    }
-}
-
-/// Versions by number, in pieces of memory that are never moved.
+/// Versions by number, in pieces of memory that are never moved, and what they lie in.
 #[derive(Debug, Default)]
 struct Versions {
     pieces: Vec<Vec<Version>>,
-    count: usize,
+    count: u32,
+    spare: Vec<Vec<Version>>,
+    memory: Memory,
+}
+
+/// Where a version lies.
+const fn place(number: Number) -> (usize, usize) {
+    let index = number.get() as usize - 1;
+    (index / PIECE, index % PIECE)
 }
 
 impl Versions {
-    fn get(&self, number: u32) -> &Version {
-        &self.pieces[number as usize / LEAF][number as usize % LEAF]
+    fn get(&self, number: Number) -> &Version {
+        let (piece, at) = place(number);
+        &self.pieces[piece][at]
     }
 
-    fn set(&mut self, number: u32, version: Version) {
-        self.pieces[number as usize / LEAF][number as usize % LEAF] = version;
+    fn get_mut(&mut self, number: Number) -> &mut Version {
+        let (piece, at) = place(number);
+        &mut self.pieces[piece][at]
     }
 
-    fn push(&mut self, version: Version, fresh: impl FnOnce() -> Vec<Version>) -> u32 {
-        let number = self.count;
-        if number.is_multiple_of(LEAF) {
-            self.pieces.push(fresh());
+    fn push(&mut self, version: Version) -> Number {
+        let number = Number::MIN.saturating_add(self.count);
+        let (piece, _) = place(number);
+        if piece == self.pieces.len() {
+            let fresh = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(PIECE));
+            self.pieces.push(fresh);
         }
-        self.pieces[number / LEAF].push(version);
+        self.pieces[piece].push(version);
         self.count += 1;
-        number as u32
-    }
-}
-
-/// How much is copied at once.
-#[derive(Clone, Copy)]
-pub(crate) struct Portion<'a> {
-    /// Up to the first name that is not wanted.
-    pub(crate) wanted: &'a dyn Fn(&[u8]) -> bool,
-    /// So many names.
-    pub(crate) most: usize,
-}
-
-#[derive(Debug, Default)]
-struct Leaves {
-    leaves: Vec<Leaf>,
-    /// The head of each leaf's last version, together for the search.
-    lasts: Vec<u128>,
-    versions: Versions,
-    memory: Memory,
-    spare: Spare,
-}
-
-/// Memory of tables that are gone, for those to come.
-#[derive(Debug, Default)]
-pub(crate) struct Spare {
-    leaves: Vec<Leaf>,
-    pieces: Vec<Vec<Version>>,
-    /// The lists of the last table.
-    list: Vec<Leaf>,
-    lasts: Vec<u128>,
-    versions: Vec<Vec<Version>>,
-    memory: Memory,
-}
-
-impl Spare {
-    fn leaf(&mut self) -> Leaf {
-        self.leaves.pop().unwrap_or_else(Leaf::with_room)
+        number
     }
 
-    fn piece(&mut self) -> Vec<Version> {
-        self.pieces.pop().unwrap_or_else(|| Vec::with_capacity(LEAF))
+    /// Forgets all; `pool` gets the memory of batches.
+    fn clear(&mut self, pool: &Pool) {
+        keep(&mut self.pieces, &mut self.spare, Vec::clear);
+        self.count = 0;
+        self.memory.clear(pool);
     }
 }
 
@@ -158,206 +96,218 @@ fn keep<T>(list: &mut Vec<T>, kept: &mut Vec<T>, clear: impl Fn(&mut T)) {
     list.shrink_to(2 * SPARE);
 }
 
+/// What the lock guards.
+#[derive(Debug, Default)]
+struct Inner {
+    versions: Versions,
+    /// The newest version of each name.
+    newest: HashTable<Number>,
+    state: RandomState,
+    order: Order,
+    /// Versions that are in order; those behind are not yet.
+    ordered: u32,
+    /// Those that are being put in order.
+    portion: Vec<Number>,
+}
+
+impl Inner {
+    fn hash(&self, name: &[u8]) -> u64 {
+        self.state.hash_one(name)
+    }
+
+    /// The newest version of a name.
+    fn newest(&self, name: &[u8]) -> Option<Number> {
+        let (head, versions) = (head(name), &self.versions);
+        let is_of = |number: &Number| versions.get(*number).is_of(head, name, &versions.memory);
+        self.newest.find(self.hash(name), is_of).copied()
+    }
+
+    /// The newest version of a name that is not above `sequence`.
+    fn get(&self, name: &[u8], sequence: u64) -> Found<'_> {
+        let mut number = self.newest(name);
+        for _ in 0..FEW {
+            let Some(version) = number.map(|number| self.versions.get(number)) else { return Found::Nothing };
+            if version.sequence <= sequence {
+                return Found::This(version);
+            }
+            number = version.older;
+        }
+        Found::InOrder
+    }
+
+    /// As [`get`](Self::get), by the order, which is complete.
+    fn get_in_order(&self, name: &[u8], sequence: u64) -> Option<&Version> {
+        let spot = self.order.seek(name, sequence, &self.versions);
+        let version = self.versions.get(self.order.from(spot).next()?);
+        version.is_of(head(name), name, &self.versions.memory).then_some(version)
+    }
+
+    /// Inserts a version.
+    fn insert(&mut self, name: &[u8], entry: &Entry, place: memory::Place) {
+        let (head, hash) = (head(name), self.hash(name));
+        let Self { versions, newest, state, .. } = self;
+        let is_it = |number: &Number| versions.get(*number).is_of(head, name, &versions.memory);
+        let Some(found) = newest.find_mut(hash, is_it) else {
+            let number = versions.push(Version::new(name, entry, place, None));
+            newest.insert_unique(hash, number, |number| {
+                state.hash_one(versions.get(*number).name(&versions.memory))
+            });
+            return;
+        };
+        let mut newer = None;
+        let mut older = Some(*found);
+        // The engine's sequences ascend. A hostile file's may not, and its order does not matter behind the first few.
+        for _ in 0..FEW {
+            match older.map(|older| versions.get(older)) {
+                Some(version) if version.sequence > entry.sequence.0 => {
+                    (newer, older) = (older, version.older)
+                }
+                _ => break,
+            }
+        }
+        match older.map(|older| (older, *versions.get(older))) {
+            // Another version of this commit's own is replaced: the last of a batch wins.
+            Some((number, same)) if same.sequence == entry.sequence.0 => {
+                *versions.get_mut(number) = Version::new(name, entry, place, same.older);
+            }
+            _ => {
+                let number = versions.push(Version::new(name, entry, place, older));
+                match newer {
+                    Some(newer) => versions.get_mut(newer).older = Some(number),
+                    None => *found = number,
+                }
+            }
+        }
+    }
+
+    /// Puts a portion of the versions up to number `target` in order.
+    fn order_some(&mut self, target: u32) {
+        let end = target.min(self.ordered.saturating_add(PORTION as u32));
+        let fresh = self.ordered..end.max(self.ordered);
+        self.portion.clear();
+        self.portion.extend(fresh.map(|before| Number::MIN.saturating_add(before)));
+        // One behind the other they meet the same leaves.
+        order::sort(&mut self.portion, &self.versions);
+        for number in &self.portion {
+            self.order.insert(*number, &self.versions);
+        }
+        self.ordered = self.ordered.max(end);
+    }
+}
+
+/// What a look-up comes to.
+enum Found<'v> {
+    Nothing,
+    This(&'v Version),
+    /// The name has so many versions that the order has to tell.
+    InOrder,
+}
+
+/// Memory of a table that is gone, for the one to come.
+#[derive(Debug, Default)]
+pub(crate) struct Spare(Inner);
+
 /// The table.
 #[derive(Debug, Default)]
 pub(crate) struct Memtable {
-    inner: RwLock<Leaves>,
+    inner: RwLock<Inner>,
     versions: AtomicUsize,
 }
 
-/// Where a look-up ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Spot {
-    leaf: usize,
-    at: usize,
-}
-
-impl Leaves {
-    fn version(&self, number: u32) -> &Version {
-        self.versions.get(number)
-    }
-
-    /// How a version's name compares with one of the same head.
-    fn order_of_names(&self, version: &Version, name: &[u8]) -> Ordering {
-        // Names that are shorter than the head are filled up with zeros there: a shorter one begins the longer.
-        if version.name_length().min(name.len()) <= HEAD {
-            version.name_length().cmp(&name.len())
-        } else {
-            version.name(&self.memory)[HEAD..].cmp(&name[HEAD..])
-        }
-    }
-
-    /// By name, then the newest version first; the heads are the same.
-    fn order(&self, version: u32, name: &[u8], sequence: u64) -> Ordering {
-        let version = self.version(version);
-        self.order_of_names(version, name).then_with(|| sequence.cmp(&version.sequence))
-    }
-
-    /// The leaf that holds the first version not below (name, sequence), and the place in it. The place
-    /// may be the end of the last leaf.
-    fn seek(&self, name: &[u8], sequence: u64) -> Spot {
-        self.place(name, |version| self.order(version, name, sequence) == Ordering::Less)
-    }
-
-    /// The place behind all versions of `name`, whatever sequences a file may claim for them.
-    fn behind(&self, name: &[u8]) -> Spot {
-        self.place(name, |version| self.order_of_names(self.version(version), name) != Ordering::Greater)
-    }
-
-    /// The first place of which `below` does not hold, which is asked of versions with the same head.
-    fn place(&self, name: &[u8], below: impl Fn(u32) -> bool) -> Spot {
-        let head = head(name);
-        let start = self.lasts.partition_point(|last| *last < head);
-        let same = self.lasts[start..].partition_point(|last| *last == head);
-        let ends_below = |leaf: &Leaf| leaf.versions.last().is_some_and(|last| below(*last));
-        let leaf = start + self.leaves[start..start + same].partition_point(ends_below);
-        let at = self.leaves.get(leaf).map_or(0, |leaf| leaf.place(head, below));
-        Spot { leaf, at }
-    }
-
-    /// The version at a place, if it is one of `name`.
-    fn named(&self, spot: Spot, name: &[u8]) -> Option<&Version> {
-        let leaf = self.leaves.get(spot.leaf)?;
-        let same = *leaf.heads.get(spot.at)? == head(name);
-        let version = self.version(*leaf.versions.get(spot.at)?);
-        (same && self.order_of_names(version, name).is_eq()).then_some(version)
-    }
-
-    fn get(&self, name: &[u8], sequence: u64) -> Option<&Version> {
-        self.named(self.seek(name, sequence), name)
-    }
-
-    /// Whether (name, sequence) belongs between the two versions round a place within a leaf.
-    fn fits(&self, spot: Spot, head: u128, name: &[u8], sequence: u64) -> bool {
-        let Some(leaf) = self.leaves.get(spot.leaf) else { return false };
-        let order = |at: usize| match leaf.heads[at].cmp(&head) {
-            Ordering::Equal => self.order(leaf.versions[at], name, sequence),
-            order => order,
-        };
-        0 < spot.at && spot.at < leaf.len() && order(spot.at - 1).is_lt() && order(spot.at).is_ge()
-    }
-
-    /// Inserts a version. `near` is where a look-up of the name ended just before.
-    fn insert(&mut self, name: &[u8], version: Version, near: Option<Spot>) {
-        let head = head(name);
-        let near = near.filter(|near| self.fits(*near, head, name, version.sequence));
-        let Spot { mut leaf, mut at } = near.unwrap_or_else(|| self.seek(name, version.sequence));
-        // Another version of this commit's own sequence is replaced: the last of a batch wins.
-        if self.named(Spot { leaf, at }, name).is_some_and(|same| same.sequence == version.sequence) {
-            let number = self.leaves[leaf].versions[at];
-            return self.versions.set(number, version);
-        }
-        if leaf == self.leaves.len() {
-            match self.leaves.last() {
-                None => {
-                    self.leaves.push(self.spare.leaf());
-                    self.lasts.push(0);
-                }
-                Some(last) => at = last.len(),
-            }
-            leaf = self.leaves.len() - 1;
-        }
-        if self.leaves[leaf].len() == LEAF {
-            // Ascending names fill leaves; others split them in the middle.
-            let cut = if at == LEAF && leaf + 1 == self.leaves.len() { LEAF } else { LEAF / 2 };
-            let mut right = self.spare.leaf();
-            right.take_from(&mut self.leaves[leaf], cut);
-            self.leaves.insert(leaf + 1, right);
-            self.lasts.insert(leaf + 1, self.lasts[leaf]);
-            self.note_last(leaf);
-            if at >= cut {
-                (leaf, at) = (leaf + 1, at - cut);
-            }
-        }
-        let number = self.versions.push(version, || self.spare.piece());
-        self.leaves[leaf].insert(at, head, number);
-        self.note_last(leaf);
-    }
-
-    fn note_last(&mut self, leaf: usize) {
-        self.lasts[leaf] = self.leaves[leaf].heads.last().copied().unwrap_or_default();
-    }
-
-    /// The version at or behind a place.
-    fn at(&self, spot: Spot) -> Option<&Version> {
-        let number = match self.leaves.get(spot.leaf)?.versions.get(spot.at) {
-            Some(number) => number,
-            None => self.leaves.get(spot.leaf + 1)?.versions.first()?,
-        };
-        Some(self.version(*number))
-    }
+/// How much is copied at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Portion<'a> {
+    /// Up to the first name that is not wanted.
+    pub(crate) wanted: &'a dyn Fn(&[u8]) -> bool,
+    /// So many names.
+    pub(crate) most: usize,
 }
 
 impl Memtable {
     /// An empty table that uses the memory of earlier ones.
-    pub(crate) fn reusing(mut spare: Spare) -> Self {
-        let (leaves, lasts) = (std::mem::take(&mut spare.list), std::mem::take(&mut spare.lasts));
-        let versions = Versions { pieces: std::mem::take(&mut spare.versions), count: 0 };
-        let memory = std::mem::take(&mut spare.memory);
-        let inner = RwLock::new(Leaves { leaves, lasts, versions, memory, spare });
-        Self { inner, versions: AtomicUsize::new(0) }
+    pub(crate) fn reusing(spare: Spare) -> Self {
+        Self { inner: RwLock::new(spare.0), versions: AtomicUsize::new(0) }
     }
 
     /// Takes the table's memory for another one, and gives that of batches to `pool`.
     pub(crate) fn into_spare(self, pool: &Pool) -> Spare {
-        let Leaves { mut leaves, mut lasts, versions, mut memory, mut spare } = self.inner.into_inner();
-        let mut pieces = versions.pieces;
-        keep(&mut leaves, &mut spare.leaves, Leaf::clear);
-        keep(&mut pieces, &mut spare.pieces, Vec::clear);
-        lasts.clear();
-        lasts.shrink_to(2 * SPARE);
-        memory.clear(pool);
-        Spare { list: leaves, lasts, versions: pieces, memory, ..spare }
+        let mut inner = self.inner.into_inner();
+        inner.versions.clear(pool);
+        inner.newest.clear();
+        inner.newest.shrink_to(SPARE * PIECE, |_| 0);
+        inner.order.clear();
+        inner.ordered = 0;
+        Spare(inner)
     }
 
-    /// The newest version of `name` not above `sequence`.
-    pub(crate) fn get(&self, name: &[u8], sequence: u64) -> Option<Slot> {
+    /// Calls `look` with the newest version of `name` not above `sequence`.
+    fn look_up<R>(&self, name: &[u8], sequence: u64, look: impl FnOnce(&Version, &Memory) -> R) -> Option<R> {
         if self.is_empty() {
             return None;
         }
         let inner = self.inner.read();
-        inner.get(name, sequence).map(|version| version.slot(&inner.memory))
+        match inner.get(name, sequence) {
+            Found::Nothing => return None,
+            Found::This(version) => return Some(look(version, &inner.versions.memory)),
+            Found::InOrder => drop(inner),
+        }
+        let inner = self.in_order();
+        inner.get_in_order(name, sequence).map(|version| look(version, &inner.versions.memory))
+    }
+
+    /// The newest version of `name` not above `sequence`.
+    pub(crate) fn get(&self, name: &[u8], sequence: u64) -> Option<Slot> {
+        self.look_up(name, sequence, Version::slot)
     }
 
     /// The newest entry of `name`.
     pub(crate) fn entry(&self, name: &[u8]) -> Option<Entry> {
-        self.inner.read().get(name, u64::MAX).map(Version::entry)
-    }
-
-    /// As [`entry`](Self::entry); and where the look-up ended, for an insert of that name.
-    pub(crate) fn entry_and_spot(&self, name: &[u8]) -> (Option<Entry>, Spot) {
-        let inner = self.inner.read();
-        let spot = inner.seek(name, u64::MAX);
-        (inner.named(spot, name).map(Version::entry), spot)
+        self.look_up(name, u64::MAX, |version, _| version.entry())
     }
 
     /// Calls `look` with the body of the version of `name` that `sequence` made.
     pub(crate) fn with_body(&self, name: &[u8], sequence: u64, look: impl FnOnce(&[u8])) -> bool {
-        let inner = self.inner.read();
-        let version = inner.get(name, sequence).filter(|version| version.sequence == sequence);
-        version.map(|version| look(version.body(&inner.memory))).is_some()
+        let look = |version: &Version, memory: &Memory| {
+            let found = version.sequence == sequence;
+            if found {
+                look(version.body(memory));
+            }
+            found
+        };
+        self.look_up(name, sequence, look).unwrap_or(false)
     }
 
-    /// Inserts a version. Its bytes are copied, unless they lie in `lent` memory. `near` is where a look-up of the name
-    /// ended just before.
-    pub(crate) fn insert(
-        &self,
-        name: &[u8],
-        entry: &Entry,
-        body: &[u8],
-        lent: Option<Lent>,
-        near: Option<Spot>,
-    ) {
+    /// Inserts a version. Its bytes are copied, unless they lie in `lent` memory.
+    pub(crate) fn insert(&self, name: &[u8], entry: &Entry, body: &[u8], lent: Option<Lent>) {
         let mut inner = self.inner.write();
-        let found = lent.and_then(|lent| inner.memory.find(lent, name, body));
-        let place = found.unwrap_or_else(|| inner.memory.copy(name, body));
-        inner.insert(name, Version::new(entry, place), near);
-        self.versions.store(inner.versions.count, atomic::Ordering::Release);
+        let memory = &mut inner.versions.memory;
+        let found = lent.and_then(|lent| memory.find(lent, name, body));
+        let place = found.unwrap_or_else(|| memory.copy(name, body));
+        inner.insert(name, entry, place);
+        self.versions.store(inner.versions.count as usize, atomic::Ordering::Release);
     }
 
     /// Takes in a batch's memory that versions will lie in.
     pub(crate) fn borrow(&self, names: &Arc<[u8]>, bodies: Option<&Arc<[u8]>>) -> Lent {
-        self.inner.write().memory.borrow(names, bodies)
+        self.inner.write().versions.memory.borrow(names, bodies)
+    }
+
+    /// Puts everything in order that was inserted so far, a portion at a time, between which others come in.
+    pub(crate) fn put_in_order(&self) {
+        drop(self.in_order());
+    }
+
+    /// The table, with everything in order that had been inserted when this was called.
+    fn in_order(&self) -> RwLockReadGuard<'_, Inner> {
+        let target = self.len() as u32;
+        loop {
+            let inner = self.inner.read();
+            if inner.ordered >= target {
+                return inner;
+            }
+            drop(inner);
+            self.inner.write().order_some(target);
+        }
     }
 
     /// Whether there is no version.
@@ -368,20 +318,15 @@ impl Memtable {
     /// The least name above `after` (or not below, if `inclusive`) that has a version not above
     /// `sequence`, with the newest such version.
     pub(crate) fn next(&self, after: Option<&[u8]>, inclusive: bool, sequence: u64) -> Option<Slot> {
-        let inner = self.inner.read();
-        let mut spot = match after {
-            Some(after) if !inclusive => inner.behind(after),
-            Some(after) => inner.seek(after, u64::MAX),
-            None => Spot { leaf: 0, at: 0 },
-        };
-        loop {
-            let version = inner.at(spot)?;
-            if version.sequence <= sequence {
-                return Some(version.slot(&inner.memory));
-            }
-            // Too new: an older version may be visible, or the next name.
-            spot = inner.seek(version.name(&inner.memory), version.sequence - 1);
+        if self.is_empty() {
+            return None;
         }
+        let inner = self.in_order();
+        let Inner { versions, order, .. } = &*inner;
+        let start = start(&inner, after, inclusive);
+        // Too new: an older version may be visible, or the next name.
+        let mut behind = order.from(start).map(|number| versions.get(number));
+        behind.find(|version| version.sequence <= sequence).map(|version| version.slot(&versions.memory))
     }
 
     /// Number of versions.
@@ -399,31 +344,25 @@ impl Memtable {
         portion: Portion<'_>,
         into: &mut Vec<Change>,
     ) -> bool {
-        let inner = self.inner.read();
-        let Spot { mut leaf, mut at } = match after {
-            Some(after) if !inclusive => inner.behind(after),
-            Some(after) => inner.seek(after, u64::MAX),
-            None => Spot { leaf: 0, at: 0 },
-        };
-        let start = into.len();
-        while let Some(versions) = inner.leaves.get(leaf).map(|leaf| &leaf.versions) {
-            for number in versions.get(at..).unwrap_or_default() {
-                let version = inner.version(*number);
-                let (copied, name) = (into.len() - start, version.name(&inner.memory));
-                // Of several versions of a name the first that is not too new counts.
-                let seen = copied > 0 && into.last().is_some_and(|last| last.name() == name);
-                if version.sequence > sequence || seen {
-                    continue;
-                }
-                if !(portion.wanted)(name) {
-                    return false;
-                }
-                if copied == portion.most {
-                    return true;
-                }
-                into.push(version.change(&inner.memory));
+        let inner = self.in_order();
+        let Inner { versions, order, .. } = &*inner;
+        let (start, memory) = (start(&inner, after, inclusive), &versions.memory);
+        let mut copied = 0;
+        for version in order.from(start).map(|number| versions.get(number)) {
+            let name = version.name(memory);
+            // Of several versions of a name the first that is not too new counts.
+            let seen = copied > 0 && into.last().is_some_and(|last| last.name() == name);
+            if version.sequence > sequence || seen {
+                continue;
             }
-            (leaf, at) = (leaf + 1, 0);
+            if !(portion.wanted)(name) {
+                return false;
+            }
+            if copied == portion.most {
+                return true;
+            }
+            into.push(version.change(memory));
+            copied += 1;
         }
         false
     }
@@ -436,38 +375,39 @@ impl Memtable {
         portion: Portion<'_>,
         into: &mut Vec<Change>,
     ) -> bool {
-        let inner = self.inner.read();
-        let Spot { mut leaf, mut at } = match before {
-            Some(before) => inner.seek(before, u64::MAX),
-            None => Spot { leaf: inner.leaves.len(), at: 0 },
-        };
+        let inner = self.in_order();
+        let Inner { versions, order, .. } = &*inner;
+        let (end, memory) = (before.map(|before| order.seek(before, u64::MAX, versions)), &versions.memory);
         let mut copied = 0;
-        loop {
-            let versions = inner.leaves.get(leaf).map(|leaf| leaf.versions.as_slice()).unwrap_or_default();
-            for number in versions.get(..at).unwrap_or_default().iter().rev() {
-                let version = inner.version(*number);
-                let name = version.name(&inner.memory);
-                if version.sequence > sequence {
-                    continue;
-                }
-                if let Some(last) = into.last_mut().filter(|last| copied > 0 && last.name() == name) {
-                    // Newer versions of a name come later on this way.
-                    *last = version.change(&inner.memory);
-                    continue;
-                }
-                if !(portion.wanted)(name) {
-                    return false;
-                }
-                if copied == portion.most {
-                    return true;
-                }
-                into.push(version.change(&inner.memory));
-                copied += 1;
+        for version in order.before(end).map(|number| versions.get(number)) {
+            let name = version.name(memory);
+            if version.sequence > sequence {
+                continue;
             }
-            let Some(previous) = leaf.checked_sub(1) else { return false };
-            leaf = previous;
-            at = inner.leaves.get(leaf).map_or(0, Leaf::len);
+            if let Some(last) = into.last_mut().filter(|last| copied > 0 && last.name() == name) {
+                // Newer versions of a name come later on this way.
+                *last = version.change(memory);
+                continue;
+            }
+            if !(portion.wanted)(name) {
+                return false;
+            }
+            if copied == portion.most {
+                return true;
+            }
+            into.push(version.change(memory));
+            copied += 1;
         }
+        false
+    }
+}
+
+/// Where a walk begins.
+fn start(inner: &Inner, after: Option<&[u8]>, inclusive: bool) -> Spot {
+    match after {
+        Some(after) if !inclusive => inner.order.behind(after, &inner.versions),
+        Some(after) => inner.order.seek(after, u64::MAX, &inner.versions),
+        None => Spot::FIRST,
     }
 }
 
@@ -497,7 +437,7 @@ mod tests {
     fn a_walk_goes_on_whatever_sequences_a_file_claims() {
         let table = Memtable::default();
         for (name, sequence) in [("a", 0), ("b", 0), ("b", 7), ("c", u64::MAX)] {
-            table.insert(name.as_bytes(), &entry(sequence), &[], None, None);
+            table.insert(name.as_bytes(), &entry(sequence), &[], None);
         }
         let mut names = Vec::new();
         let mut after: Option<Vec<u8>> = None;
@@ -520,7 +460,7 @@ mod tests {
             let mut written = Vec::new();
             for sequence in 1..random.u64(2..400) {
                 let name = b'a' + random.u8(0..20);
-                table.insert(&[name], &entry(sequence), &sequence.to_le_bytes(), None, None);
+                table.insert(&[name], &entry(sequence), &sequence.to_le_bytes(), None);
                 written.push((name, sequence));
             }
             let (sequence, most) = (random.u64(0..400), random.usize(1..30));
@@ -571,13 +511,16 @@ mod tests {
     #[test]
     fn a_huge_table_leaves_little_memory_behind() {
         let table = Memtable::default();
-        for index in 0..(SPARE * LEAF * 2) as u32 {
-            table.insert(&index.to_be_bytes(), &entry(1), &[], None, None);
+        for index in 0..(SPARE * PIECE * 2) as u32 {
+            table.insert(&index.to_be_bytes(), &entry(1), &[], None);
         }
+        table.put_in_order();
         let spare = table.into_spare(&Pool::default());
-        assert!(spare.leaves.len() <= SPARE && spare.pieces.len() <= SPARE);
+        let inner = &spare.0;
+        assert!(inner.order.spare() <= SPARE && inner.versions.spare.len() <= SPARE);
+        assert!(inner.newest.capacity() <= 2 * SPARE * PIECE);
         let again = Memtable::reusing(spare);
-        again.insert(b"name", &entry(2), &[], None, None);
+        again.insert(b"name", &entry(2), &[], None);
         assert_eq!(again.len(), 1);
     }
 }

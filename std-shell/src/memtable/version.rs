@@ -3,36 +3,58 @@
 use super::memory::{Memory, Place};
 use blockyard_core::overlay::{Entry, Value};
 use blockyard_core::{Digest, Sequence};
+use std::cmp::Ordering;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// One version of a name as the table keeps it: its entry without what a table that keeps bodies does not need,
-/// and where its name and its body lie.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Version {
-    pub(super) sequence: u64,
-    tag: u64,
-    length: u64,
-    value: Value,
-    digest: Digest,
-    place: Place,
-    base_moved: bool,
-    inherited: bool,
+/// Bytes of a name that lie in its versions and in the leaves that order them.
+pub(super) const HEAD: usize = 16;
+
+/// The first bytes of a name as a number that orders as they do.
+pub(super) fn head(name: &[u8]) -> u128 {
+    let mut bytes = [0; HEAD];
+    let length = name.len().min(HEAD);
+    bytes[..length].copy_from_slice(&name[..length]);
+    u128::from_be_bytes(bytes)
 }
 
-const _: () = assert!(size_of::<Version>() == 112, "a table has one for each change");
+/// One version of a name as the table keeps it: its entry without what a table that keeps bodies does not need,
+/// and where its name and its body lie. What a look-up asks for lies in the first cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(128))]
+pub(super) struct Version {
+    head: u128,
+    pub(super) sequence: u64,
+    place: Place,
+    /// The version of this name before this one.
+    pub(super) older: Option<Number>,
+    base_moved: bool,
+    inherited: bool,
+    value: Value,
+    tag: u64,
+    length: u64,
+    digest: Digest,
+}
+
+const _: () = assert!(size_of::<Version>() == 128, "a table has one for each change");
+
+/// Which version of a table, counted from one.
+pub(super) type Number = NonZeroU32;
 
 impl Version {
-    pub(super) const fn new(entry: &Entry, place: Place) -> Self {
+    pub(super) fn new(name: &[u8], entry: &Entry, place: Place, older: Option<Number>) -> Self {
         Self {
+            head: head(name),
             sequence: entry.sequence.0,
-            tag: entry.tag,
-            length: entry.length,
-            value: entry.value,
-            digest: entry.digest,
             place,
+            older,
             base_moved: entry.base_moved,
             inherited: entry.inherited,
+            value: entry.value,
+            tag: entry.tag,
+            length: entry.length,
+            digest: entry.digest,
         }
     }
 
@@ -49,24 +71,45 @@ impl Version {
         }
     }
 
-    pub(super) const fn name_length(&self) -> usize {
-        self.place.name_length as usize
+    pub(super) const fn head(&self) -> u128 {
+        self.head
     }
 
     pub(super) fn name<'m>(&self, memory: &'m Memory) -> &'m [u8] {
         &memory.piece(self.place.piece)[self.place.name()]
     }
 
-    pub(super) fn body<'m>(&self, memory: &'m Memory) -> &'m [u8] {
-        match &self.place.apart {
-            Some(part) => &memory.piece(part.piece)[part.range()],
-            None => &memory.piece(self.place.piece)[self.place.behind_name()],
+    /// How its name compares with another of the same head.
+    pub(super) fn order_behind_head(&self, name: &[u8], memory: &Memory) -> Ordering {
+        let length = self.place.name_length as usize;
+        // Shorter names are filled up with zeros in their heads, so that of these the shorter begins the longer.
+        if length.min(name.len()) <= HEAD {
+            length.cmp(&name.len())
+        } else {
+            self.name(memory)[HEAD..].cmp(&name[HEAD..])
         }
     }
 
+    /// Whether it is one of a name, whose head is `head`.
+    pub(super) fn is_of(&self, head: u128, name: &[u8], memory: &Memory) -> bool {
+        self.head == head && self.order_behind_head(name, memory).is_eq()
+    }
+
+    /// By name, then the newest version first.
+    pub(super) fn order(&self, other: &Self, memory: &Memory) -> Ordering {
+        self.head
+            .cmp(&other.head)
+            .then_with(|| self.order_behind_head(other.name(memory), memory))
+            .then_with(|| other.sequence.cmp(&self.sequence))
+    }
+
+    pub(super) fn body<'m>(&self, memory: &'m Memory) -> &'m [u8] {
+        let (piece, range) = self.place.body();
+        &memory.piece(piece)[range]
+    }
+
     pub(super) fn slot(&self, memory: &Memory) -> Slot {
-        let bytes = Bytes::of(&self.place, memory);
-        Slot { bytes, entry: self.entry() }
+        Slot { bytes: Bytes::of(&self.place, memory), entry: self.entry() }
     }
 
     pub(super) fn change(&self, memory: &Memory) -> Change {
@@ -75,6 +118,7 @@ impl Version {
             Value::Inline { .. } | Value::Carried { .. } => ChangeKind::Here,
             Value::Extent { .. } | Value::Chunks { .. } => ChangeKind::Elsewhere,
         };
+        // What is not looked at is not held.
         let apart = self.place.apart.filter(|_| kind == ChangeKind::Here);
         Change { bytes: Bytes::of(&Place { apart, ..self.place }, memory), kind }
     }
@@ -84,33 +128,23 @@ impl Version {
 #[derive(Clone, Debug)]
 struct Bytes {
     names: Arc<[u8]>,
-    name: Range<u32>,
-    body: Range<u32>,
+    place: Place,
     /// What the body lies in, if not in the same memory as the name.
     bodies: Option<Arc<[u8]>>,
-}
-
-fn range(part: &Range<u32>) -> Range<usize> {
-    part.start as usize..part.end as usize
 }
 
 impl Bytes {
     fn of(place: &Place, memory: &Memory) -> Self {
         let names = Arc::clone(memory.piece(place.piece));
-        let name = place.name_at..place.name_at + place.name_length;
-        let (body, bodies) = match &place.apart {
-            Some(part) => (part.at..part.at + part.length, Some(Arc::clone(memory.piece(part.piece)))),
-            None => (name.end..name.end + place.behind, None),
-        };
-        Self { names, name, body, bodies }
+        Self { names, place: *place, bodies: place.apart.map(|piece| Arc::clone(memory.piece(piece))) }
     }
 
     fn name(&self) -> &[u8] {
-        &self.names[range(&self.name)]
+        &self.names[self.place.name()]
     }
 
     fn body(&self) -> (&Arc<[u8]>, Range<usize>) {
-        (self.bodies.as_ref().unwrap_or(&self.names), range(&self.body))
+        (self.bodies.as_ref().unwrap_or(&self.names), self.place.body().1)
     }
 }
 
@@ -133,7 +167,7 @@ impl Slot {
 
     /// The body: the allocation that it lies in, and where.
     pub(crate) fn into_body(self) -> (Arc<[u8]>, Range<usize>) {
-        let range = range(&self.bytes.body);
+        let range = self.bytes.place.body().1;
         (self.bytes.bodies.unwrap_or(self.bytes.names), range)
     }
 }

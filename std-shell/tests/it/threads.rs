@@ -99,8 +99,10 @@ fn every_snapshot_shows_whole_batches_whatever_goes_on() {
                 }
             });
         }
-        writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
+        let ended: Vec<_> = writers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        // The readers end, too, when a writer has failed.
         done.store(true, Ordering::Relaxed);
+        ended.into_iter().for_each(|writer| writer.expect("a writer"));
     });
     assert_clean(&store);
     assert!(store.stats().expect("stats").checkpoints > 2, "the test is about checkpoints under load");
