@@ -23,10 +23,9 @@ const NAME_WORDS: usize = 10;
 /// Longest name that is kept, in bytes.
 const LONGEST: usize = 8 * NAME_WORDS;
 
-/// One name; all zeros when it was never used. A name of up to 16 bytes lies in the set's first cache line, or
-/// that of the second entry.
+/// One name; all zeros when it was never used. A name of up to 16 bytes lies in the entry's first cache line.
 #[derive(Debug, zerocopy::FromZeros)]
-#[repr(C)]
+#[repr(C, align(128))]
 struct Entry {
     /// Odd while the entry is being written.
     version: AtomicU64,
@@ -41,9 +40,8 @@ struct Entry {
 }
 
 #[derive(Debug, zerocopy::FromZeros)]
-#[repr(C, align(128))]
+#[repr(C)]
 struct Set {
-    changed: AtomicU64,
     first: Entry,
     second: Entry,
 }
@@ -64,6 +62,9 @@ pub(crate) enum Known {
 pub(crate) struct Names {
     /// A power of two of them, or none. Memory that was never touched is not there.
     sets: Box<[Set]>,
+    /// The sequence that changed each set last. Apart from the sets: a batch marks hundreds of them, which lie in as many
+    /// pages of memory.
+    changed: Box<[AtomicU64]>,
     state: RandomState,
 }
 
@@ -83,7 +84,11 @@ impl Names {
         let sets = Self::bytes_of(cache_bytes) / size_of::<Set>();
         // Without memory for it the store does without.
         let sets = <[Set]>::new_box_zeroed_with_elems(sets).unwrap_or_default();
-        Self { sets, state: RandomState::default() }
+        let changed = <[AtomicU64]>::new_box_zeroed_with_elems(sets.len()).unwrap_or_default();
+        if changed.is_empty() {
+            return Self { sets: Box::default(), changed, state: RandomState::default() };
+        }
+        Self { sets, changed, state: RandomState::default() }
     }
 
     /// Bytes of the table, if all of it was used, of a store whose cache has so many: a sixteenth at most.
@@ -94,35 +99,36 @@ impl Names {
         }
     }
 
-    /// The set of a name and its tag there.
-    fn place(&self, name: &[u8]) -> Option<(&Set, u64)> {
-        let last = self.sets.len().checked_sub(1)?;
+    /// The set of a name, by number, and its tag there.
+    fn place(&self, name: &[u8]) -> Option<(usize, u64)> {
+        let last = self.changed.len().checked_sub(1)?;
         let hash = self.state.hash_one(name);
-        let set = self.sets.get(hash as usize & last)?;
-        Some((set, hash >> 32 << 16 | name.len() as u64 & 0xffff))
+        Some((hash as usize & last, hash >> 32 << 16 | name.len() as u64 & 0xffff))
     }
 
     /// Notes that the commit `sequence`, not yet published, changes a name. For the one who holds the engine.
     pub(crate) fn changed(&self, name: &[u8], sequence: u64) {
         if let Some((set, _)) = self.place(name)
-            && set.changed.load(Ordering::Relaxed) < sequence
+            && let changed = &self.changed[set]
+            && changed.load(Ordering::Relaxed) < sequence
         {
-            set.changed.store(sequence, Ordering::Release);
+            changed.store(sequence, Ordering::Release);
         }
     }
 
     /// What is known of a name for a view of a sequence.
     pub(crate) fn find(&self, name: &[u8], sequence: u64) -> Option<Known> {
-        let (set, tag) = self.place(name)?;
+        let (number, tag) = self.place(name)?;
+        let set = &self.sets[number];
         let (filled, known) =
             [&set.first, &set.second].into_iter().find_map(|entry| entry.read(name, tag))?;
-        let holds = set.changed.load(Ordering::Acquire) <= filled.min(sequence);
+        let holds = self.changed[number].load(Ordering::Acquire) <= filled.min(sequence);
         holds.then_some(known)
     }
 
     /// Whether what a view of a sequence saw would hold for anybody who comes later.
     pub(crate) fn would_learn(&self, name: &[u8], sequence: u64) -> bool {
-        let unchanged = |(set, _): (&Set, u64)| set.changed.load(Ordering::Acquire) <= sequence;
+        let unchanged = |(set, _): (usize, u64)| self.changed[set].load(Ordering::Acquire) <= sequence;
         name.len() <= LONGEST && self.place(name).is_some_and(unchanged)
     }
 
@@ -131,10 +137,11 @@ impl Names {
         if name.len() > LONGEST {
             return;
         }
-        let Some((set, tag)) = self.place(name) else { return };
-        if set.changed.load(Ordering::Acquire) > sequence {
+        let Some((number, tag)) = self.place(name) else { return };
+        if self.changed[number].load(Ordering::Acquire) > sequence {
             return;
         }
+        let set = &self.sets[number];
         let tagged = |entry: &Entry| entry.tag.load(Ordering::Relaxed) == tag;
         let first = &set.first;
         let second = &set.second;
