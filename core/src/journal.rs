@@ -168,6 +168,14 @@ impl<'a> Stream<'a> {
     fn put<D: BlockDevice>(&mut self, device: &mut D, mut part: &[u8]) -> Result<(), D::Error> {
         while !part.is_empty() {
             self.begun = true;
+            // More than the buffer takes goes to the device from where it lies. Where there is no heap nothing is as long.
+            if cfg!(feature = "alloc") && self.filled == 0 && part.len() >= self.buffer.len() {
+                let whole = bytes::round_down(part.len(), self.geometry.unit());
+                let (now, rest) = part.split_at_checked(whole).unwrap_or((&[], part));
+                write_ring(device, self.geometry, self.at, now)?;
+                self.at += now.len() as u64;
+                part = rest;
+            }
             let now = bytes::copy_some(self.buffer.get_mut(self.filled..).unwrap_or_default(), part);
             self.filled += now;
             part = part.get(now..).unwrap_or_default();

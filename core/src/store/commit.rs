@@ -167,7 +167,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<Option<Ahead>, WriteError<D::Error>> {
         let meta: u64 = batches.iter().map(|batch| batch.meta.as_ref().len() as u64).sum();
         let page = self.geometry.page_size();
-        let values = batches.iter().flat_map(|batch| carried_values(batch, page));
+        let values = batches.iter().flat_map(|batch| carried_runs(batch, page));
         let staging = space::staging(self.buffer.as_mut(), &self.memory, &self.geometry);
         let staging = staging.ok_or(WriteError::WorkspaceTooSmall)?;
         let listed = RecordHeader::SIZE as u64 + meta;
@@ -196,7 +196,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let at = self.journal.head + RecordHeader::SIZE as u64;
         let metas = batches.iter().map(|batch| batch.meta.as_ref());
         let page = self.geometry.page_size();
-        let values = batches.iter().flat_map(|batch| carried_values(batch, page));
+        let values = batches.iter().flat_map(|batch| carried_runs(batch, page));
         self.append(&header, metas.chain(values), ahead)?;
         Ok(at)
     }
@@ -423,6 +423,33 @@ fn carried_values<M: GrowBytes, V: GrowBytes>(
         data.get(start..start + length)
     })
 }
+
+/// The same bytes, values that have nothing between them in one piece.
+#[cfg(feature = "alloc")]
+fn carried_runs<M: GrowBytes, V: GrowBytes>(
+    batch: &Batch<M, V>,
+    page: usize,
+) -> impl Iterator<Item = &[u8]> + Clone {
+    let data = batch.data.as_ref();
+    let mut lengths = batch
+        .operations()
+        .filter(|operation| operation.head.kind == op_kind::CARRIED)
+        .map(|operation| operation.head.length.get() as usize);
+    let mut at = 0;
+    core::iter::from_fn(move || {
+        let start = bytes::round_up(at, page);
+        at = start + lengths.next()?;
+        while at.is_multiple_of(page)
+            && let Some(length) = lengths.next()
+        {
+            at += length;
+        }
+        data.get(start..at)
+    })
+}
+
+#[cfg(not(feature = "alloc"))]
+use carried_values as carried_runs;
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Adds the geometry's checks to a name.
