@@ -7,6 +7,35 @@ use blockyard_core::Batch;
 /// The engine's batch over growing buffers.
 pub(crate) type RawBatch = Batch<Buffer, Buffer>;
 
+/// Bytes of changes from which on a batch is large.
+const LARGE: usize = 64 << 10;
+
+/// Empty batches for those to come. Each remembers how much it held, and begins with as much memory: so those that held
+/// many changes are kept for whoever may have many again.
+#[derive(Debug, Default)]
+pub(crate) struct Recycled {
+    small: Vec<RawBatch>,
+    large: Vec<RawBatch>,
+}
+
+impl Recycled {
+    pub(crate) fn for_few(&mut self) -> Option<RawBatch> {
+        self.small.pop()
+    }
+
+    pub(crate) fn for_many(&mut self) -> Option<RawBatch> {
+        self.large.pop().or_else(|| self.small.pop())
+    }
+
+    /// Keeps an emptied batch that held so many bytes, unless there are enough.
+    pub(crate) fn give(&mut self, batch: RawBatch, bytes: usize) {
+        let (kept, most) = if bytes > LARGE { (&mut self.large, 8) } else { (&mut self.small, 64) };
+        if kept.len() < most {
+            kept.push(batch);
+        }
+    }
+}
+
 /// Changes that become visible and durable together, or not at all. Made by
 /// [`Store::batch`](crate::Store::batch). Values are digested as they are added, in the caller's thread; those
 /// behind the first 256 KiB by the commit, while the device writes.

@@ -240,9 +240,10 @@ impl Buffer {
         let has = self.memory.size();
         let stays = matches!(self.memory, Memory::Large(_)) && self.memory.is_ours();
         if length > has && !stays {
-            // At first as much as it took the last time.
             let more = if has < LARGE { has } else { has / 4 };
-            self.replace((has + more).min(MOST_LENT).max(length).max(self.usual));
+            // As much as it took the last time, once it shows that it will hold more than a little again.
+            let usual = if length > OWN / 4 { self.usual } else { 0 };
+            self.replace((has + more).min(MOST_LENT).max(length).max(usual));
         } else if length > 0 && !self.memory.is_ours() {
             self.replace(has);
         }
@@ -260,7 +261,11 @@ impl Buffer {
                 bytes.extend_from_slice(known);
             }
         }
-        self.memory = fresh;
+        let outgrown = std::mem::replace(&mut self.memory, fresh);
+        // Every batch that grows comes by here; what is longer is skipped by who held as much before.
+        if outgrown.size() <= OWN {
+            self.pool.give_back(outgrown);
+        }
         self.zero_to = 0;
     }
 

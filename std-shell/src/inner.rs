@@ -7,7 +7,7 @@
 //! 3. A failed write or sync poisons the engine and the queue: everyone in the group and everyone
 //!    after it is told.
 
-use crate::batch::RawBatch;
+use crate::batch::{RawBatch, Recycled};
 use crate::buffer::{Buffer, Pool, Role};
 use crate::device::{Device, SharedDevice};
 use crate::digests::{Digester, WORTH_IT};
@@ -167,7 +167,7 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) source: Source,
     pub(crate) geometry: Geometry,
-    pub(crate) pool: Mutex<Vec<RawBatch>>,
+    pub(crate) recycled: Mutex<Recycled>,
     /// Whether the pool is used.
     pooled: bool,
     /// Memory of larger batches, and of chunks under way.
@@ -226,7 +226,7 @@ impl Inner {
             shared,
             source: Source::new(device, geometry, options.cache_bytes),
             geometry,
-            pool: Mutex::new(Vec::new()),
+            recycled: Mutex::default(),
             pooled: options.pooled_buffers,
             memory,
             digester: Digester::default(),
@@ -285,24 +285,29 @@ impl Inner {
         Ok(self.shared.view())
     }
 
-    /// An empty batch, from the pool if there is one.
+    /// An empty batch for a change or two, with the memory of an earlier one if there is one.
     pub(crate) fn batch(&self) -> RawBatch {
-        let pooled = self.pool.lock().pop();
-        let buffer = |role| Buffer::new(&self.memory, role);
-        pooled.unwrap_or_else(|| RawBatch::new(&self.geometry, buffer(Role::Meta), buffer(Role::Data)))
+        let recycled = self.recycled.lock().for_few();
+        recycled.unwrap_or_else(|| self.new_batch())
     }
 
-    /// Gives a batch's buffers back. Those of a large one go to where the next large one finds them.
+    /// The same for what may be many changes.
+    pub(crate) fn batch_for_many(&self) -> RawBatch {
+        let recycled = self.recycled.lock().for_many();
+        recycled.unwrap_or_else(|| self.new_batch())
+    }
+
+    fn new_batch(&self) -> RawBatch {
+        let buffer = |role| Buffer::new(&self.memory, role);
+        RawBatch::new(&self.geometry, buffer(Role::Meta), buffer(Role::Data))
+    }
+
+    /// Gives a batch's buffers back.
     pub(crate) fn recycle(&self, mut batch: RawBatch) {
-        let most = match batch.bytes() {
-            _ if !self.pooled => 0,
-            0..=0x1_0000 => 64,
-            _ => 8,
-        };
-        batch.clear();
-        let mut pool = self.pool.lock();
-        if pool.len() < most {
-            pool.push(batch);
+        if self.pooled {
+            let bytes = batch.bytes();
+            batch.clear();
+            self.recycled.lock().give(batch, bytes);
         }
     }
 

@@ -231,7 +231,7 @@ impl Store {
     /// An empty batch for this store.
     #[must_use]
     pub fn batch(&self) -> WriteBatch {
-        WriteBatch { raw: self.inner().batch() }
+        WriteBatch { raw: self.inner().batch_for_many() }
     }
 
     /// Commits a batch with the store's default durability: all of it or nothing.

@@ -8,6 +8,9 @@ use blockyard_core::{Durability, Sequence};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Writes of which a transaction has many.
+const MANY: usize = 64;
+
 /// Reads as of the moment when it began, writes that only it sees. Commits if no block that it read
 /// or wrote was changed meanwhile, else answers [`Error::Conflict`]. Dropped, it leaves nothing.
 #[derive(Debug)]
@@ -121,7 +124,8 @@ impl Transaction {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn commit_with(self, durability: Durability) -> Result<Sequence> {
-        let mut batch = self.inner.batch();
+        let many = self.writes.len() >= MANY;
+        let mut batch = if many { self.inner.batch_for_many() } else { self.inner.batch() };
         for (name, write) in &self.writes {
             let added = match write {
                 Some((value, tag)) => batch.put(name, value, *tag),
