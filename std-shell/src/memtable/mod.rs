@@ -11,6 +11,8 @@
 
 mod memory;
 mod order;
+#[cfg(test)]
+mod property;
 mod version;
 
 use crate::buffer::Pool;
@@ -418,7 +420,7 @@ mod tests {
     use blockyard_core::{Digest, Sequence};
 
     /// As of a block of eight bytes in a journal record.
-    fn entry(sequence: u64) -> Entry {
+    pub(super) fn entry(sequence: u64) -> Entry {
         Entry {
             sequence: Sequence(sequence),
             tag: 0,
