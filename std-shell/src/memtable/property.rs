@@ -122,7 +122,7 @@ fn threads_see_what_was_published() {
     let random = &mut fastrand::Rng::with_seed(1);
     // Every other commit changes the same name.
     let commits: &Vec<_> =
-        &(0..4000).map(|_| if random.bool() { vec![0; 17] } else { name(random) }).collect();
+        &(0..1000).map(|_| if random.bool() { vec![0; 17] } else { name(random) }).collect();
     let read = move |at: u64| {
         let all: BTreeMap<_, u64> = commits[..at as usize].iter().zip(1..).collect();
         for (name, version) in &all {
@@ -136,7 +136,7 @@ fn threads_see_what_was_published() {
     std::thread::scope(|scope| {
         for part in 1..4 {
             scope.spawn(move || {
-                while published.load(atomic::Ordering::Acquire) < 4000 {
+                while published.load(atomic::Ordering::Acquire) < 1000 {
                     read(published.load(atomic::Ordering::Acquire) / part);
                 }
             });
