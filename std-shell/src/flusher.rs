@@ -92,6 +92,8 @@ impl Flusher {
         let groups = inner.groups.load(Ordering::Relaxed);
         let stirred = std::mem::replace(&mut self.rested, groups) != groups;
         let refused = self.is_refused();
+        // The next walk finds the changes in order.
+        inner.shared.put_in_order();
         if !refused && !stirred {
             self.advance(inner, Some(groups), Wanted::InIdleTime);
         }

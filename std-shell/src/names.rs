@@ -81,22 +81,27 @@ impl Names {
     /// A table for a store whose cache has so many bytes.
     pub(crate) fn new(cache_bytes: usize) -> Self {
         use zerocopy::FromZeros as _;
-        let sets = Self::bytes_of(cache_bytes) / size_of::<Set>();
+        let sets = Self::sets(cache_bytes);
         // Without memory for it the store does without.
-        let sets = <[Set]>::new_box_zeroed_with_elems(sets).unwrap_or_default();
-        let changed = <[AtomicU64]>::new_box_zeroed_with_elems(sets.len()).unwrap_or_default();
-        if changed.is_empty() {
-            return Self { sets: Box::default(), changed, state: RandomState::default() };
-        }
+        let memory = <[Set]>::new_box_zeroed_with_elems(sets)
+            .and_then(|memory| Ok((memory, <[AtomicU64]>::new_box_zeroed_with_elems(sets)?)));
+        let (sets, changed) = memory.unwrap_or_default();
         Self { sets, changed, state: RandomState::default() }
     }
 
-    /// Bytes of the table, if all of it was used, of a store whose cache has so many: a sixteenth at most.
-    pub(crate) const fn bytes_of(cache_bytes: usize) -> usize {
+    const fn sets(cache_bytes: usize) -> usize {
         match (cache_bytes / 16 / size_of::<Set>()).checked_ilog2() {
-            Some(power) => size_of::<Set>() << power,
+            Some(power) => 1 << power,
             None => 0,
         }
+    }
+
+    const OF_A_SET: usize = size_of::<Set>() + size_of::<AtomicU64>();
+
+    /// Bytes of the table, if all of it was used, of a store whose cache has so many: a sixteenth at most, and a thirtieth of that for
+    /// the marks.
+    pub(crate) const fn bytes_of(cache_bytes: usize) -> usize {
+        Self::sets(cache_bytes) * Self::OF_A_SET
     }
 
     /// The set of a name, by number, and its tag there.
@@ -263,7 +268,7 @@ mod tests {
     /// One thread commits values that tell their sequence, others read at the published one and fill the table.
     #[test]
     fn threads_never_see_another_commit_than_their_view_does() {
-        let names = Names::new(256 * 16);
+        let names = Names::new(16 * 256);
         let published = AtomicU64::new(1);
         let keys: Vec<Vec<u8>> = (0..4u8).map(|key| vec![key; 3 + 20 * usize::from(key)]).collect();
         // The commit that wrote key `k` last, as a view of `sequence` sees it: the keys take turns.

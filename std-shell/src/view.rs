@@ -297,6 +297,7 @@ impl Overlay for Layered {
 
     fn freeze(&mut self) {
         debug_assert!(self.frozen.is_none(), "the frozen layer must be empty");
+        (self.lent, self.announced) = (None, false);
         let fresh = Arc::new(Memtable::reusing(std::mem::take(&mut self.spare)));
         self.frozen = Some(std::mem::replace(&mut self.active, fresh));
         self.pins.get_mut().begin();
@@ -320,7 +321,8 @@ impl Overlay for Layered {
     }
 
     fn with_body(&self, name: &[u8], entry: &Entry, use_body: &mut dyn FnMut(&[u8])) -> bool {
-        let layers = [Some(&self.active), self.frozen.as_ref()];
+        // A checkpoint asks for what is frozen.
+        let layers = [self.frozen.as_ref(), Some(&self.active)];
         layers.into_iter().flatten().any(|layer| layer.with_body(name, entry.sequence.0, &mut *use_body))
     }
 

@@ -121,6 +121,7 @@ impl Memory {
     pub(super) fn clear(&mut self, pool: &Pool) {
         self.own.clear();
         self.own.shrink_to(SPARE_PIECES);
+        self.scratch.clear();
         self.scratch.shrink_to(SPARE_SCRATCH);
         self.lent.drain(..).for_each(|piece| pool.give(piece));
         self.lent.shrink_to(SPARE_PIECES);

@@ -39,7 +39,10 @@ const SPARE: usize = 512;
 /// How many versions are put in order at once: a commit that comes meanwhile waits for some 20 to 100 µs.
 const PORTION: usize = 256;
 
-/// Versions of a name that are looked through for an old one before the order is asked.
+/// Versions of a name that are looked through for an old one before the order is asked, which may have to be made up first.
+const MANY: usize = 4096;
+
+/// The same where a file claims sequences that do not ascend.
 const FEW: usize = 32;
 
 /// Versions by number, in pieces of memory that are never moved, and what they lie in.
@@ -98,36 +101,61 @@ fn keep<T>(list: &mut Vec<T>, kept: &mut Vec<T>, clear: impl Fn(&mut T)) {
     list.shrink_to(2 * SPARE);
 }
 
+/// The newest version of a name, and its name's hash: a hash table that grows looks at no version and no name, for commits wait
+/// meanwhile.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    number: Number,
+    hash: u32,
+}
+
+/// A hash for the table, which takes the low bits for the place and the high ones to tell those of a place apart.
+const fn spread(hash: u32) -> u64 {
+    (hash as u64) << 32 | hash as u64
+}
+
 /// What the lock guards.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     versions: Versions,
     /// The newest version of each name.
-    newest: HashTable<Number>,
+    newest: HashTable<Newest>,
     state: RandomState,
     order: Order,
+    /// Whether each name's versions came in the order of their sequences.
+    ascending: bool,
     /// Versions that are in order; those behind are not yet.
     ordered: u32,
     /// Those that are being put in order.
     portion: Vec<Number>,
 }
 
-impl Inner {
-    fn hash(&self, name: &[u8]) -> u64 {
-        self.state.hash_one(name)
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            versions: Versions::default(),
+            newest: HashTable::new(),
+            state: RandomState::default(),
+            order: Order::default(),
+            ascending: true,
+            ordered: 0,
+            portion: Vec::new(),
+        }
     }
+}
 
+impl Inner {
     /// The newest version of a name.
     fn newest(&self, name: &[u8]) -> Option<Number> {
-        let (head, versions) = (head(name), &self.versions);
-        let is_of = |number: &Number| versions.get(*number).is_of(head, name, &versions.memory);
-        self.newest.find(self.hash(name), is_of).copied()
+        let (head, hash) = (head(name), self.state.hash_one(name) as u32);
+        let found = self.newest.find(spread(hash), |newest| newest.is_of(hash, head, name, &self.versions));
+        found.map(|newest| newest.number)
     }
 
     /// The newest version of a name that is not above `sequence`.
     fn get(&self, name: &[u8], sequence: u64) -> Found<'_> {
         let mut number = self.newest(name);
-        for _ in 0..FEW {
+        for _ in 0..if self.ascending { MANY } else { FEW } {
             let Some(version) = number.map(|number| self.versions.get(number)) else { return Found::Nothing };
             if version.sequence <= sequence {
                 return Found::This(version);
@@ -146,23 +174,21 @@ impl Inner {
 
     /// Inserts a version.
     fn insert(&mut self, name: &[u8], entry: &Entry, place: memory::Place) {
-        let (head, hash) = (head(name), self.hash(name));
-        let Self { versions, newest, state, .. } = self;
-        let is_it = |number: &Number| versions.get(*number).is_of(head, name, &versions.memory);
-        let Some(found) = newest.find_mut(hash, is_it) else {
+        let (head, hash) = (head(name), self.state.hash_one(name) as u32);
+        let Self { versions, newest, ascending, .. } = self;
+        let is_it = |newest: &Newest| newest.is_of(hash, head, name, versions);
+        let Some(found) = newest.find_mut(spread(hash), is_it) else {
             let number = versions.push(Version::new(name, entry, place, None));
-            newest.insert_unique(hash, number, |number| {
-                state.hash_one(versions.get(*number).name(&versions.memory))
-            });
+            newest.insert_unique(spread(hash), Newest { number, hash }, |newest| spread(newest.hash));
             return;
         };
         let mut newer = None;
-        let mut older = Some(*found);
+        let mut older = Some(found.number);
         // The engine's sequences ascend. A hostile file's may not, and its order does not matter behind the first few.
         for _ in 0..FEW {
             match older.map(|older| versions.get(older)) {
                 Some(version) if version.sequence > entry.sequence.0 => {
-                    (newer, older) = (older, version.older)
+                    (newer, older, *ascending) = (older, version.older, false);
                 }
                 _ => break,
             }
@@ -176,7 +202,7 @@ impl Inner {
                 let number = versions.push(Version::new(name, entry, place, older));
                 match newer {
                     Some(newer) => versions.get_mut(newer).older = Some(number),
-                    None => *found = number,
+                    None => found.number = number,
                 }
             }
         }
@@ -194,6 +220,12 @@ impl Inner {
             self.order.insert(*number, &self.versions);
         }
         self.ordered = self.ordered.max(end);
+    }
+}
+
+impl Newest {
+    fn is_of(&self, hash: u32, head: u128, name: &[u8], versions: &Versions) -> bool {
+        self.hash == hash && versions.get(self.number).is_of(head, name, &versions.memory)
     }
 }
 
@@ -236,9 +268,9 @@ impl Memtable {
         let mut inner = self.inner.into_inner();
         inner.versions.clear(pool);
         inner.newest.clear();
-        inner.newest.shrink_to(SPARE * PIECE, |_| 0);
+        inner.newest.shrink_to(SPARE * PIECE, |newest| spread(newest.hash));
         inner.order.clear();
-        inner.ordered = 0;
+        (inner.ordered, inner.ascending) = (0, true);
         Spare(inner)
     }
 
