@@ -10,7 +10,7 @@ use blockyard_core::{Damage, Digest, Geometry, PageIndex, ReadError, Structure};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-type SourceError = ReadError<IoError>;
+pub(crate) type SourceError = ReadError<IoError>;
 
 /// Verified bytes of a device.
 #[derive(Debug)]
@@ -175,6 +175,11 @@ impl Source {
         Ok(())
     }
 
+    /// Bytes of a page.
+    pub(crate) const fn page_size(&self) -> u64 {
+        self.geometry.page_size() as u64
+    }
+
     /// The error for a page or a record that cannot be what it says.
     pub(crate) fn implausible(&self, page: PageIndex) -> SourceError {
         self.damage(page, Structure::Registry)
@@ -323,6 +328,39 @@ impl Source {
         let Some(leaf) = step.page() else { return Err(self.implausible(root.page)) };
         let (index, same) = leaf.node.search(leaf.bytes, key);
         Ok(found(same.then_some(Found { index, ..leaf })))
+    }
+
+    /// Child `index` of an inner page of the tree with this root, found by the page's link to it.
+    pub(crate) fn child(
+        &self,
+        parent: &NodePage,
+        index: usize,
+        root: PageIndex,
+    ) -> Result<NodePage, SourceError> {
+        let child = || NodeView::parse(parent).and_then(|node| node.child(index));
+        match (parent.node.link(index), parent.node.level().checked_sub(1)) {
+            (Some(link), Some(level)) => self.linked(link, level, child, root),
+            _ => Err(self.implausible(root)),
+        }
+    }
+
+    /// As [`step`](Self::step), to be taken along.
+    pub(crate) fn linked(
+        &self,
+        link: &Link,
+        level: u32,
+        child: impl FnOnce() -> Option<Child>,
+        parent: PageIndex,
+    ) -> Result<NodePage, SourceError> {
+        match self.step(link, level, child, parent)? {
+            Step::Taken(page) => Ok(page),
+            Step::Pinned(held, handle) => match (held.bytes(), held.node()) {
+                (Some(bytes), Some(node)) => {
+                    Ok(NodePage { bytes: Arc::clone(bytes), node: Arc::clone(node), handle })
+                }
+                _ => Err(self.implausible(parent)),
+            },
+        }
     }
 
     /// The page that a link names, else the one that the parent points to.

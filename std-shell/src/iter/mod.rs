@@ -6,6 +6,7 @@
 //!    met in.
 //! 3. The ends do not cross: each compares what it meets with what the other met last.
 
+mod path;
 mod run;
 mod span;
 mod walk;
@@ -16,7 +17,7 @@ pub(crate) use span::Span;
 use crate::error::{Error, Result};
 use crate::inner::Inner;
 use crate::view::View;
-use run::Moment;
+use run::{Blocks, Moment};
 use std::cmp::Ordering;
 use std::sync::Arc;
 use walk::{Changes, Stored};
@@ -28,11 +29,13 @@ struct End {
     changes: Changes,
     /// What was handed out or passed over last.
     last: Option<Item>,
+    /// Blocks of that one's run which come next, with nothing in between.
+    ahead: usize,
 }
 
 impl End {
     fn new(moment: &Moment) -> Self {
-        Self { stored: Stored::default(), changes: Changes::of(moment), last: None }
+        Self { stored: Stored::default(), changes: Changes::of(moment), last: None, ahead: 0 }
     }
 
     /// Goes to the nearer of the next stored and the next changed block, of which the change hides the stored one;
@@ -44,21 +47,41 @@ impl End {
         forward: bool,
         other: Option<&Item>,
     ) -> Result<bool> {
-        let stored = self.stored.peek(moment, span, forward)?;
-        let change = self.changes.peek(moment, span, forward);
+        self.ahead = 0;
+        self.stored.reach(moment, span, forward)?;
+        self.changes.reach(moment, span, forward);
+        let (stored, change) = (self.stored.peek(forward), self.changes.peek());
         let order = match (stored, change) {
             (None, None) => return Ok(false),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (Some((leaf, at)), Some((run, index))) => directed(leaf.name(at).cmp(run.name(index)), forward),
         };
-        let Some((run, index)) = (if order.is_lt() { stored } else { change }) else { return Ok(false) };
+        let (near, far) = if order.is_lt() { (stored, change) } else { (change, stored) };
+        let Some((run, index)) = near else { return Ok(false) };
         if other.is_some_and(|other| directed(run.name(index).cmp(other.name()), forward).is_ge()) {
             return Ok(false);
         }
-        match &mut self.last {
-            Some(last) if Arc::ptr_eq(&last.run, run) => last.index = index,
-            last => *last = Some(Item { run: Arc::clone(run), index }),
+        let again = match &mut self.last {
+            Some(last) if Arc::ptr_eq(&last.run, run) => {
+                last.index = index;
+                true
+            }
+            last => {
+                *last = Some(Item { run: Arc::clone(run), index });
+                false
+            }
+        };
+        // Two of a run, one after the other: how far it goes like this is looked up once. Where nothing else is in the
+        // way it goes to its end.
+        if order.is_ne() && other.is_none() && (again || far.is_none()) {
+            let until = far.map(|(run, index)| run.name(index));
+            let ahead = if order.is_lt() {
+                self.stored.ahead(run, until, forward)
+            } else {
+                self.changes.ahead(run, until, forward)
+            };
+            self.ahead = ahead.saturating_sub(1);
         }
         if order.is_le() {
             self.stored.pass(forward);
@@ -68,21 +91,25 @@ impl End {
         }
         Ok(true)
     }
-}
 
-impl End {
-    /// Goes on within the run that it stands in, where nothing has to be compared; false if that is not the case.
+    /// Goes on within the run that it stands in, as far as nothing has to be compared; false if that is not the case.
     fn quick(&mut self, forward: bool) -> bool {
+        if self.ahead == 0 {
+            return false;
+        }
         let Some(last) = &mut self.last else { return false };
-        let next = if self.changes.is_done() {
-            self.stored.next_in(&last.run, forward)
-        } else if self.stored.is_done() {
-            self.changes.next_in(&last.run)
-        } else {
-            None
-        };
-        last.index = next.unwrap_or(last.index);
-        next.is_some()
+        self.ahead -= 1;
+        match last.run.blocks {
+            Blocks::Leaf(_) => {
+                last.index = if forward { last.index + 1 } else { last.index - 1 };
+                self.stored.pass(forward);
+            }
+            Blocks::Pending(_) => {
+                last.index += 1;
+                self.changes.pass();
+            }
+        }
+        true
     }
 }
 
