@@ -11,6 +11,7 @@
 //! What goes first is decided as in S3-FIFO (Yang et al., SOSP 2023): new contents pass through a short queue
 //! and stay only if they are asked for meanwhile, so a scan over everything drives out little that is in use.
 
+use crate::fetch::fetch;
 use crate::node::Node;
 use blockyard_core::{Digest, PageIndex};
 use foldhash::fast::RandomState;
@@ -31,6 +32,9 @@ const PLACE_BYTES: u64 = 64;
 
 /// How often contents that are asked for are passed over when something has to go.
 const MOST_TOUCHED: u8 = 3;
+
+/// So close behind each other allocations lie that were made one after the other.
+const NEAR: usize = 64;
 
 /// A page and half of the digest that its parent expects: as hard to find two contents for as anybody can ask
 /// of a cache. A page that was freed and written anew has another key, so stale bytes are never met.
@@ -257,6 +261,30 @@ impl Cache {
         let hits = &self.hits[stripe()].0;
         hits.store(hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         Some(held)
+    }
+
+    /// Has the processor fetch the bytes that a handle names, unless they follow what lies before the address `behind`:
+    /// there it goes on by itself. Returns the address behind them.
+    pub(crate) fn fetch(&self, handle: Handle, behind: usize) -> usize {
+        if handle == Handle::NONE {
+            return 0;
+        }
+        let Some(held) = self.frame(handle.frame()).and_then(|frame| frame.0.try_read()) else { return 0 };
+        let Some(bytes) = held.bytes.as_deref().filter(|_| held.version == handle.version()) else { return 0 };
+        let start = bytes.as_ptr() as usize;
+        if !(behind..behind.saturating_add(NEAR)).contains(&start) {
+            fetch(bytes);
+        }
+        start + bytes.len()
+    }
+
+    /// Has the processor fetch the frame that a handle names.
+    pub(crate) fn fetch_frame(&self, handle: Handle) {
+        if handle != Handle::NONE
+            && let Some(frame) = self.frame(handle.frame())
+        {
+            fetch(frame);
+        }
     }
 
     /// Part of what a handle names, if it is still there.

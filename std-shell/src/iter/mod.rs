@@ -31,11 +31,13 @@ struct End {
     last: Option<Item>,
     /// Blocks of that one's run which come next, with nothing in between.
     ahead: usize,
+    /// The address behind the bytes that the processor was told to fetch last.
+    fetched: usize,
 }
 
 impl End {
     fn new(moment: &Moment) -> Self {
-        Self { stored: Stored::default(), changes: Changes::of(moment), last: None, ahead: 0 }
+        Self { stored: Stored::default(), changes: Changes::of(moment), last: None, ahead: 0, fetched: 0 }
     }
 
     /// Goes to the nearer of the next stored and the next changed block, of which the change hides the stored one;
@@ -92,17 +94,21 @@ impl End {
         Ok(true)
     }
 
-    /// Goes on within the run that it stands in, as far as nothing has to be compared; false if that is not the case.
+    /// Goes on to the next block of a leaf as long as nothing has to be compared; false if that is not the case.
+    #[inline]
     fn quick(&mut self, forward: bool) -> bool {
-        if self.ahead == 0 {
-            return false;
-        }
+        let Some(ahead) = self.ahead.checked_sub(1) else { return false };
         let Some(last) = &mut self.last else { return false };
-        self.ahead -= 1;
+        self.ahead = ahead;
         match last.run.blocks {
             Blocks::Leaf(_) => {
-                last.index = if forward { last.index + 1 } else { last.index - 1 };
+                let next = |index: usize| if forward { index + 1 } else { index.wrapping_sub(1) };
+                last.index = next(last.index);
                 self.stored.pass(forward);
+                if ahead > 0 && last.run.is_shown() {
+                    let coming = next(last.index);
+                    self.fetched = last.run.fetch(coming, next(coming), self.fetched);
+                }
             }
             Blocks::Pending(_) => {
                 last.index += 1;
@@ -144,12 +150,20 @@ impl Iter {
     }
 
     /// As `next`, but the item is lent until the next step: the fastest way to walk.
+    #[inline]
     pub fn advance(&mut self) -> Option<Result<&Item>> {
+        if self.back.last.is_none() && self.front.quick(true) {
+            return self.front.last.as_ref().map(Ok);
+        }
         self.guarded(true)
     }
 
     /// As `next_back`, but the item is lent until the next step.
+    #[inline]
     pub fn advance_back(&mut self) -> Option<Result<&Item>> {
+        if self.front.last.is_none() && self.back.quick(false) {
+            return self.back.last.as_ref().map(Ok);
+        }
         self.guarded(false)
     }
 
@@ -167,6 +181,8 @@ impl Iter {
         }
     }
 
+    /// A step of any kind.
+    #[inline(never)]
     fn guarded(&mut self, forward: bool) -> Option<Result<&Item>> {
         if self.ended {
             return None;
@@ -185,13 +201,13 @@ impl Iterator for Iter {
     type Item = Result<Item>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.guarded(true)?.cloned())
+        Some(self.advance()?.cloned())
     }
 }
 
 impl DoubleEndedIterator for Iter {
     fn next_back(&mut self) -> Option<Self::Item> {
-        Some(self.guarded(false)?.cloned())
+        Some(self.advance_back()?.cloned())
     }
 }
 

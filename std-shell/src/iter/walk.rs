@@ -111,7 +111,7 @@ impl Stored {
         }
         self.rest = span.first_in(&page)..span.end_in(&page);
         self.exhausted = if forward { self.rest.end < page.node.len() } else { self.rest.start > 0 };
-        self.leaf = Some(Run::new(moment, Blocks::Leaf(page)));
+        self.leaf = Some(Run::new(moment, Blocks::Leaf(page), self.leaf.as_deref()));
         Ok(())
     }
 
@@ -217,6 +217,6 @@ impl Changes {
         let from = last.or_else(|| span.start(forward));
         let (slots, more) = moment.view.copy_pending(forward, from, Portion { wanted: &wanted, most });
         (self.at, self.count, self.more) = (0, slots.len(), more);
-        self.run = Some(Run::new(moment, Blocks::Pending(slots)));
+        self.run = Some(Run::new(moment, Blocks::Pending(slots), None));
     }
 }
