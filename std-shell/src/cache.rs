@@ -270,12 +270,28 @@ impl Cache {
             return 0;
         }
         let Some(held) = self.frame(handle.frame()).and_then(|frame| frame.0.try_read()) else { return 0 };
-        let Some(bytes) = held.bytes.as_deref().filter(|_| held.version == handle.version()) else { return 0 };
+        let Some(bytes) = held.bytes.as_deref().filter(|_| held.version == handle.version()) else {
+            return 0;
+        };
         let start = bytes.as_ptr() as usize;
         if !(behind..behind.saturating_add(NEAR)).contains(&start) {
             fetch(bytes);
         }
         start + bytes.len()
+    }
+
+    /// Has the processor fetch a page of the registry that a handle names: what was decoded from it (`first`), or, once
+    /// that is there, the page and what a walk needs of the decoded.
+    pub(crate) fn fetch_page(&self, handle: Handle, first: bool) {
+        let Some(held) = self.frame(handle.frame()).and_then(|frame| frame.0.try_read()) else { return };
+        match (&held.node, &held.bytes) {
+            (Some(node), _) if first => fetch(&**node),
+            (Some(node), Some(bytes)) if held.version == handle.version() => {
+                node.fetch();
+                fetch(&**bytes);
+            }
+            _ => {}
+        }
     }
 
     /// Has the processor fetch the frame that a handle names.

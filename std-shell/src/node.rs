@@ -2,6 +2,7 @@
 //! to search without touching the cells, and where the child or the block under each cell was found.
 
 use crate::cache::Link;
+use crate::fetch::fetch;
 use blockyard_core::store::record_info;
 use blockyard_core::tree::{Key, NodeView, Place};
 use std::cmp::Ordering;
@@ -98,6 +99,12 @@ impl Node {
 
     pub(crate) const fn level(&self) -> u32 {
         self.level
+    }
+
+    /// Has the processor fetch what a walk over the cells needs.
+    pub(crate) fn fetch(&self) {
+        fetch(&*self.cells);
+        fetch(&*self.links);
     }
 
     /// Number of cells.

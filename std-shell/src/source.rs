@@ -344,6 +344,14 @@ impl Source {
         }
     }
 
+    /// Has the processor fetch a leaf that a walk will come to, and of two behind it what leads to them.
+    pub(crate) fn fetch_leaves(&self, parent: &NodePage, [next, second, third]: [usize; 3]) {
+        let link = |index| parent.node.link(index).map_or(Handle::NONE, Link::get);
+        self.cache.fetch_frame(link(third));
+        self.cache.fetch_page(link(second), true);
+        self.cache.fetch_page(link(next), false);
+    }
+
     /// As [`step`](Self::step), to be taken along.
     pub(crate) fn linked(
         &self,

@@ -94,7 +94,13 @@ impl End {
         Ok(true)
     }
 
-    /// Goes on to the next block of a leaf as long as nothing has to be compared; false if that is not the case.
+    /// Whether what it went to last stands for nothing but a deletion.
+    #[inline]
+    fn is_deleted(&self) -> bool {
+        self.last.as_ref().is_some_and(|item| item.run.is_deleted(item.index))
+    }
+
+    /// Goes on to the next block of its run as long as nothing has to be compared; false if that is not the case.
     #[inline]
     fn quick(&mut self, forward: bool) -> bool {
         let Some(ahead) = self.ahead.checked_sub(1) else { return false };
@@ -152,7 +158,7 @@ impl Iter {
     /// As `next`, but the item is lent until the next step: the fastest way to walk.
     #[inline]
     pub fn advance(&mut self) -> Option<Result<&Item>> {
-        if self.back.last.is_none() && self.front.quick(true) {
+        if self.back.last.is_none() && self.front.quick(true) && !self.front.is_deleted() {
             return self.front.last.as_ref().map(Ok);
         }
         self.guarded(true)
@@ -161,7 +167,7 @@ impl Iter {
     /// As `next_back`, but the item is lent until the next step.
     #[inline]
     pub fn advance_back(&mut self) -> Option<Result<&Item>> {
-        if self.front.last.is_none() && self.back.quick(false) {
+        if self.front.last.is_none() && self.back.quick(false) && !self.back.is_deleted() {
             return self.back.last.as_ref().map(Ok);
         }
         self.guarded(false)
@@ -175,7 +181,7 @@ impl Iter {
             if !quick && !end.step(&self.moment, &self.span, forward, other.last.as_ref())? {
                 return Ok(false);
             }
-            if end.last.as_ref().is_some_and(|item| !item.run.is_deleted(item.index)) {
+            if !end.is_deleted() {
                 return Ok(true);
             }
         }

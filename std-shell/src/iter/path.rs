@@ -80,6 +80,10 @@ impl Path {
             };
             step.1 = at;
             let child = source.child(&step.0, at, self.root)?;
+            if child.node.level() == 0 {
+                let coming = |by: usize| if forward { at + by } else { at.wrapping_sub(by) };
+                source.fetch_leaves(&step.0, [1, 2, 3].map(coming));
+            }
             let start = if forward { Start::First } else { Start::Last };
             return self.descend(source, child, start).map(Some);
         }
