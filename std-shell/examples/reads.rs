@@ -1,9 +1,9 @@
 //! What reads cost once everything is in memory, beside a map: microseconds and heap calls of point reads and
 //! scans.
 //!
-//! `cargo run --release -p blockyard --example reads -- [RECORDS] [BYTES] [folded|pending|updated] [WHAT]`: the
+//! `cargo run --release -p blockyard --example reads -- [RECORDS] [BYTES] [folded|pending|updated|cold] [WHAT]`: the
 //! records are folded in, still in the memtable, or folded in and then written anew at random, half of them, read and
-//! folded in again every 500, the last 300 left pending. `WHAT` picks the measurements whose names contain it. Each runs 15 times, or as often as the variable `ROUNDS` says: what
+//! folded in again every 500, the last 300 left pending; or they are read just after opening. `WHAT` picks the measurements whose names contain it. Each runs 15 times, or as often as the variable `ROUNDS` says: what
 //! `callgrind` counts more with ten rounds more is what ten rounds take.
 
 mod measure;
@@ -114,6 +114,37 @@ fn scans(bench: &Bench, store: &Store, map: &BTreeMap<[u8; 16], Box<[u8]>>, reco
     });
 }
 
+/// Reads 200 records, ten times, each time after opening, with nothing of the file in the system's cache.
+fn cold(store: Store, path: &std::path::Path, records: u64, length: usize) -> Result<(), Box<dyn Error>> {
+    store.close()?;
+    let (mut buffer, mut times, mut all) = (vec![0; length], Vec::new(), Vec::new());
+    for round in 0..10 {
+        let file = std::fs::File::open(path)?;
+        file.sync_all()?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        let store = OpenOptions::new().cache_bytes(256 << 20).open(path)?;
+        let begun = std::time::Instant::now();
+        for at in 0..200 {
+            let start = std::time::Instant::now();
+            store.get_into(name(mix(at << 8 | round) % records), &mut buffer)?;
+            times.push(start.elapsed().as_secs_f64() * 1e6);
+        }
+        all.push(begun.elapsed().as_secs_f64() * 1e6 / 200.0);
+        store.close()?;
+    }
+    times.sort_by(f64::total_cmp);
+    all.sort_by(f64::total_cmp);
+    let at = |part: usize| times[times.len() * part / 100];
+    println!(
+        "cold: median {:.1} µs, 90 % {:.1}, 99 % {:.1}, mean {:.1}",
+        at(50),
+        at(90),
+        at(99),
+        all[all.len() / 2]
+    );
+    Ok(())
+}
+
 /// Writes half of the records anew, in random order, and reads each one by one.
 fn update(
     store: &Store,
@@ -178,6 +209,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     store.sync()?;
     println!("{records} records of {length} bytes, {state}");
+    if state == "cold" {
+        return cold(store, &directory.path().join("reads.by"), records, length);
+    }
     let wanted: Vec<[u8; 16]> = (0..20_000).map(|at| name(mix(at ^ 0x5eed) % records)).collect();
     point_reads(&bench, &store, &map, &wanted, length);
     scans(&bench, &store, &map, records);

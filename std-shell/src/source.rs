@@ -12,6 +12,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) type SourceError = ReadError<IoError>;
 
+/// Pages that lie scattered over more than so many times their number are not announced together: reading what is
+/// between them would cost more than it saves.
+pub(crate) const SPREAD: u64 = 4;
+
+/// What is announced around a short block of a file that fits into the cache.
+const REGION: u64 = 256 << 10;
+
+/// Blocks of more bytes are not short: reading four of them for one takes the device longer than it saves.
+const SHORT: u64 = REGION / 16;
+
 /// Verified bytes of a device.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -19,6 +29,10 @@ pub(crate) struct Source {
     geometry: Geometry,
     pub(crate) cache: Cache,
     largest: u64,
+    /// Bytes of the cache and of the table of names.
+    most: u64,
+    /// A bit for each region of a file of so many bytes that was announced.
+    told: Box<[AtomicU64]>,
     pub(crate) reads: AtomicU64,
     pub(crate) bytes_read: AtomicU64,
 }
@@ -73,8 +87,10 @@ impl Source {
     /// A source whose cache, with the table of names, has so many bytes.
     pub(crate) fn new(device: Arc<dyn Device>, geometry: Geometry, cache_bytes: usize) -> Self {
         let cache = Cache::new((cache_bytes - Names::bytes_of(cache_bytes)) as u64);
-        let largest = cache_bytes as u64 / 8;
-        Self { device, geometry, cache, largest, reads: AtomicU64::new(0), bytes_read: AtomicU64::new(0) }
+        let most = cache_bytes as u64;
+        let told = std::iter::repeat_with(AtomicU64::default).take(most.div_ceil(64 * REGION) as usize);
+        let (told, reads, bytes_read) = (told.collect(), AtomicU64::new(0), AtomicU64::new(0));
+        Self { device, geometry, cache, largest: most / 8, most, told, reads, bytes_read }
     }
 
     fn read(&self, page: PageIndex, into: &mut [u8]) -> Result<(), SourceError> {
@@ -264,6 +280,26 @@ impl Source {
         self.device.will_need(self.geometry.offset(page.0), self.geometry.offset(pages));
     }
 
+    /// Announces what lies around an extent that was read, once, if all of the file has room in the cache: so much will
+    /// be wanted soon, and a place read by itself costs the device as long as a region.
+    pub(crate) fn look_around(&self, page: PageIndex, length: u64) {
+        if length > SHORT {
+            return;
+        }
+        let region = self.geometry.offset(page.0) / REGION;
+        let Some(word) = self.told.get((region / 64) as usize) else { return };
+        let bit = 1 << (region % 64);
+        if word.load(Ordering::Relaxed) & bit != 0 || word.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+            return;
+        }
+        if let Ok(file) = self.device.length()
+            && file <= self.most
+            && let Some(rest) = file.checked_sub(region * REGION)
+        {
+            self.device.will_need(region * REGION, rest.min(REGION));
+        }
+    }
+
     /// The page of a node, which some parent points to.
     pub(crate) fn page(&self, child: Child, level: u32) -> Result<NodePage, SourceError> {
         let key = CacheKey::new(child.page, &child.digest);
@@ -319,11 +355,17 @@ impl Source {
                 continue;
             }
             // The parent's frame is let go before the device is asked.
-            let (child, parent) =
-                (NodeView::parse(bytes).and_then(|node| node.child(index)), Arc::clone(node));
+            let view = NodeView::parse(bytes);
+            let (child, parent) = (view.and_then(|node| node.child(index)), Arc::clone(node));
+            // The parent was here before and another leaf of it was read: so may be the others.
+            let again = level == 0 && matches!(step, Step::Pinned(..)) && parent.tell_of_leaves();
+            let leaves = view.filter(|_| again).and_then(|node| spanned(&node));
             drop(step);
             let link = parent.link(index).ok_or_else(damaged)?;
             step = self.step(link, level, || child, root.page)?;
+            if let Some((first, pages)) = leaves {
+                self.will_need(first, pages);
+            }
         }
         let Some(leaf) = step.page() else { return Err(self.implausible(root.page)) };
         let (index, same) = leaf.node.search(leaf.bytes, key);
@@ -387,6 +429,13 @@ impl Source {
         link.set(page.handle);
         Ok(Step::Taken(page))
     }
+}
+
+/// The pages from the first to the last child of a node, if they lie close together.
+fn spanned(node: &NodeView<'_>) -> Option<(PageIndex, u64)> {
+    let pages = || (0..node.len()).filter_map(|index| node.child(index)).map(|child| child.page.0);
+    let (first, last) = (pages().min()?, pages().max()?);
+    (last - first < SPREAD * node.len() as u64).then(|| (PageIndex(first), last - first + 1))
 }
 
 impl NodeSource for &Source {

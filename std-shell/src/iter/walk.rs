@@ -6,7 +6,7 @@ use super::span::Span;
 use crate::error::{Error, Result};
 use crate::inner::Inner;
 use crate::memtable::Portion;
-use crate::source::{NodePage, Source};
+use crate::source::{NodePage, SPREAD, Source};
 use blockyard_core::PageIndex;
 use blockyard_core::store::{BlockLocation, record_info};
 use blockyard_core::tree::{Key, NodeView};
@@ -153,8 +153,7 @@ fn read_ahead(inner: &Inner, page: &NodePage) {
             wanted += pages;
         }
     }
-    // Where blocks lie scattered, reading what is between them would cost more than it saves.
-    if wanted > 1 && end.saturating_sub(first) <= 4 * wanted {
+    if wanted > 1 && end.saturating_sub(first) <= SPREAD * wanted {
         inner.source.will_need(PageIndex(first), end - first);
     }
 }
