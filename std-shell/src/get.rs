@@ -6,7 +6,6 @@ use crate::inner::Inner;
 use crate::names::Known;
 use crate::read::{self, BlockRef, Located};
 use crate::view::View;
-use blockyard_core::store::BlockLocation;
 
 /// Reads of one moment: of a snapshot's, or of now.
 #[derive(Clone, Copy)]
@@ -61,11 +60,6 @@ impl<'a> Reads<'a> {
             return Ok(None);
         };
         let (result, handle) = read(view, &located)?;
-        if let Located::File { info, .. } = &located
-            && let BlockLocation::Extent { page } = info.location
-        {
-            self.inner.source.look_around(page, info.length);
-        }
         self.learn(name, view, &located, handle);
         Ok(Some(result))
     }

@@ -16,12 +16,6 @@ pub(crate) type SourceError = ReadError<IoError>;
 /// between them would cost more than it saves.
 pub(crate) const SPREAD: u64 = 4;
 
-/// What is announced around a short block of a file that fits into the cache.
-const REGION: u64 = 256 << 10;
-
-/// Blocks of more bytes are not short: reading four of them for one takes the device longer than it saves.
-const SHORT: u64 = REGION / 16;
-
 /// Verified bytes of a device.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -29,10 +23,6 @@ pub(crate) struct Source {
     geometry: Geometry,
     pub(crate) cache: Cache,
     largest: u64,
-    /// Bytes of the cache and of the table of names.
-    most: u64,
-    /// A bit for each region of a file of so many bytes that was announced.
-    told: Box<[AtomicU64]>,
     pub(crate) reads: AtomicU64,
     pub(crate) bytes_read: AtomicU64,
 }
@@ -87,10 +77,8 @@ impl Source {
     /// A source whose cache, with the table of names, has so many bytes.
     pub(crate) fn new(device: Arc<dyn Device>, geometry: Geometry, cache_bytes: usize) -> Self {
         let cache = Cache::new((cache_bytes - Names::bytes_of(cache_bytes)) as u64);
-        let most = cache_bytes as u64;
-        let told = std::iter::repeat_with(AtomicU64::default).take(most.div_ceil(64 * REGION) as usize);
-        let (told, reads, bytes_read) = (told.collect(), AtomicU64::new(0), AtomicU64::new(0));
-        Self { device, geometry, cache, largest: most / 8, most, told, reads, bytes_read }
+        let largest = cache_bytes as u64 / 8;
+        Self { device, geometry, cache, largest, reads: AtomicU64::new(0), bytes_read: AtomicU64::new(0) }
     }
 
     fn read(&self, page: PageIndex, into: &mut [u8]) -> Result<(), SourceError> {
@@ -278,26 +266,6 @@ impl Source {
     /// Announces that `pages` pages from `page` on will be read.
     pub(crate) fn will_need(&self, page: PageIndex, pages: u64) {
         self.device.will_need(self.geometry.offset(page.0), self.geometry.offset(pages));
-    }
-
-    /// Announces what lies around an extent that was read, once, if all of the file has room in the cache: so much will
-    /// be wanted soon, and a place read by itself costs the device as long as a region.
-    pub(crate) fn look_around(&self, page: PageIndex, length: u64) {
-        if length > SHORT {
-            return;
-        }
-        let region = self.geometry.offset(page.0) / REGION;
-        let Some(word) = self.told.get((region / 64) as usize) else { return };
-        let bit = 1 << (region % 64);
-        if word.load(Ordering::Relaxed) & bit != 0 || word.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
-            return;
-        }
-        if let Ok(file) = self.device.length()
-            && file <= self.most
-            && let Some(rest) = file.checked_sub(region * REGION)
-        {
-            self.device.will_need(region * REGION, rest.min(REGION));
-        }
     }
 
     /// The page of a node, which some parent points to.

@@ -318,45 +318,31 @@ fn a_walk_announces_what_it_will_read_and_nothing_else() {
     }
 }
 
-/// Point reads just after opening: of a file that fits into the cache the surroundings of short blocks are announced, each
-/// place once; of any file the leaves under a page of which a second one is read. What is read is the same.
+/// Point reads just after opening: when a second leaf under a page is read, those beside it are announced, once. What is
+/// read is the same.
 #[test]
-fn point_reads_announce_what_is_likely_to_be_read_next() {
+fn point_reads_announce_the_leaves_beside_one_that_was_read() {
     const BLOCKS: u64 = 1500;
-    // Whether the file fits, and how long the blocks are.
-    for (cache, length, around) in
-        [(32 << 20, 5000, true), (1 << 20, 5000, false), (256 << 20, 20_000, false)]
-    {
-        let device = Told::default();
-        let store = small().cache_bytes(cache).open_device(device.clone()).expect("store");
-        let mut batch = store.batch();
-        (0..BLOCKS).for_each(|index| batch.put(name(index), bytes(index, length)).expect("fits"));
-        store.commit(batch).expect("commit");
-        store.checkpoint().expect("checkpoint");
-        store.close().expect("close");
-        let file = device.length().expect("length");
-        let store = small().cache_bytes(cache).open_device(device.clone()).expect("store");
-        device.take();
-        let get = |index: u64| {
-            let found = store.get(name(index)).expect("get");
-            assert!(found.is_some_and(|found| found == bytes(index, length)), "block {index}");
-        };
-        get(0);
-        let first = device.take();
-        assert_eq!(first.len(), usize::from(around), "one read says nothing of the leaves");
-        let mut random = fastrand::Rng::with_seed(6);
-        (0..2000).for_each(|_| get(random.u64(0..BLOCKS)));
-        (0..BLOCKS).for_each(get);
-        let told = [first, device.take()].concat();
-        assert!(told.iter().all(|(offset, length)| *length > 0 && offset + length <= file), "{told:?}");
-        let (regions, leaves): (Vec<_>, Vec<_>) = told
-            .into_iter()
-            .partition(|(offset, length)| around && offset % (256 << 10) == 0 && *length > 128 << 10);
-        assert!(!leaves.is_empty(), "a second leaf of a page was read");
-        let mut places: Vec<u64> = regions.iter().map(|(offset, _)| *offset).collect();
-        places.sort_unstable();
-        places.dedup();
-        assert_eq!(places.len(), regions.len(), "each place once");
-        assert_eq!(around, regions.len() as u64 * (256 << 10) >= BLOCKS * length as u64, "{regions:?}");
-    }
+    let device = Told::default();
+    let store = small().open_device(device.clone()).expect("store");
+    let mut batch = store.batch();
+    (0..BLOCKS).for_each(|index| batch.put(name(index), bytes(index, 5000)).expect("fits"));
+    store.commit(batch).expect("commit");
+    store.close().expect("close");
+    let file = device.length().expect("length");
+    let store = small().open_device(device.clone()).expect("store");
+    device.take();
+    let get = |index: u64| {
+        let found = store.get(name(index)).expect("get");
+        assert!(found.is_some_and(|found| found == bytes(index, 5000)), "block {index}");
+    };
+    (0..3).for_each(|_| get(0));
+    assert_eq!(device.take(), [], "one leaf says nothing of the others");
+    let mut random = fastrand::Rng::with_seed(6);
+    (0..2000).for_each(|_| get(random.u64(0..BLOCKS)));
+    (0..BLOCKS).for_each(get);
+    let told = device.take();
+    assert!((1..5).contains(&told.len()), "once for each page above leaves: {told:?}");
+    assert!(told.iter().all(|(offset, length)| *length >= 8192 && offset + length <= file), "{told:?}");
+    assert!(told.iter().map(|(_, length)| length).sum::<u64>() < file / 8, "leaves are few: {told:?}");
 }
