@@ -263,16 +263,20 @@ impl Cache {
         Some(held)
     }
 
+    /// What a handle names, if it is there and nobody is about to change it; this is not a use of it.
+    fn glimpse(&self, handle: Handle) -> Option<Pinned<'_>> {
+        if handle == Handle::NONE {
+            return None;
+        }
+        let held = self.frame(handle.frame())?.0.try_read()?;
+        (held.version == handle.version()).then_some(held)
+    }
+
     /// Has the processor fetch the bytes that a handle names, unless they follow what lies before the address `behind`:
     /// there it goes on by itself. Returns the address behind them.
     pub(crate) fn fetch(&self, handle: Handle, behind: usize) -> usize {
-        if handle == Handle::NONE {
-            return 0;
-        }
-        let Some(held) = self.frame(handle.frame()).and_then(|frame| frame.0.try_read()) else { return 0 };
-        let Some(bytes) = held.bytes.as_deref().filter(|_| held.version == handle.version()) else {
-            return 0;
-        };
+        let held = self.glimpse(handle);
+        let Some(bytes) = held.as_ref().and_then(|held| held.bytes.as_deref()) else { return 0 };
         let start = bytes.as_ptr() as usize;
         if !(behind..behind.saturating_add(NEAR)).contains(&start) {
             fetch(bytes);
@@ -280,17 +284,20 @@ impl Cache {
         start + bytes.len()
     }
 
-    /// Has the processor fetch a page of the registry that a handle names: what was decoded from it (`first`), or, once
-    /// that is there, the page and what a walk needs of the decoded.
-    pub(crate) fn fetch_page(&self, handle: Handle, first: bool) {
-        let Some(held) = self.frame(handle.frame()).and_then(|frame| frame.0.try_read()) else { return };
-        match (&held.node, &held.bytes) {
-            (Some(node), _) if first => fetch(&**node),
-            (Some(node), Some(bytes)) if held.version == handle.version() => {
-                node.fetch();
-                fetch(&**bytes);
-            }
-            _ => {}
+    /// Has the processor fetch what was decoded from the page of the registry that a handle names.
+    pub(crate) fn fetch_node(&self, handle: Handle) {
+        if let Some(node) = self.glimpse(handle).as_ref().and_then(|held| held.node.as_deref()) {
+            fetch(node);
+        }
+    }
+
+    /// Has the processor fetch a page of the registry that a handle names, and what a walk needs of the decoded.
+    pub(crate) fn fetch_page(&self, handle: Handle) {
+        if let Some(held) = self.glimpse(handle)
+            && let (Some(node), Some(bytes)) = (&held.node, &held.bytes)
+        {
+            node.fetch();
+            fetch(&**bytes);
         }
     }
 
@@ -501,6 +508,12 @@ mod tests {
             handles.push((unnamed, 7));
             // Old handles name what they named, or nothing.
             for (handle, number) in handles {
+                // To have it fetched is no use of it and finds as much.
+                let behind = cache.fetch(handle, 0);
+                assert_eq!(behind > 0, cache.pin(handle).is_some());
+                cache.fetch_node(handle);
+                cache.fetch_page(handle);
+                cache.fetch_frame(handle);
                 if let Some(held) = cache.pin(handle) {
                     assert_eq!(
                         held.bytes().map(|bytes| bytes[..8].to_vec()),

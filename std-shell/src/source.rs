@@ -358,8 +358,8 @@ impl Source {
     pub(crate) fn fetch_leaves(&self, parent: &NodePage, [next, second, third]: [usize; 3]) {
         let link = |index| parent.node.link(index).map_or(Handle::NONE, Link::get);
         self.cache.fetch_frame(link(third));
-        self.cache.fetch_page(link(second), true);
-        self.cache.fetch_page(link(next), false);
+        self.cache.fetch_node(link(second));
+        self.cache.fetch_page(link(next));
     }
 
     /// As [`step`](Self::step), to be taken along.
