@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) type SourceError = ReadError<IoError>;
 
-/// Pages that lie scattered over more than so many times their number are not announced together: reading what is
-/// between them would cost more than it saves.
+/// Pages that lie scattered over more than so many times their number, or so many pages apart, are not announced
+/// together: reading what is between them would cost more than it saves.
 pub(crate) const SPREAD: u64 = 4;
 
 /// Verified bytes of a device.
@@ -327,13 +327,11 @@ impl Source {
             let (child, parent) = (view.and_then(|node| node.child(index)), Arc::clone(node));
             // The parent was here before and another leaf of it was read: so may be the others.
             let again = level == 0 && matches!(step, Step::Pinned(..)) && parent.tell_of_leaves();
-            let leaves = view.filter(|_| again).and_then(|node| spanned(&node));
+            let leaves = view.filter(|_| again).map(|node| clusters(&node)).unwrap_or_default();
             drop(step);
             let link = parent.link(index).ok_or_else(damaged)?;
             step = self.step(link, level, || child, root.page)?;
-            if let Some((first, pages)) = leaves {
-                self.will_need(first, pages);
-            }
+            leaves.into_iter().for_each(|(first, pages)| self.will_need(PageIndex(first), pages));
         }
         let Some(leaf) = step.page() else { return Err(self.implausible(root.page)) };
         let (index, same) = leaf.node.search(leaf.bytes, key);
@@ -399,11 +397,14 @@ impl Source {
     }
 }
 
-/// The pages from the first to the last child of a node, if they lie close together.
-fn spanned(node: &NodeView<'_>) -> Option<(PageIndex, u64)> {
-    let pages = || (0..node.len()).filter_map(|index| node.child(index)).map(|child| child.page.0);
-    let (first, last) = (pages().min()?, pages().max()?);
-    (last - first < SPREAD * node.len() as u64).then(|| (PageIndex(first), last - first + 1))
+/// The children of a node that lie close together, as the checkpoints left them: from where, and how many pages with those
+/// in between. A child that lies by itself is none of them.
+fn clusters(node: &NodeView<'_>) -> Vec<(u64, u64)> {
+    let mut pages: Vec<u64> =
+        (0..node.len()).filter_map(|index| node.child(index)).map(|child| child.page.0).collect();
+    pages.sort_unstable();
+    let clusters = pages.chunk_by(|a, b| b - a <= SPREAD).filter(|cluster| cluster.len() > 1);
+    clusters.filter_map(|cluster| Some((*cluster.first()?, cluster.last()? - cluster.first()? + 1))).collect()
 }
 
 impl NodeSource for &Source {
