@@ -1,8 +1,9 @@
 //! What reads cost once everything is in memory, beside a map: microseconds and heap calls of point reads and
 //! scans.
 //!
-//! `cargo run --release -p blockyard --example reads -- [RECORDS] [BYTES] [folded|pending] [WHAT]`; `WHAT` picks
-//! the measurements whose names contain it. Each runs 15 times, or as often as the variable `ROUNDS` says: what
+//! `cargo run --release -p blockyard --example reads -- [RECORDS] [BYTES] [folded|pending|updated|cold] [WHAT]`: the
+//! records are folded in, still in the memtable, or folded in and then written anew at random, half of them, read and
+//! folded in again every 500, the last 300 left pending; or they are read just after opening. `WHAT` picks the measurements whose names contain it. Each runs 15 times, or as often as the variable `ROUNDS` says: what
 //! `callgrind` counts more with ten rounds more is what ten rounds take.
 
 mod measure;
@@ -113,11 +114,73 @@ fn scans(bench: &Bench, store: &Store, map: &BTreeMap<[u8; 16], Box<[u8]>>, reco
     });
 }
 
+/// Reads 200 records, ten times, each time after opening, with nothing of the file in the system's cache.
+fn cold(store: Store, path: &std::path::Path, records: u64, length: usize) -> Result<(), Box<dyn Error>> {
+    store.close()?;
+    let (mut buffer, mut times, mut all) = (vec![0; length], Vec::new(), Vec::new());
+    for round in 0..10 {
+        let file = std::fs::File::open(path)?;
+        file.sync_all()?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        let store = OpenOptions::new().cache_bytes(256 << 20).open(path)?;
+        let begun = std::time::Instant::now();
+        for at in 0..200 {
+            let start = std::time::Instant::now();
+            store.get_into(name(mix(at << 8 | round) % records), &mut buffer)?;
+            times.push(start.elapsed().as_secs_f64() * 1e6);
+        }
+        all.push(begun.elapsed().as_secs_f64() * 1e6 / 200.0);
+        store.close()?;
+    }
+    times.sort_by(f64::total_cmp);
+    all.sort_by(f64::total_cmp);
+    let at = |part: usize| times[times.len() * part / 100];
+    println!(
+        "cold: median {:.1} µs, 90 % {:.1}, 99 % {:.1}, mean {:.1}",
+        at(50),
+        at(90),
+        at(99),
+        all[all.len() / 2]
+    );
+    Ok(())
+}
+
+/// Writes half of the records anew, in random order, and reads each one by one.
+fn update(
+    store: &Store,
+    map: &mut BTreeMap<[u8; 16], Box<[u8]>>,
+    records: u64,
+    length: usize,
+) -> Result<(), Box<dyn Error>> {
+    scan(store.iter());
+    let mut buffer = vec![0; length];
+    let updates: Vec<u64> = (0..records / 2).map(|at| mix(at ^ 0xfeed) % records).collect();
+    for (part, updates) in updates.chunks(500).enumerate() {
+        let last = (part + 1) * 500 >= records as usize / 2;
+        for part in updates[..if last { 300.min(updates.len()) } else { updates.len() }].chunks(50) {
+            let mut batch = store.batch();
+            for &index in part {
+                let value = value(index ^ 1 << 40, length);
+                batch.put(name(index), &value)?;
+                map.insert(name(index), value.into_boxed_slice());
+            }
+            store.commit_with(batch, Durability::Buffered)?;
+        }
+        if !last {
+            store.checkpoint()?;
+        }
+        for &index in updates {
+            store.get_into(name(index), &mut buffer)?;
+        }
+    }
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let records: u64 = arguments.next().map_or(Ok(10_000), |text| text.parse())?;
     let length: usize = arguments.next().map_or(Ok(4096), |text| text.parse())?;
-    let folded = arguments.next().is_none_or(|state| state != "pending");
+    let state = arguments.next().unwrap_or_else(|| "folded".to_owned());
     let wanted = arguments.next();
     let bench = Bench { wanted, rounds: std::env::var("ROUNDS").map_or(Ok(15), |text| text.parse())? };
     let directory = tempfile::tempdir()?;
@@ -138,11 +201,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         store.commit_with(batch, Durability::Buffered)?;
     }
-    if folded {
+    if state != "pending" {
         store.checkpoint()?;
     }
+    if state == "updated" {
+        update(&store, &mut map, records, length)?;
+    }
     store.sync()?;
-    println!("{records} records of {length} bytes, {}", if folded { "folded in" } else { "pending" });
+    println!("{records} records of {length} bytes, {state}");
+    if state == "cold" {
+        return cold(store, &directory.path().join("reads.by"), records, length);
+    }
     let wanted: Vec<[u8; 16]> = (0..20_000).map(|at| name(mix(at ^ 0x5eed) % records)).collect();
     point_reads(&bench, &store, &map, &wanted, length);
     scans(&bench, &store, &map, records);

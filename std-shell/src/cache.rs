@@ -11,6 +11,7 @@
 //! What goes first is decided as in S3-FIFO (Yang et al., SOSP 2023): new contents pass through a short queue
 //! and stay only if they are asked for meanwhile, so a scan over everything drives out little that is in use.
 
+use crate::fetch::fetch;
 use crate::node::Node;
 use blockyard_core::{Digest, PageIndex};
 use foldhash::fast::RandomState;
@@ -31,6 +32,9 @@ const PLACE_BYTES: u64 = 64;
 
 /// How often contents that are asked for are passed over when something has to go.
 const MOST_TOUCHED: u8 = 3;
+
+/// So close behind each other allocations lie that were made one after the other.
+const NEAR: usize = 64;
 
 /// A page and half of the digest that its parent expects: as hard to find two contents for as anybody can ask
 /// of a cache. A page that was freed and written anew has another key, so stale bytes are never met.
@@ -259,6 +263,53 @@ impl Cache {
         Some(held)
     }
 
+    /// What a handle names, if it is there and nobody is about to change it; this is not a use of it.
+    fn glimpse(&self, handle: Handle) -> Option<Pinned<'_>> {
+        if handle == Handle::NONE {
+            return None;
+        }
+        let held = self.frame(handle.frame())?.0.try_read()?;
+        (held.version == handle.version()).then_some(held)
+    }
+
+    /// Has the processor fetch the bytes that a handle names, unless they follow what lies before the address `behind`:
+    /// there it goes on by itself. Returns the address behind them.
+    pub(crate) fn fetch(&self, handle: Handle, behind: usize) -> usize {
+        let held = self.glimpse(handle);
+        let Some(bytes) = held.as_ref().and_then(|held| held.bytes.as_deref()) else { return 0 };
+        let start = bytes.as_ptr() as usize;
+        if !(behind..behind.saturating_add(NEAR)).contains(&start) {
+            fetch(bytes);
+        }
+        start + bytes.len()
+    }
+
+    /// Has the processor fetch what was decoded from the page of the registry that a handle names.
+    pub(crate) fn fetch_node(&self, handle: Handle) {
+        if let Some(node) = self.glimpse(handle).as_ref().and_then(|held| held.node.as_deref()) {
+            fetch(node);
+        }
+    }
+
+    /// Has the processor fetch a page of the registry that a handle names, and what a walk needs of the decoded.
+    pub(crate) fn fetch_page(&self, handle: Handle) {
+        if let Some(held) = self.glimpse(handle)
+            && let (Some(node), Some(bytes)) = (&held.node, &held.bytes)
+        {
+            node.fetch();
+            fetch(&**bytes);
+        }
+    }
+
+    /// Has the processor fetch the frame that a handle names.
+    pub(crate) fn fetch_frame(&self, handle: Handle) {
+        if handle != Handle::NONE
+            && let Some(frame) = self.frame(handle.frame())
+        {
+            fetch(frame);
+        }
+    }
+
     /// Part of what a handle names, if it is still there.
     pub(crate) fn pin_piece(&self, handle: Handle, range: Range<usize>) -> Option<Piece<'_>> {
         let held = self.pin(handle)?;
@@ -457,6 +508,12 @@ mod tests {
             handles.push((unnamed, 7));
             // Old handles name what they named, or nothing.
             for (handle, number) in handles {
+                // To have it fetched is no use of it and finds as much.
+                let behind = cache.fetch(handle, 0);
+                assert_eq!(behind > 0, cache.pin(handle).is_some());
+                cache.fetch_node(handle);
+                cache.fetch_page(handle);
+                cache.fetch_frame(handle);
                 if let Some(held) = cache.pin(handle) {
                     assert_eq!(
                         held.bytes().map(|bytes| bytes[..8].to_vec()),

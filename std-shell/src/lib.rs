@@ -34,6 +34,7 @@ mod cache;
 mod device;
 mod digests;
 mod error;
+mod fetch;
 mod file;
 mod flusher;
 mod get;

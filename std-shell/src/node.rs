@@ -2,9 +2,11 @@
 //! to search without touching the cells, and where the child or the block under each cell was found.
 
 use crate::cache::Link;
+use crate::fetch::fetch;
 use blockyard_core::store::record_info;
 use blockyard_core::tree::{Key, NodeView, Place};
 use std::cmp::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering as Memory};
 
 /// What was decoded from a page.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Node {
     cells: Box<[Cell]>,
     /// Whether each record is a block's first.
     whole: bool,
+    /// Whether the device was told that the children will be read.
+    told: AtomicBool,
 }
 
 /// Where parts of a cell lie in the page, which has 65,536 bytes at most.
@@ -88,7 +92,16 @@ impl Node {
         let links = std::iter::repeat_with(Link::default).take(view.len()).collect();
         let whole = (0..view.len()).all(|index| view.key(index).is_some_and(|key| key.chunk == 0));
         let cells = (0..view.len()).map(|index| Cell::of(page, &view, index)).collect::<Option<_>>()?;
-        Some(Self { level: view.level(), shared, shared_at, heads, links, cells, whole })
+        Some(Self {
+            level: view.level(),
+            shared,
+            shared_at,
+            heads,
+            links,
+            cells,
+            whole,
+            told: AtomicBool::new(false),
+        })
     }
 
     /// Bytes of memory, besides the page.
@@ -98,6 +111,17 @@ impl Node {
 
     pub(crate) const fn level(&self) -> u32 {
         self.level
+    }
+
+    /// Whether the device is to be told that the children will be read: once.
+    pub(crate) fn tell_of_leaves(&self) -> bool {
+        !self.told.load(Memory::Relaxed) && !self.told.swap(true, Memory::Relaxed)
+    }
+
+    /// Has the processor fetch what a walk over the cells needs.
+    pub(crate) fn fetch(&self) {
+        fetch(&*self.cells);
+        fetch(&*self.links);
     }
 
     /// Number of cells.

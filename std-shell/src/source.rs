@@ -10,7 +10,11 @@ use blockyard_core::{Damage, Digest, Geometry, PageIndex, ReadError, Structure};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-type SourceError = ReadError<IoError>;
+pub(crate) type SourceError = ReadError<IoError>;
+
+/// Pages that lie scattered over more than so many times their number, or so many pages apart, are not announced
+/// together: reading what is between them would cost more than it saves.
+pub(crate) const SPREAD: u64 = 4;
 
 /// Verified bytes of a device.
 #[derive(Debug)]
@@ -175,6 +179,11 @@ impl Source {
         Ok(())
     }
 
+    /// Bytes of a page.
+    pub(crate) const fn page_size(&self) -> u64 {
+        self.geometry.page_size() as u64
+    }
+
     /// The error for a page or a record that cannot be what it says.
     pub(crate) fn implausible(&self, page: PageIndex) -> SourceError {
         self.damage(page, Structure::Registry)
@@ -314,15 +323,60 @@ impl Source {
                 continue;
             }
             // The parent's frame is let go before the device is asked.
-            let (child, parent) =
-                (NodeView::parse(bytes).and_then(|node| node.child(index)), Arc::clone(node));
+            let view = NodeView::parse(bytes);
+            let (child, parent) = (view.and_then(|node| node.child(index)), Arc::clone(node));
+            // The parent was here before and another leaf of it was read: so may be the others.
+            let again = level == 0 && matches!(step, Step::Pinned(..)) && parent.tell_of_leaves();
+            let leaves = view.filter(|_| again).map(|node| clusters(&node)).unwrap_or_default();
             drop(step);
             let link = parent.link(index).ok_or_else(damaged)?;
             step = self.step(link, level, || child, root.page)?;
+            leaves.into_iter().for_each(|(first, pages)| self.will_need(PageIndex(first), pages));
         }
         let Some(leaf) = step.page() else { return Err(self.implausible(root.page)) };
         let (index, same) = leaf.node.search(leaf.bytes, key);
         Ok(found(same.then_some(Found { index, ..leaf })))
+    }
+
+    /// Child `index` of an inner page of the tree with this root, found by the page's link to it.
+    pub(crate) fn child(
+        &self,
+        parent: &NodePage,
+        index: usize,
+        root: PageIndex,
+    ) -> Result<NodePage, SourceError> {
+        let child = || NodeView::parse(parent).and_then(|node| node.child(index));
+        match (parent.node.link(index), parent.node.level().checked_sub(1)) {
+            (Some(link), Some(level)) => self.linked(link, level, child, root),
+            _ => Err(self.implausible(root)),
+        }
+    }
+
+    /// Has the processor fetch a leaf that a walk will come to, and of two behind it what leads to them.
+    pub(crate) fn fetch_leaves(&self, parent: &NodePage, [next, second, third]: [usize; 3]) {
+        let link = |index| parent.node.link(index).map_or(Handle::NONE, Link::get);
+        self.cache.fetch_frame(link(third));
+        self.cache.fetch_node(link(second));
+        self.cache.fetch_page(link(next));
+    }
+
+    /// As [`step`](Self::step), to be taken along.
+    pub(crate) fn linked(
+        &self,
+        link: &Link,
+        level: u32,
+        child: impl FnOnce() -> Option<Child>,
+        parent: PageIndex,
+    ) -> Result<NodePage, SourceError> {
+        match self.step(link, level, child, parent)? {
+            Step::Taken(page) => Ok(page),
+            Step::Pinned(held, handle) => match (held.bytes(), held.node()) {
+                (Some(bytes), Some(node)) => {
+                    Ok(NodePage { bytes: Arc::clone(bytes), node: Arc::clone(node), handle })
+                }
+                _ => Err(self.implausible(parent)),
+            },
+        }
     }
 
     /// The page that a link names, else the one that the parent points to.
@@ -341,6 +395,16 @@ impl Source {
         link.set(page.handle);
         Ok(Step::Taken(page))
     }
+}
+
+/// The children of a node that lie close together, as the checkpoints left them: from where, and how many pages with those
+/// in between. A child that lies by itself is none of them.
+fn clusters(node: &NodeView<'_>) -> Vec<(u64, u64)> {
+    let mut pages: Vec<u64> =
+        (0..node.len()).filter_map(|index| node.child(index)).map(|child| child.page.0).collect();
+    pages.sort_unstable();
+    let clusters = pages.chunk_by(|a, b| b - a <= SPREAD).filter(|cluster| cluster.len() > 1);
+    clusters.filter_map(|cluster| Some((*cluster.first()?, cluster.last()? - cluster.first()? + 1))).collect()
 }
 
 impl NodeSource for &Source {

@@ -1,8 +1,8 @@
 //! `cargo xtask sanitize`: tests under the address sanitizer and the thread sanitizer.
 //!
-//! The engine has no unsafe code, the shell none outside a test's allocator; their dependencies have. The
-//! address sanitizer sees every test of the shell, the thread sanitizer those and the queue's under real
-//! threads. There are no suppressions.
+//! The engine has no unsafe code; the shell has a system call and a hint to the processor, neither of which touches
+//! memory, and a test's allocator; their dependencies have more. The address sanitizer sees every test of the
+//! shell, the thread sanitizer those and the queue's under real threads. There are no suppressions.
 //!
 //! Before each, faults made on purpose (`bugs/canary`) have to be reported and sound code not: a
 //! sanitizer that is not linked in, or that a standard library without instrumentation blinds, would

@@ -6,6 +6,7 @@
 //!    met in.
 //! 3. The ends do not cross: each compares what it meets with what the other met last.
 
+mod path;
 mod run;
 mod span;
 mod walk;
@@ -16,7 +17,7 @@ pub(crate) use span::Span;
 use crate::error::{Error, Result};
 use crate::inner::Inner;
 use crate::view::View;
-use run::Moment;
+use run::{Blocks, Moment};
 use std::cmp::Ordering;
 use std::sync::Arc;
 use walk::{Changes, Stored};
@@ -28,11 +29,15 @@ struct End {
     changes: Changes,
     /// What was handed out or passed over last.
     last: Option<Item>,
+    /// Blocks of that one's run which come next, with nothing in between.
+    ahead: usize,
+    /// The address behind the bytes that the processor was told to fetch last.
+    fetched: usize,
 }
 
 impl End {
     fn new(moment: &Moment) -> Self {
-        Self { stored: Stored::default(), changes: Changes::of(moment), last: None }
+        Self { stored: Stored::default(), changes: Changes::of(moment), last: None, ahead: 0, fetched: 0 }
     }
 
     /// Goes to the nearer of the next stored and the next changed block, of which the change hides the stored one;
@@ -44,21 +49,41 @@ impl End {
         forward: bool,
         other: Option<&Item>,
     ) -> Result<bool> {
-        let stored = self.stored.peek(moment, span, forward)?;
-        let change = self.changes.peek(moment, span, forward);
+        self.ahead = 0;
+        self.stored.reach(moment, span, forward)?;
+        self.changes.reach(moment, span, forward);
+        let (stored, change) = (self.stored.peek(forward), self.changes.peek());
         let order = match (stored, change) {
             (None, None) => return Ok(false),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (Some((leaf, at)), Some((run, index))) => directed(leaf.name(at).cmp(run.name(index)), forward),
         };
-        let Some((run, index)) = (if order.is_lt() { stored } else { change }) else { return Ok(false) };
+        let (near, far) = if order.is_lt() { (stored, change) } else { (change, stored) };
+        let Some((run, index)) = near else { return Ok(false) };
         if other.is_some_and(|other| directed(run.name(index).cmp(other.name()), forward).is_ge()) {
             return Ok(false);
         }
-        match &mut self.last {
-            Some(last) if Arc::ptr_eq(&last.run, run) => last.index = index,
-            last => *last = Some(Item { run: Arc::clone(run), index }),
+        let again = match &mut self.last {
+            Some(last) if Arc::ptr_eq(&last.run, run) => {
+                last.index = index;
+                true
+            }
+            last => {
+                *last = Some(Item { run: Arc::clone(run), index });
+                false
+            }
+        };
+        // Two of a run, one after the other: how far it goes like this is looked up once. Where nothing else is in the
+        // way it goes to its end.
+        if order.is_ne() && other.is_none() && (again || far.is_none()) {
+            let until = far.map(|(run, index)| run.name(index));
+            let ahead = if order.is_lt() {
+                self.stored.ahead(run, until, forward)
+            } else {
+                self.changes.ahead(run, until, forward)
+            };
+            self.ahead = ahead.saturating_sub(1);
         }
         if order.is_le() {
             self.stored.pass(forward);
@@ -68,21 +93,35 @@ impl End {
         }
         Ok(true)
     }
-}
 
-impl End {
-    /// Goes on within the run that it stands in, where nothing has to be compared; false if that is not the case.
+    /// Whether what it went to last stands for nothing but a deletion.
+    #[inline]
+    fn is_deleted(&self) -> bool {
+        self.last.as_ref().is_some_and(|item| item.run.is_deleted(item.index))
+    }
+
+    /// Goes on to the next block of its run as long as nothing has to be compared; false if that is not the case.
+    #[inline]
     fn quick(&mut self, forward: bool) -> bool {
+        let Some(ahead) = self.ahead.checked_sub(1) else { return false };
         let Some(last) = &mut self.last else { return false };
-        let next = if self.changes.is_done() {
-            self.stored.next_in(&last.run, forward)
-        } else if self.stored.is_done() {
-            self.changes.next_in(&last.run)
-        } else {
-            None
-        };
-        last.index = next.unwrap_or(last.index);
-        next.is_some()
+        self.ahead = ahead;
+        match last.run.blocks {
+            Blocks::Leaf(_) => {
+                let next = |index: usize| if forward { index + 1 } else { index.wrapping_sub(1) };
+                last.index = next(last.index);
+                self.stored.pass(forward);
+                if ahead > 0 && last.run.is_shown() {
+                    let coming = next(last.index);
+                    self.fetched = last.run.fetch(coming, next(coming), self.fetched);
+                }
+            }
+            Blocks::Pending(_) => {
+                last.index += 1;
+                self.changes.pass();
+            }
+        }
+        true
     }
 }
 
@@ -117,12 +156,20 @@ impl Iter {
     }
 
     /// As `next`, but the item is lent until the next step: the fastest way to walk.
+    #[inline]
     pub fn advance(&mut self) -> Option<Result<&Item>> {
+        if self.back.last.is_none() && self.front.quick(true) && !self.front.is_deleted() {
+            return self.front.last.as_ref().map(Ok);
+        }
         self.guarded(true)
     }
 
     /// As `next_back`, but the item is lent until the next step.
+    #[inline]
     pub fn advance_back(&mut self) -> Option<Result<&Item>> {
+        if self.front.last.is_none() && self.back.quick(false) && !self.back.is_deleted() {
+            return self.back.last.as_ref().map(Ok);
+        }
         self.guarded(false)
     }
 
@@ -134,12 +181,14 @@ impl Iter {
             if !quick && !end.step(&self.moment, &self.span, forward, other.last.as_ref())? {
                 return Ok(false);
             }
-            if end.last.as_ref().is_some_and(|item| !item.run.is_deleted(item.index)) {
+            if !end.is_deleted() {
                 return Ok(true);
             }
         }
     }
 
+    /// A step of any kind.
+    #[inline(never)]
     fn guarded(&mut self, forward: bool) -> Option<Result<&Item>> {
         if self.ended {
             return None;
@@ -158,13 +207,13 @@ impl Iterator for Iter {
     type Item = Result<Item>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.guarded(true)?.cloned())
+        Some(self.advance()?.cloned())
     }
 }
 
 impl DoubleEndedIterator for Iter {
     fn next_back(&mut self) -> Option<Self::Item> {
-        Some(self.guarded(false)?.cloned())
+        Some(self.advance_back()?.cloned())
     }
 }
 

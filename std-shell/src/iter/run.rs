@@ -25,6 +25,8 @@ pub(super) struct Run {
     pub(super) blocks: Blocks,
     /// Whether a block's bytes had to be looked for.
     looked: AtomicBool,
+    /// Whether a block's bytes were asked for.
+    shown: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -34,13 +36,38 @@ pub(super) enum Blocks {
 }
 
 impl Run {
-    pub(super) fn new(moment: &Arc<Moment>, blocks: Blocks) -> Arc<Self> {
-        Arc::new(Self { moment: Arc::clone(moment), blocks, looked: AtomicBool::new(false) })
+    /// `before` is what the walk met before them.
+    pub(super) fn new(moment: &Arc<Moment>, blocks: Blocks, before: Option<&Self>) -> Arc<Self> {
+        let shown = AtomicBool::new(before.is_some_and(Self::is_shown));
+        Arc::new(Self { moment: Arc::clone(moment), blocks, looked: AtomicBool::new(false), shown })
     }
 
     /// Whether somebody wants the blocks' bytes, and had to wait for some.
     pub(super) fn wants_bytes(&self) -> bool {
         self.looked.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody looks at the blocks' bytes.
+    pub(super) fn is_shown(&self) -> bool {
+        self.shown.load(Ordering::Relaxed)
+    }
+
+    /// Notes that somebody does.
+    fn show(&self) {
+        if !self.is_shown() {
+            self.shown.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Has the processor fetch the bytes of block `index` of a leaf, and what leads to those of block `then`.
+    /// Takes and returns what [`Cache::fetch`](crate::cache::Cache::fetch) does.
+    pub(super) fn fetch(&self, index: usize, then: usize, behind: usize) -> usize {
+        let Blocks::Leaf(page) = &self.blocks else { return 0 };
+        let cache = &self.moment.inner.source.cache;
+        if let Some(link) = page.node.link(then) {
+            cache.fetch_frame(link.get());
+        }
+        page.node.link(index).map_or(0, |link| cache.fetch(link.get(), behind))
     }
 
     pub(super) fn name(&self, index: usize) -> &[u8] {
@@ -162,6 +189,7 @@ impl Item {
         if let Some((all, bytes)) = self.run.inline(self.index) {
             return Ok(BlockRef::within(all, bytes));
         }
+        self.run.show();
         match self.run.known(self.index) {
             Some(piece) => Ok(BlockRef::of(&piece)),
             None => self.run.read(self.index),
@@ -177,6 +205,7 @@ impl Item {
         if let Some((_, bytes)) = self.run.inline(self.index) {
             return Ok(look(bytes));
         }
+        self.run.show();
         match self.run.known(self.index) {
             Some(piece) => Ok(look(&piece)),
             None => Ok(look(&self.run.read(self.index)?)),

@@ -1,14 +1,15 @@
 //! One end of an iterator: the records of the tree and the changes beside it, both in order.
 
+use super::path::{Path, Start};
 use super::run::{Blocks, Moment, Run};
 use super::span::Span;
 use crate::error::{Error, Result};
 use crate::inner::Inner;
 use crate::memtable::Portion;
-use crate::source::NodePage;
+use crate::source::{NodePage, SPREAD, Source};
 use blockyard_core::PageIndex;
 use blockyard_core::store::{BlockLocation, record_info};
-use blockyard_core::tree::{Child, Cursor, NodeView};
+use blockyard_core::tree::{Key, NodeView};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub(super) type At<'a> = (&'a Arc<Run>, usize);
 /// Blocks of the tree, leaf by leaf.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
-    cursor: Option<Cursor>,
+    path: Option<Path>,
     leaf: Option<Arc<Run>>,
     /// The leaf's records that are still to come.
     rest: Range<usize>,
@@ -32,27 +33,30 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// The next block.
-    pub(super) fn peek(
-        &mut self,
-        moment: &Arc<Moment>,
-        span: &Span,
-        forward: bool,
-    ) -> Result<Option<At<'_>>> {
+    /// Goes to the leaf of the next block, if there is one.
+    pub(super) fn reach(&mut self, moment: &Arc<Moment>, span: &Span, forward: bool) -> Result<()> {
         loop {
             while !self.rest.is_empty() {
-                let index = if forward { self.rest.start } else { self.rest.end - 1 };
-                if self.leaf.as_ref().is_some_and(|leaf| is_block(leaf, index)) {
-                    return Ok(self.leaf.as_ref().map(|leaf| (leaf, index)));
+                if self.leaf.as_ref().is_some_and(|leaf| is_block(leaf, self.next(forward))) {
+                    return Ok(());
                 }
                 self.pass(forward);
             }
-            self.exhausted |= moment.view.layers.root.height == 0;
             if self.exhausted {
-                return Ok(None);
+                return Ok(());
             }
             self.turn(moment, span, forward)?;
         }
+    }
+
+    const fn next(&self, forward: bool) -> usize {
+        if forward { self.rest.start } else { self.rest.end - 1 }
+    }
+
+    /// The next block, once it was [reached](Self::reach).
+    pub(super) fn peek(&self, forward: bool) -> Option<At<'_>> {
+        let leaf = self.leaf.as_ref().filter(|_| !self.rest.is_empty())?;
+        Some((leaf, self.next(forward)))
     }
 
     /// Passes over the record that [`peek`](Self::peek) showed.
@@ -64,78 +68,61 @@ impl Stored {
         }
     }
 
-    /// Whether there is nothing left.
-    pub(super) fn is_done(&self) -> bool {
-        self.exhausted && self.rest.is_empty()
-    }
-
-    /// The next block, if it is in `run` and nothing stands in the way.
-    pub(super) fn next_in(&mut self, run: &Arc<Run>, forward: bool) -> Option<usize> {
-        let leaf = self.leaf.as_ref().filter(|leaf| Arc::ptr_eq(leaf, run))?;
-        let Blocks::Leaf(page) = &leaf.blocks else { return None };
-        if self.rest.is_empty() || !page.node.is_whole() {
-            return None;
+    /// How many blocks of `run` come next with nothing in between, if they lie in front of `until`, seen from where
+    /// the walk comes from; 0 if it is another run.
+    pub(super) fn ahead(&self, run: &Arc<Run>, until: Option<&[u8]>, forward: bool) -> usize {
+        let leaf = self.leaf.as_ref().filter(|leaf| Arc::ptr_eq(leaf, run));
+        let Some(Blocks::Leaf(page)) = leaf.map(|leaf| &leaf.blocks) else { return 0 };
+        if !page.node.is_whole() {
+            return 0;
         }
-        let index = if forward { self.rest.start } else { self.rest.end - 1 };
-        self.pass(forward);
-        Some(index)
+        let Some(until) = until else { return self.rest.len() };
+        let (at, same) = page.node.search(page, Key::first(until));
+        let free = if forward { self.rest.start..at } else { at + usize::from(same)..self.rest.end };
+        free.len().min(self.rest.len())
     }
 
     /// Goes to the next leaf.
     fn turn(&mut self, moment: &Arc<Moment>, span: &Span, forward: bool) -> Result<()> {
-        let (inner, root) = (&*moment.inner, &moment.view.layers.root);
-        let mut source = &inner.source;
+        let source = &moment.inner.source;
         let named = |error| Error::read(error, None);
-        let cursor = match &mut self.cursor {
-            Some(cursor) => {
-                if forward {
-                    cursor.pass_leaf();
-                } else {
-                    cursor.pass_leaf_back();
-                }
-                cursor
-            }
+        let page = match &mut self.path {
+            Some(path) => path.turn(source, forward).map_err(named)?,
             None => {
-                let cursor = match (span.start_key(forward), forward) {
-                    (Some(key), _) => Cursor::seek(&mut source, root, key),
-                    (None, true) => Cursor::seek(&mut source, root, blockyard_core::tree::Key::first(&[])),
-                    (None, false) => Cursor::seek_end(&mut source, root),
+                let start = match (span.start_key(forward), forward) {
+                    (Some(key), _) => Start::At(key),
+                    (None, true) => Start::First,
+                    (None, false) => Start::Last,
                 };
-                self.cursor.insert(cursor.map_err(named)?)
+                let found = Path::seek(source, &moment.view.layers, start).map_err(named)?;
+                let (path, page) = found.unzip();
+                self.path = path;
+                page
             }
         };
-        let there = if forward {
-            cursor.settle(&mut source).map_err(named)?;
-            true
-        } else {
-            cursor.retreat(&mut source).map_err(named)?
-        };
-        let Some((child, index)) = cursor.record().filter(|_| there) else {
+        let Some(page) = page else {
             self.exhausted = true;
             return Ok(());
         };
-        let page = self.page(inner, child)?;
-        let (first, end) = (span.first_in(&page), span.end_in(&page));
-        self.rest = if forward { index..end } else { first..(index + 1).min(page.node.len()) };
-        self.exhausted = if forward { end < page.node.len() } else { first > 0 };
-        self.leaf = Some(Run::new(moment, Blocks::Leaf(page)));
+        self.count(source, moment.view.layers.root.page)?;
+        // Who reads what a walk passes over goes on with that, as a rule.
+        if self.leaf.as_ref().is_some_and(|leaf| leaf.wants_bytes()) {
+            read_ahead(&moment.inner, &page);
+        }
+        self.rest = span.first_in(&page)..span.end_in(&page);
+        self.exhausted = if forward { self.rest.end < page.node.len() } else { self.rest.start > 0 };
+        self.leaf = Some(Run::new(moment, Blocks::Leaf(page), self.leaf.as_deref()));
         Ok(())
     }
 
-    fn page(&mut self, inner: &Inner, leaf: Child) -> Result<NodePage> {
-        let source = &inner.source;
+    /// Counts a leaf: a forged tree may lead round in circles.
+    fn count(&mut self, source: &Source, root: PageIndex) -> Result<()> {
         self.leaves += 1;
         if self.leaves.is_multiple_of(1024) {
-            // A forged tree may lead round in circles.
-            let bytes = self.leaves.saturating_mul(inner.geometry.page_size() as u64);
-            source.fits_in_file(leaf.page, bytes).map_err(|error| Error::read(error, None))?;
+            let bytes = self.leaves.saturating_mul(source.page_size());
+            source.fits_in_file(root, bytes).map_err(|error| Error::read(error, None))?;
         }
-        let page = source.page(leaf, 0).map_err(|error| Error::read(error, None))?;
-        // Who reads what a walk passes over goes on with that, as a rule.
-        if self.leaf.as_ref().is_some_and(|leaf| leaf.wants_bytes()) {
-            read_ahead(inner, &page);
-        }
-        Ok(page)
+        Ok(())
     }
 }
 
@@ -166,8 +153,7 @@ fn read_ahead(inner: &Inner, page: &NodePage) {
             wanted += pages;
         }
     }
-    // Where blocks lie scattered, reading what is between them would cost more than it saves.
-    if wanted > 1 && end.saturating_sub(first) <= 4 * wanted {
+    if wanted > 1 && end.saturating_sub(first) <= SPREAD * wanted {
         inner.source.will_need(PageIndex(first), end - first);
     }
 }
@@ -187,27 +173,35 @@ impl Changes {
         Self { run: None, at: 0, count: 0, more: !moment.view.is_folded() }
     }
 
-    /// The next change.
-    pub(super) fn peek(&mut self, moment: &Arc<Moment>, span: &Span, forward: bool) -> Option<At<'_>> {
+    /// Copies the next changes, if all that were copied were passed.
+    pub(super) fn reach(&mut self, moment: &Arc<Moment>, span: &Span, forward: bool) {
         if self.at == self.count && self.more {
             self.turn(moment, span, forward);
         }
-        if self.at == self.count {
-            return None;
+    }
+
+    /// The next change, once it was [reached](Self::reach).
+    pub(super) fn peek(&self) -> Option<At<'_>> {
+        self.run.as_ref().filter(|_| self.at < self.count).map(|run| (run, self.at))
+    }
+
+    /// How many changes of `run` come next with nothing in between, if they lie in front of `until`, seen from where
+    /// the walk comes from; 0 if it is another run.
+    pub(super) fn ahead(&self, run: &Arc<Run>, until: Option<&[u8]>, forward: bool) -> usize {
+        let Some(own) = self.run.as_ref().filter(|own| Arc::ptr_eq(own, run)) else { return 0 };
+        let rest = self.count - self.at;
+        let Some(until) = until else { return rest };
+        let (mut low, mut high) = (0, rest);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let order = own.name(self.at + middle).cmp(until);
+            if if forward { order.is_lt() } else { order.is_gt() } {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
         }
-        self.run.as_ref().map(|run| (run, self.at))
-    }
-
-    /// Whether there is nothing left.
-    pub(super) const fn is_done(&self) -> bool {
-        self.at == self.count && !self.more
-    }
-
-    /// The next change, if it is in `run`.
-    pub(super) fn next_in(&mut self, run: &Arc<Run>) -> Option<usize> {
-        self.run.as_ref().filter(|own| Arc::ptr_eq(own, run) && self.at < self.count)?;
-        self.at += 1;
-        Some(self.at - 1)
+        low
     }
 
     /// Passes over the change that [`peek`](Self::peek) showed.
@@ -222,6 +216,6 @@ impl Changes {
         let from = last.or_else(|| span.start(forward));
         let (slots, more) = moment.view.copy_pending(forward, from, Portion { wanted: &wanted, most });
         (self.at, self.count, self.more) = (0, slots.len(), more);
-        self.run = Some(Run::new(moment, Blocks::Pending(slots)));
+        self.run = Some(Run::new(moment, Blocks::Pending(slots), None));
     }
 }

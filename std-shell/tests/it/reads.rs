@@ -317,3 +317,40 @@ fn a_walk_announces_what_it_will_read_and_nothing_else() {
         assert_eq!(device.take(), [], "all of it is in memory");
     }
 }
+
+/// Point reads just after opening: when a second leaf under a page is read, those beside it are announced, once. What is
+/// read is the same.
+#[test]
+fn point_reads_announce_the_leaves_beside_one_that_was_read() {
+    const BLOCKS: u64 = 1500;
+    let device = Told::default();
+    let store = small().open_device(device.clone()).expect("store");
+    // Three checkpoints, of which each writes its leaves behind its blocks.
+    for part in 0..3 {
+        let mut batch = store.batch();
+        let numbers = part * BLOCKS / 3..(part + 1) * BLOCKS / 3;
+        numbers.for_each(|index| batch.put(name(index), bytes(index, 5000)).expect("fits"));
+        store.commit(batch).expect("commit");
+        store.checkpoint().expect("checkpoint");
+    }
+    store.close().expect("close");
+    let file = device.length().expect("length");
+    let store = small().open_device(device.clone()).expect("store");
+    device.take();
+    let get = |index: u64| {
+        let found = store.get(name(index)).expect("get");
+        assert!(found.is_some_and(|found| found == bytes(index, 5000)), "block {index}");
+    };
+    (0..3).for_each(|_| get(0));
+    assert_eq!(device.take(), [], "one leaf says nothing of the others");
+    let mut random = fastrand::Rng::with_seed(6);
+    (0..2000).for_each(|_| get(random.u64(0..BLOCKS)));
+    (0..BLOCKS).for_each(get);
+    let told = device.take();
+    let mut places: Vec<u64> = told.iter().map(|(offset, _)| *offset).collect();
+    places.sort_unstable();
+    places.dedup();
+    assert!(places.len() == told.len() && (3..12).contains(&told.len()), "each place once: {told:?}");
+    assert!(told.iter().all(|(offset, length)| *length >= 8192 && offset + length <= file), "{told:?}");
+    assert!(told.iter().map(|(_, length)| length).sum::<u64>() < file / 8, "leaves are few: {told:?}");
+}
