@@ -395,6 +395,7 @@ export class Host {
 
   #synced(): void {
     this.#unsynced = 0;
+    if (this.#flushTimer === undefined) return;
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
   }
