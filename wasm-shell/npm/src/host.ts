@@ -414,12 +414,13 @@ export class Host {
   /** Begins to wait for a pause. Commits in succession have one timer that goes on, for a new one each costs them time. */
   #idle(busy: boolean, wait = !busy ? IDLE : this.#before++ < PATIENCE ? QUIET : 0): void {
     this.#busy = busy;
-    this.#due = Date.now() + wait;
+    this.#due = performance.now() + wait;
     if (wait === 0) clearTimeout(this.#idleTimer);
     else if (this.#idleTimer !== undefined) return;
     this.#idleTimer = setTimeout(() => {
       this.#idleTimer = undefined;
-      if (Date.now() < this.#due) this.#idle(this.#busy, this.#due - Date.now());
+      const left = this.#due - performance.now();
+      if (left > 0) this.#idle(this.#busy, left);
       else this.#later(() => this.#pause());
     }, wait);
     unref(this.#idleTimer);
