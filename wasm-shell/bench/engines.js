@@ -71,10 +71,10 @@ async function keyval(name) {
     })),
     blob: (value) => set("blob", value, store),
     close: async () => database.close(),
-    destroy: async () => {
+    destroy: () => new Promise((resolve) => {
       database.close();
-      indexedDB.deleteDatabase(name);
-    },
+      indexedDB.deleteDatabase(name).onsuccess = resolve;
+    }),
   };
 }
 

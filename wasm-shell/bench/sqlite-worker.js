@@ -7,7 +7,7 @@ let database;
 const work = {
   async open(name) {
     const sqlite3 = await sqlite3InitModule({ print() {}, printErr() {} });
-    pool = await sqlite3.installOpfsSAHPoolVfs({ name: "bench" });
+    pool = await sqlite3.installOpfsSAHPoolVfs({ name });
     database = new pool.OpfsSAHPoolDb(`/${name}.db`);
     database.exec("PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; CREATE TABLE IF NOT EXISTS kv (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID");
   },

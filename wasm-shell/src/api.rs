@@ -72,22 +72,16 @@ fn durability(durable: bool) -> Durability {
 
 #[wasm_bindgen]
 impl Yard {
-    /// Opens the file behind a handle, or creates it there.
+    /// Opens the file behind a handle, or creates it there; without a handle, a new store in memory.
     ///
     /// # Errors
     /// An `Error` with a `code`.
-    pub fn open(handle: Handle, id: &[u8], numbers: &[f64]) -> Result<Self> {
-        let device = Device::over(handle).map_err(OpenError::Device)?;
+    pub fn open(handle: Option<Handle>, id: &[u8], numbers: &[f64]) -> Result<Self> {
+        let device = match handle {
+            Some(handle) => Device::over(handle).map_err(OpenError::Device)?,
+            None => Device::memory(Vec::new()),
+        };
         Ok(Engine::open(device, &settings(id, numbers))?.into())
-    }
-
-    /// A new store in memory.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    #[wasm_bindgen(js_name = inMemory)]
-    pub fn in_memory(id: &[u8], numbers: &[f64]) -> Result<Self> {
-        Ok(Engine::open(Device::memory(Vec::new()), &settings(id, numbers))?.into())
     }
 
     /// Bytes `start..end` of a block, or undefined. Snapshot 0 is the newest state.
@@ -259,11 +253,6 @@ impl Yard {
         self.engine.finish_writer(writer, batch, name, tag as u64)
     }
 
-    /// Puts the values of the last commit into the cache, while nobody waits: else the next call does.
-    pub fn keep(&mut self) {
-        self.engine.keep();
-    }
-
     /// Makes everything committed so far durable.
     ///
     /// # Errors
@@ -272,27 +261,31 @@ impl Yard {
         Ok(self.engine.sync()?.0 as f64)
     }
 
-    /// Writes down that the last commit is durable; for idle moments.
+    /// Writes down that the last commit is durable; for idle moments, in which its values go into the cache too.
     ///
     /// # Errors
     /// See [`get`](Self::get).
     pub fn seal(&mut self) -> Result<()> {
+        self.engine.keep();
         self.engine.seal()
     }
 
-    /// Whether a checkpoint is under way or advisable.
+    /// Whether a checkpoint is under way or advisable. Asked behind the answer to a commit; what the next commit would have to
+    /// do before it begins is done here.
     #[wasm_bindgen(js_name = wantsCheckpoint)]
     #[must_use]
-    pub fn wants_checkpoint(&self) -> bool {
+    pub fn wants_checkpoint(&mut self) -> bool {
+        self.engine.keep_little();
         self.engine.wants_checkpoint()
     }
 
-    /// Advances a checkpoint by one step; whether there is another.
+    /// Advances a checkpoint by one step; whether there is another. The values of the last commit go into the cache before.
     ///
     /// # Errors
     /// See [`get`](Self::get).
     #[wasm_bindgen(js_name = checkpointStep)]
     pub fn checkpoint_step(&mut self) -> Result<bool> {
+        self.engine.keep();
         self.engine.checkpoint_step()
     }
 

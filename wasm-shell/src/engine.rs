@@ -305,6 +305,13 @@ impl Engine {
         self.pass(true);
     }
 
+    /// As [`keep`](Self::keep) if what was committed last is little: behind an answer, so that the next commit need not.
+    pub fn keep_little(&mut self) {
+        if self.fresh.iter().map(changes::Batch::bytes).sum::<usize>() <= changes::MANY {
+            self.keep();
+        }
+    }
+
     /// What was committed last goes into the cache, if it was much only with `keep`, and its buffer to the next.
     fn pass(&mut self, keep: bool) {
         for mut batch in std::mem::take(&mut self.fresh) {

@@ -37,7 +37,9 @@ const ROUNDS: [[u32; 16]; 4] = [
     ],
 ];
 
-/// The digests of four values; those of about the same length cost least.
+/// The digests of four values; those of about the same length cost least. A function by itself: browsers put better code
+/// in a function's place at its next call, and a batch is one call of what calls this.
+#[inline(never)]
 pub(crate) fn digests(values: [&[u8]; LANES]) -> [[u8; 32]; LANES] {
     let mut state = START.map(Word::splat);
     let mut digests = [[0; 32]; LANES];

@@ -25,7 +25,7 @@ function pattern(seed, length) {
 
 /** Blocks of every kind, some changed, renamed and deleted; the last changes stay in the journal if `unfolded`. */
 function image(pageSize, journalSize, chunkSize, unfolded) {
-  const yard = Yard.inMemory(text("a browser's file"), Float64Array.of(pageSize, journalSize, chunkSize, 0, 0, 1));
+  const yard = Yard.open(undefined, text("a browser's file"), Float64Array.of(pageSize, journalSize, chunkSize, 0, 0, 1));
   const commit = (changes) => {
     const batch = yard.begin();
     for (const [name, value] of changes) {

@@ -18,6 +18,5 @@ export function within<T>(signal: AbortSignal | undefined, work: () => Promise<T
 }
 
 /** Lets a listener hear of progress as figures. */
-export const telling = (listener: ((bytes: number, total: number) => void) | undefined) => ({
-  progress: listener && (([bytes, total]: number[]) => listener(bytes!, total!)),
-});
+export const telling = (listener: ((bytes: number, total: number) => void) | undefined) =>
+  listener && (([bytes, total]: number[]) => listener(bytes!, total!));

@@ -10,10 +10,18 @@ export interface Client {
   changed(subscription: number, changes: Changes): void;
 }
 
+/**
+ * Takes the answer to a request, or what was thrown. It is called, not awaited: a browser has run none of this often enough to
+ * optimise it when the first puts arrive, and each promise on the way is time that a put waits.
+ */
+export type Answer = (value: unknown, error?: unknown) => void;
+
 /** A commit that waits for its turn. */
-export interface Queued extends Commit {
-  resolve(sequence: number): void;
-  reject(error: unknown): void;
+export interface Queued {
+  commit: Commit;
+  answer: Answer;
+  /** Its number in the engine, once it is staged. */
+  batch: number;
 }
 
 /** What a client has of an engine. */
@@ -25,10 +33,9 @@ export interface Held {
   kept: Set<string>;
 }
 
-/** What answers a request. `alone`: its page waits for nothing else. */
+/** What answers a request. */
 export type Handler<R extends keyof Requests> = (
   argument: Requests[R][0],
   client: Client,
   progress?: (figures: number[]) => void,
-  alone?: boolean,
 ) => Requests[R][1] | Promise<Requests[R][1]>;

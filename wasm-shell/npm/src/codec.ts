@@ -147,6 +147,7 @@ const DELETION = 0xffffffff;
 
 /** Changes as one array of bytes, if that is worth it; in `spare` if that is long enough and not much too long. */
 export function pack(changes: Change[], spare?: ArrayBuffer): Uint8Array | undefined {
+  if (changes.length < MANY) return undefined;
   let room = 0;
   for (const change of changes) {
     if ("writer" in change) return undefined;
@@ -155,7 +156,6 @@ export function pack(changes: Change[], spare?: ArrayBuffer): Uint8Array | undef
     // What is one in text has at most three bytes.
     room += CHANGE + 3 * ("delete" in change ? change.delete : change.put).length + size;
   }
-  if (changes.length < MANY) return undefined;
   const packed = new Uint8Array(spare && room <= spare.byteLength && spare.byteLength < 2 * room ? spare : new ArrayBuffer(room));
   const view = new DataView(packed.buffer);
   let at = 0;

@@ -59,7 +59,7 @@ export function attach(handle: Handle | undefined, options: EngineOptions, creat
   const { pageSize, journalSize, chunkSize, growth, cacheSize } = options;
   const id = crypto.getRandomValues(new Uint8Array(16));
   const numbers = Float64Array.from([pageSize, journalSize, chunkSize, growth, cacheSize, +create], (it) => it ?? 0);
-  return handle ? Engine.open(handle, id, numbers) : Engine.inMemory(id, numbers);
+  return Engine.open(handle, id, numbers);
 }
 
 /** No digest. */

@@ -11,7 +11,7 @@
  * 4. Names whose values a client keeps are known, from before its answer until it is told that they were changed.
  *    It is told before the commit is answered, and that it must keep nothing when the engine goes.
  */
-import type { Client, Handler, Held, Queued } from "./clients.js";
+import type { Answer, Client, Handler, Held, Queued } from "./clients.js";
 import { bytesOf, concerned, sizesOf, textOf, type Change, type Commit } from "./codec.js";
 import { attach, exported, NONE, verified, writeRange, type Engine, type Files, type Handle } from "./engine.js";
 import { AbortedError, ClosedError, ConflictError, LockedError, wrap } from "./errors.js";
@@ -46,6 +46,9 @@ export class Host {
   #unsynced = 0;
   #flushTimer: ReturnType<typeof setTimeout> | undefined;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  /** When nothing was committed for long enough. */
+  #due = 0;
+  #busy = false;
   #restUntil = 0;
   /** Commits that a checkpoint has let go first. */
   #before = 0;
@@ -160,28 +163,59 @@ export class Host {
     return held;
   }
 
-  /** Answers a request. */
-  async handle<R extends keyof Requests>(
+  /** Answers a request; `alone`: its page waits for nothing else. */
+  handle<R extends keyof Requests>(
     client: Client,
     request: R,
     argument: Requests[R][0],
+    answer: Answer,
     progress?: (figures: number[]) => void,
     alone = false,
-  ): Promise<Requests[R][1]> {
-    for (;;) {
-      if (this.#closed) throw new ClosedError("the yard was closed");
-      if (this.#turn) await this.#turn.catch(() => {});
-      else if (!this.#engine) await this.open();
-      else break;
+  ): void {
+    if (this.#closed || this.#turn || !this.#engine) {
+      const again = () => this.handle(client, request, argument, answer, progress, alone);
+      return void this.#unobstructed().then(again, (error: unknown) => answer(undefined, error));
     }
-    const handler = this.#handlers[request] as Handler<R>;
-    if (request !== "commit") this.#drain();
-    try {
-      return await handler(argument, client, progress, alone);
-    } catch (error) {
+    if (request === "commit") return this.#enqueue(client, argument as Commit, answer, alone);
+    this.#drain();
+    const failed = (error: unknown) => {
       this.#recover();
-      throw wrap(error);
+      answer(undefined, wrap(error));
+    };
+    let value;
+    try {
+      value = (this.#handlers[request as never] as Handler<R>)(argument, client, progress);
+    } catch (error) {
+      return failed(error);
     }
+    if (value instanceof Promise) value.then(answer, failed);
+    else answer(value);
+  }
+
+  /** The same as a promise. */
+  ask<R extends keyof Requests>(
+    client: Client, request: R, argument: Requests[R][0], progress?: (figures: number[]) => void,
+  ): Promise<Requests[R][1]> {
+    return new Promise((resolve, reject) =>
+      this.handle(client, request, argument, (value, error) => (error ? reject(error) : resolve(value as never)), progress),
+    );
+  }
+
+  /** Resolves when there may be nothing in the way of a request any more. */
+  async #unobstructed(): Promise<void> {
+    if (this.#closed) throw new ClosedError("the yard was closed");
+    await (this.#turn ? this.settled() : this.open());
+  }
+
+  #enqueue(client: Client, commit: Commit, answer: Answer, alone: boolean): void {
+    // A writer is used up by its commit.
+    if (!(commit.changes instanceof Uint8Array))
+      for (const change of commit.changes) if ("writer" in change) this.#held(client).numbers.delete(change.writer);
+    this.#queue.push({ commit, answer, batch: 0 });
+    if (alone) return this.#drain();
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#soon(() => this.#drain());
   }
 
   get #live(): Engine {
@@ -204,7 +238,7 @@ export class Host {
     }
   }
 
-  readonly #handlers: { [R in keyof Requests]: Handler<R> } = {
+  readonly #handlers: { [R in Exclude<keyof Requests, "commit">]: Handler<R> } = {
     open: () => {},
     get: ({ snapshot, name, start, end, keeps }, client) => {
       if (keeps) {
@@ -217,20 +251,10 @@ export class Host {
     metadata: ({ snapshot, name }) => this.#live.metadata(snapshot, bytesOf(name)),
     scan: ({ snapshot, lower, upper, flags, limit, values }) =>
       this.#live.scan(snapshot, lower, upper, flags, limit, SCAN_BYTES, values),
-    commit: (commit, client, _, alone) =>
-      new Promise((resolve, reject) => {
-        // A writer is used up by its commit.
-        if (!(commit.changes instanceof Uint8Array))
-          for (const change of commit.changes) if ("writer" in change) this.#held(client).numbers.delete(change.writer);
-        this.#queue.push({ ...commit, resolve, reject });
-        if (alone) return this.#drain();
-        if (this.#scheduled) return;
-        this.#scheduled = true;
-        this.#soon(() => this.#drain());
-      }),
     rename: ({ from, to, durable }) => {
       const sequence = this.#live.rename(bytesOf(from), bytesOf(to), durable);
-      this.#committed(1, durable, [{ delete: from }, { put: to, writer: 0 }]);
+      this.#tell([{ delete: from }, { put: to, writer: 0 }]);
+      this.#committed(1, durable);
       return sequence;
     },
     snapshot: (_, client) => this.#give(client, this.#live.snapshot()),
@@ -239,7 +263,8 @@ export class Host {
     fill: ({ writer, blob }, client, progress) => this.#fill(client, writer, blob, progress),
     writeRange: ({ name, start, value, durable }) => {
       const sequence = writeRange(this.#live, bytesOf(name), start, value, durable);
-      this.#committed(1, durable, [{ put: name, value }]);
+      this.#tell([{ put: name, value }]);
+      this.#committed(1, durable);
       return sequence;
     },
     release: (number, client) => {
@@ -279,24 +304,26 @@ export class Host {
   #drain(): void {
     this.#scheduled = false;
     const queue = this.#queue.splice(0);
-    let group: [Queued, number][] = [];
+    let group: Queued[] = [];
     for (const item of queue) {
+      const { changes, durable, expect } = item.commit;
       try {
-        if (item.expect || item.changes.length === 0) {
+        if (expect || changes.length === 0) {
           // It must see what was asked for before it.
           this.#commit(group);
           group = [];
-          this.#check(item.expect ?? []);
+          this.#check(expect ?? []);
         }
-        if (item.changes.length === 0) {
-          if (item.durable) this.#live.sync();
-          item.resolve(this.#live.stats()[0]!);
+        if (changes.length === 0) {
+          if (durable) this.#live.sync();
+          item.answer(this.#live.stats()[0]);
           continue;
         }
-        group.push([item, this.#stage(item.changes)]);
+        item.batch = this.#stage(changes);
+        group.push(item);
       } catch (error) {
         this.#recover();
-        item.reject(wrap(error));
+        item.answer(undefined, wrap(error));
       }
     }
     this.#commit(group);
@@ -327,15 +354,18 @@ export class Host {
     return batch;
   }
 
-  #commit(group: [Queued, number][]): void {
+  #commit(group: Queued[]): void {
     if (group.length === 0) return;
-    const durable = group.some(([item]) => item.durable);
+    const durable = group.some(({ commit }) => commit.durable);
     try {
-      const last = this.#live.commit(Uint32Array.from(group, ([, batch]) => batch), durable);
-      group.forEach(([item], at) => item.resolve(last - group.length + 1 + at));
-      const all = group.map(([item]) => item.changes);
-      const operations = all.reduce((sum, it) => sum + (it instanceof Uint8Array ? OPERATIONS : it.length), 0);
-      this.#committed(operations, durable, ...all);
+      let sequence = this.#live.commit(group.map(({ batch }) => batch) as never, durable) - group.length;
+      let operations = 0;
+      for (const { commit: { changes } } of group) {
+        this.#tell(changes);
+        operations += changes instanceof Uint8Array ? OPERATIONS : changes.length;
+      }
+      for (const item of group) item.answer(++sequence);
+      this.#committed(operations, durable);
     } catch (error) {
       const poisoned = this.#engine?.isPoisoned() ?? true;
       if (group.length > 1 && !poisoned) {
@@ -343,15 +373,16 @@ export class Host {
         for (const item of group) this.#commit([item]);
         return;
       }
-      for (const [item, batch] of group) {
-        if (!poisoned) this.#engine?.release(batch);
-        item.reject(wrap(error));
+      for (const item of group) {
+        if (!poisoned) this.#engine?.release(item.batch);
+        item.answer(undefined, wrap(error));
       }
       this.#recover();
     }
   }
 
-  #committed(operations: number, durable: boolean, ...all: Commit["changes"][]): void {
+  /** What is due after a commit, behind its answer. */
+  #committed(operations: number, durable: boolean): void {
     if (durable) this.#synced();
     else this.#unsynced += operations;
     if (this.#unsynced >= OPERATIONS) this.#later(() => this.#live.sync(), true);
@@ -360,11 +391,11 @@ export class Host {
       unref(this.#flushTimer);
     }
     this.#idle(this.#live.wantsCheckpoint() && Date.now() >= this.#restUntil);
-    for (const changes of all) this.#tell(changes);
   }
 
   #synced(): void {
     this.#unsynced = 0;
+    if (this.#flushTimer === undefined) return;
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
   }
@@ -380,25 +411,31 @@ export class Host {
     }
   }
 
-  /** Steps of a checkpoint between requests, or a seal when nothing has happened for a while; the cache is filled first. */
+  /** Begins to wait for a pause. Commits in succession have one timer that goes on, for a new one each costs them time. */
   #idle(busy: boolean, wait = !busy ? IDLE : this.#before++ < PATIENCE ? QUIET : 0): void {
-    clearTimeout(this.#idleTimer);
-    this.#idleTimer = setTimeout(
-      () =>
-        this.#later(() => {
-          this.#live.keep();
-          if (!busy) return this.#live.seal();
-          for (let step = 0; step < STEPS; step++) {
-            if (this.#live.checkpointStep()) continue;
-            this.#before = 0;
-            // What was committed meanwhile is sealed.
-            return this.#idle(false);
-          }
-          this.#idle(true, 0);
-        }),
-      wait,
-    );
+    this.#busy = busy;
+    this.#due = performance.now() + wait;
+    if (wait === 0) clearTimeout(this.#idleTimer);
+    else if (this.#idleTimer !== undefined) return;
+    this.#idleTimer = setTimeout(() => {
+      this.#idleTimer = undefined;
+      const left = this.#due - performance.now();
+      if (left > 0) this.#idle(this.#busy, left);
+      else this.#later(() => this.#pause());
+    }, wait);
     unref(this.#idleTimer);
+  }
+
+  /** Steps of a checkpoint between requests, or a seal when nothing has happened for a while. */
+  #pause(): void {
+    if (!this.#busy) return this.#live.seal();
+    for (let step = 0; step < STEPS; step++) {
+      if (this.#live.checkpointStep()) continue;
+      this.#before = 0;
+      // What was committed meanwhile is sealed.
+      return this.#idle(false);
+    }
+    this.#idle(true, 0);
   }
 
   #tell(changes: Commit["changes"]): void {
@@ -434,7 +471,7 @@ export class Host {
       if (at < blob.size) next = read(at);
       const computed = bytes.length === chunkSize ? await subtle?.digest("SHA-256", bytes) : undefined;
       const digest = new Uint8Array(computed ?? []);
-      await this.handle(client, "write", { writer, bytes, digest });
+      await this.ask(client, "write", { writer, bytes, digest });
       progress?.([at]);
     }
   }

@@ -47,8 +47,8 @@ class WorkerTransport implements Transport {
     on(globalThis.document, "resume", "join");
   }
 
-  post(message: ToWorker, transfer: Transferable[] = []): void {
-    this.#worker.postMessage(message, transfer);
+  post(message: ToWorker, transfer?: Transferable[]): void {
+    this.#worker.postMessage(message, transfer!);
   }
 
   #heard(message: FromWorker, onBlocked: (() => void) | undefined): void {
@@ -85,7 +85,7 @@ class WorkerTransport implements Transport {
     this.#waiting.clear();
   }
 
-  request: Transport["request"] = (request, argument, { transfer = [], progress } = {}) => {
+  request: Transport["request"] = (request, argument, progress, transfer) => {
     if (this.#ended) return Promise.reject(this.#ended);
     return new Promise((resolve, reject) => {
       const id = this.#next++;
@@ -93,7 +93,7 @@ class WorkerTransport implements Transport {
       const alone = this.#waiting.size === 0;
       this.#waiting.set(id, { resolve, reject, progress });
       try {
-        this.post({ kind: "request", id, request, argument, progress: progress !== undefined, alone }, transfer);
+        this.post({ kind: "request", id, request, argument, progress: !!progress, alone }, transfer);
       } catch (error) {
         this.#waiting.delete(id);
         reject(wrap(error));

@@ -9,10 +9,10 @@
  *    not happen twice and what was held by the old owner: that is answered with `AbortedError`.
  * 4. A member holds a lock of its own while it lives, by which the owner learns that it is gone.
  */
-import type { Client } from "./clients.js";
+import type { Answer, Client } from "./clients.js";
 import { Host } from "./host.js";
 import type { Files } from "./engine.js";
-import { AbortedError, ClosedError, make, wire, type WireError } from "./errors.js";
+import { AbortedError, ClosedError, wire, type WireError } from "./errors.js";
 import type { Commit } from "./codec.js";
 import type { Requests } from "./requests.js";
 import type { Changes, EngineOptions, Name } from "./types.js";
@@ -47,8 +47,7 @@ interface Pending {
   owner: Owner | undefined;
   /** The page waits for nothing else. */
   alone: boolean;
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
+  answer: Answer;
   progress: ((figures: number[]) => void) | undefined;
 }
 
@@ -80,6 +79,8 @@ export class Member {
   readonly #files: Files;
   readonly #options: EngineOptions;
   readonly #page: Page;
+  /** This member's page, to a host. */
+  readonly #client: Client;
   readonly #all: BroadcastChannel;
   readonly #inbox: BroadcastChannel;
   readonly #outboxes = new Map<string, BroadcastChannel>();
@@ -104,6 +105,7 @@ export class Member {
     this.#files = files;
     this.#options = options;
     this.#page = page;
+    this.#client = { id: this.#id, changed: page.changed };
     this.#all = new BroadcastChannel(`blockyard/${name}`);
     this.#inbox = new BroadcastChannel(this.#channel(this.#id));
     this.#all.onmessage = ({ data }) => this.#heard(data as Message);
@@ -191,8 +193,7 @@ export class Member {
   #end(error: Error): void {
     this.#closed = true;
     for (const pending of this.#pending.values()) {
-      if (pending.request === "destroy") pending.resolve(undefined);
-      else pending.reject(error);
+      pending.answer(undefined, pending.request === "destroy" ? undefined : error);
     }
     this.#pending.clear();
     for (const channel of [this.#all, this.#inbox, ...this.#outboxes.values()]) channel.close();
@@ -203,21 +204,20 @@ export class Member {
   request(
     request: keyof Requests,
     argument: unknown,
+    answer: Answer,
     progress?: (figures: number[]) => void,
     alone = false,
-  ): Promise<unknown> {
-    if (this.#closed) return Promise.reject(new ClosedError("the yard was closed"));
+  ): void {
+    if (this.#closed) return answer(undefined, new ClosedError("the yard was closed"));
     if (request === "subscribe") {
       const { id, prefix } = argument as { id: number; prefix: Name };
       this.#subscriptions.set(id, prefix);
     }
     if (request === "unsubscribe") this.#subscriptions.delete(argument as number);
-    return new Promise((resolve, reject) => {
-      const id = this.#next++;
-      const pending = { request, argument, owner: undefined, alone, resolve, reject, progress };
-      this.#pending.set(id, pending);
-      this.#send(id, pending);
-    });
+    const id = this.#next++;
+    const pending = { request, argument, owner: undefined, alone, answer, progress };
+    this.#pending.set(id, pending);
+    this.#send(id, pending);
   }
 
   #send(id: number, pending: Pending): void {
@@ -227,25 +227,20 @@ export class Member {
     if (this.#owner === this.#self) {
       const host = this.#host;
       if (!host) return;
-      const client: Client = { id: this.#id, changed: (...told) => this.#page.changed(...told) };
-      host.handle(client, request, argument as never, progress, alone).then(
-        (value) => {
-          this.#answered(id, value);
-          if (request === "destroy") this.#destroyed(true);
-        },
-        (error: unknown) => {
-          // What a host that has let go refuses, the next owner answers.
-          if (this.#host === host || this.#closed) this.#answered(id, undefined, wire(error));
-        },
-      );
+      const answer: Answer = (value, error) => {
+        // What a host that has let go refuses, the next owner answers.
+        if (error && this.#host !== host && !this.#closed) return;
+        this.#answered(id, value, error);
+        if (request === "destroy" && !error) this.#destroyed(true);
+      };
+      host.handle(this.#client, request, argument as never, answer, progress, alone);
     } else this.#post(this.#owner.slice(0, UUID), { kind: "request", from: this.#id, id, request, argument });
   }
 
-  #answered(id: number, value: unknown, error?: WireError): void {
+  #answered(id: number, value: unknown, error?: unknown): void {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
-    if (error) pending?.reject(make(error));
-    else pending?.resolve(value);
+    pending?.answer(value, error);
   }
 
   #post(member: string, message: Message): void {
@@ -262,7 +257,7 @@ export class Member {
     this.#page.changed(0, null);
     for (const [id, prefix] of this.#subscriptions) {
       this.#page.changed(id, null);
-      void this.request("subscribe", { id, prefix }).catch(() => {});
+      this.request("subscribe", { id, prefix }, () => {});
     }
     for (const [id, pending] of [...this.#pending]) {
       if (pending.owner === owner) continue;
@@ -270,7 +265,7 @@ export class Member {
       else {
         this.#pending.delete(id);
         const message = "the tab that had the file went away before it answered; whether it was done is not known";
-        pending.reject(new AbortedError(message));
+        pending.answer(undefined, new AbortedError(message));
       }
     }
   }
@@ -309,9 +304,6 @@ export class Member {
   #serve({ from, id, request, argument }: Message & { kind: "request" }): void {
     const host = this.#host;
     if (!host) return;
-    const answer = (answer: { value?: unknown; error?: WireError }) => {
-      if (!this.#closed) this.#post(from, { kind: "answer", id, ...answer });
-    };
     const client: Client = {
       id: from,
       changed: (subscription, changes) => {
@@ -320,15 +312,12 @@ export class Member {
     };
     this.#watch(from);
     const progress = (figures: number[]) => this.#post(from, { kind: "progress", id, figures });
-    host.handle(client, request, argument as never, progress).then(
-      (value) => {
-        answer({ value });
-        if (request === "destroy") this.#destroyed(true);
-      },
-      (error: unknown) => {
-        if (this.#host === host) answer({ error: wire(error) });
-      },
-    );
+    const answer: Answer = (value, error) => {
+      if (this.#closed || (error && this.#host !== host)) return;
+      this.#post(from, { kind: "answer", id, ...(error ? { error: wire(error) } : { value }) });
+      if (request === "destroy" && !error) this.#destroyed(true);
+    };
+    host.handle(client, request, argument as never, answer, progress);
   }
 
   readonly #watched = new Set<string>();

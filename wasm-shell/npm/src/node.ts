@@ -125,7 +125,7 @@ export async function open(path: string, options: OpenOptions = {}): Promise<Yar
     changed: (...told: Parameters<NonNullable<Transport["changed"]>>) => transport.changed?.(...told),
   };
   const transport: Transport = {
-    request: (request, argument, how) => host.handle(client, request, argument, how?.progress),
+    request: (request, argument, progress) => host.ask(client, request, argument, progress),
     close: async () => {
       await host.settled();
       host.close();

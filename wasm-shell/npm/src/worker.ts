@@ -1,5 +1,5 @@
 /** The dedicated worker of a page: opens the yard, or reaches the tab that has it. */
-import type { Client } from "./clients.js";
+import type { Answer, Client } from "./clients.js";
 import type { Commit } from "./codec.js";
 import { load } from "./engine.js";
 import { wire, type WireError } from "./errors.js";
@@ -27,7 +27,9 @@ export type FromWorker =
   | { kind: "closed"; error?: WireError };
 
 interface Backend {
-  request(request: keyof Requests, argument: unknown, progress?: (figures: number[]) => void, alone?: boolean): Promise<unknown>;
+  request(
+    request: keyof Requests, argument: unknown, answer: Answer, progress?: (figures: number[]) => void, alone?: boolean,
+  ): void;
   leave?(quick: boolean): Promise<void>;
   join?(): Promise<void>;
   close(): void | Promise<void>;
@@ -41,6 +43,8 @@ const scope = globalThis as unknown as {
 const post = (message: FromWorker, transfer: Transferable[] = []) => scope.postMessage(message, transfer);
 
 let backend: Promise<Backend> | undefined;
+/** The same once it is there. */
+let ready: Backend | undefined;
 
 async function start({ name, options, wasmUrl }: ToWorker & { kind: "init" }): Promise<Backend> {
   const loading = load(() => wasmUrl ?? new URL("./blockyard.wasm", import.meta.url));
@@ -73,16 +77,16 @@ function transfers(value: unknown): Transferable[] {
   return value instanceof Uint8Array || value instanceof Float64Array ? [value.buffer as ArrayBuffer] : [];
 }
 
-async function answer({ id, request, argument, progress, alone }: ToWorker & { kind: "request" }): Promise<void> {
-  try {
-    const tell = progress ? (figures: number[]) => post({ kind: "progress", id, figures }) : undefined;
-    const value = await (await backend!).request(request, argument, tell, alone);
+function ask({ id, request, argument, progress, alone }: ToWorker & { kind: "request" }): void {
+  const tell = progress ? (figures: number[]) => post({ kind: "progress", id, figures }) : undefined;
+  const answer: Answer = (value, error) => {
+    if (error) return post({ kind: "answer", id, error: wire(error) });
     const { changes } = (argument ?? {}) as Partial<Commit>;
     const spare = changes instanceof Uint8Array && changes.length < SPARE ? (changes.buffer as ArrayBuffer) : undefined;
     post({ kind: "answer", id, value, spare }, spare ? [spare] : transfers(value));
-  } catch (error) {
-    post({ kind: "answer", id, error: wire(error) });
-  }
+  };
+  if (ready) ready.request(request, argument, answer, tell, alone);
+  else backend!.then((it) => it.request(request, argument, answer, tell, alone), (error: unknown) => answer(undefined, error));
 }
 
 scope.onmessage = ({ data }) => {
@@ -90,10 +94,10 @@ scope.onmessage = ({ data }) => {
     case "init":
       backend = start(data);
       // Whoever asks first is told.
-      backend.catch(() => {});
+      backend.then((it) => (ready = it), () => {});
       return;
     case "request":
-      return void answer(data);
+      return ask(data);
     case "leave":
       return void backend?.then((it) => it.leave?.(true)).catch(() => {});
     case "join":

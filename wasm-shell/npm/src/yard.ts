@@ -14,7 +14,8 @@ export interface Transport {
   request<R extends keyof Requests>(
     request: R,
     argument: Requests[R][0],
-    how?: { transfer?: Transferable[]; progress?: ((figures: number[]) => void) | undefined },
+    progress?: (figures: number[]) => void,
+    transfer?: Transferable[],
   ): Promise<Requests[R][1]>;
   /** A buffer that came back, for the next changes: new memory costs more than filling it. */
   spare?: ArrayBuffer | undefined;
@@ -145,14 +146,8 @@ export class Snapshot extends Reader {
   }
 }
 
-function change(name: Name, value: Value, options: PutOptions | undefined): Change {
-  return { put: name, value: bytesOf(value), tag: options?.tag };
-}
-
-/** The buffers that a put hands over. */
-function handed(changes: Change, options: PutOptions | undefined): Transferable[] {
-  return options?.transfer && "value" in changes ? [changes.value.buffer as ArrayBuffer] : [];
-}
+const change = (name: Name, value: Value, options: PutOptions | undefined) =>
+  ({ put: name, value: bytesOf(value), tag: options?.tag }) satisfies Change;
 
 /** Changes that become visible and durable together, or not at all. */
 export class Batch {
@@ -174,7 +169,7 @@ export class Batch {
   put(name: Name, value: Value, options?: Omit<PutOptions, "durability">): this {
     const put = change(name, value, options);
     this.changes.push(put);
-    this.#transfer.push(...handed(put, options));
+    if (options?.transfer) this.#transfer.push(put.value.buffer as ArrayBuffer);
     return this;
   }
 
@@ -295,18 +290,23 @@ export class Yard extends Reader {
   }
 
   #durable = ({ durability = this.#durability }: WriteOptions) => durability === "durable";
-  #commit = ({ changes, ...commit }: Commit & { changes: Change[] }, transfer: Transferable[] = []) => {
-    for (const change of changes) this.#cache?.drop("delete" in change ? change.delete : change.put);
-    const packed = transfer.length === 0 ? pack(changes, this.transport.spare) : undefined;
-    if (packed) transfer = [packed.buffer as ArrayBuffer];
-    return this.transport.request("commit", { ...commit, changes: packed ?? changes }, { transfer });
-  };
+  #commit(commit: Commit & { changes: Change[] }, transfer?: Transferable[]): Promise<number> {
+    const { changes } = commit;
+    if (this.#cache) for (const change of changes) this.#cache.drop("delete" in change ? change.delete : change.put);
+    const packed = transfer?.length ? undefined : pack(changes, this.transport.spare);
+    if (packed) {
+      (commit as Commit).changes = packed;
+      transfer = [packed.buffer as ArrayBuffer];
+    }
+    return this.transport.request("commit", commit, undefined, transfer);
+  }
 
   /** Stores a block. When this resolves, the commit has the durability that was asked for. */
   put(name: Name, value: Value, options: PutOptions & Signalled = {}): Promise<number> {
     const put = change(name, value, options);
     const commit = { changes: [put], durable: this.#durable(options) };
-    return within(options.signal, () => this.#commit(commit, handed(put, options)));
+    const transfer = options.transfer ? [put.value.buffer as ArrayBuffer] : undefined;
+    return within(options.signal, () => this.#commit(commit, transfer));
   }
 
   /** Stores what `JSON.stringify` makes of a value. */
@@ -328,7 +328,7 @@ export class Yard extends Reader {
 
   /** Changes that are made together. */
   batch(): Batch {
-    return new Batch(this.#commit, this.#durable);
+    return new Batch((...commit) => this.#commit(...commit), this.#durable);
   }
 
   /** Runs `work` and commits what it changes, if nothing that it read was changed meanwhile; else runs it again. */
@@ -422,7 +422,7 @@ export class Yard extends Reader {
       onProgress &&
       (([blocks, bytes, totalBlocks, totalBytes]: number[]) =>
         onProgress({ blocks: blocks!, bytes: bytes!, totalBlocks: totalBlocks!, totalBytes: totalBytes! }));
-    return within(signal, () => this.transport.request("verify", undefined, { progress }));
+    return within(signal, () => this.transport.request("verify", undefined, progress));
   }
 
   /** Writes all blocks into a new file without free pages, which then takes the place of this one. */
