@@ -241,8 +241,8 @@ impl Buffer {
         let stays = matches!(self.memory, Memory::Large(_)) && self.memory.is_ours();
         if length > has && !stays {
             let more = if has < LARGE { has } else { has / 4 };
-            // As much as it took the last time, once it shows that it will hold more than a little again.
-            let usual = if length > OWN / 4 { self.usual } else { 0 };
+            // As much as it took the last time; if that was much, once it shows that it will hold more than a little again.
+            let usual = if self.usual <= 4 * OWN || length > OWN / 4 { self.usual } else { 0 };
             self.replace((has + more).min(MOST_LENT).max(length).max(usual));
         } else if length > 0 && !self.memory.is_ours() {
             self.replace(has);
