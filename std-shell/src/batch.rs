@@ -27,9 +27,12 @@ impl Recycled {
         self.large.pop().or_else(|| self.small.pop())
     }
 
-    /// Keeps an emptied batch that held so many bytes, unless there are enough.
-    pub(crate) fn give(&mut self, batch: RawBatch, bytes: usize) {
-        let (kept, most) = if bytes > LARGE { (&mut self.large, 8) } else { (&mut self.small, 64) };
+    /// Keeps an emptied batch that held so many bytes, unless there are enough. One that has had more values before, and
+    /// none this time, still knows how many.
+    pub(crate) fn give(&mut self, mut batch: RawBatch, bytes: usize) {
+        let values = batch.late_values().0.usual();
+        let (kept, most) =
+            if bytes.max(values) > LARGE { (&mut self.large, 8) } else { (&mut self.small, 64) };
         if kept.len() < most {
             kept.push(batch);
         }

@@ -269,6 +269,11 @@ impl Buffer {
         self.zero_to = 0;
     }
 
+    /// Bytes that it held before it was emptied last.
+    pub(crate) const fn usual(&self) -> usize {
+        self.usual
+    }
+
     /// The memory, if what is in it is worth keeping all of it.
     pub(crate) fn share(&self) -> Option<&Arc<[u8]>> {
         match &self.memory {
