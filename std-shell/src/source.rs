@@ -12,6 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) type SourceError = ReadError<IoError>;
 
+/// The most bytes of leaves that are announced at once from a place on: with larger pages a node has more children than are
+/// worth reading for one of them.
+const MOST_ANNOUNCED: u64 = 4 << 20;
+
 /// Pages that lie scattered over more than so many times their number, or so many pages apart, are not announced
 /// together: reading what is between them would cost more than it saves.
 pub(crate) const SPREAD: u64 = 4;
@@ -327,7 +331,8 @@ impl Source {
             let (child, parent) = (view.and_then(|node| node.child(index)), Arc::clone(node));
             // The parent was here before and another leaf of it was read: so may be the others.
             let again = level == 0 && matches!(step, Step::Pinned(..)) && parent.tell_of_leaves();
-            let leaves = view.filter(|_| again).map(|node| clusters(&node)).unwrap_or_default();
+            let most = MOST_ANNOUNCED / self.geometry.page_size() as u64;
+            let leaves = view.filter(|_| again).map(|node| clusters(&node, most)).unwrap_or_default();
             drop(step);
             let link = parent.link(index).ok_or_else(damaged)?;
             step = self.step(link, level, || child, root.page)?;
@@ -398,13 +403,15 @@ impl Source {
 }
 
 /// The children of a node that lie close together, as the checkpoints left them: from where, and how many pages with those
-/// in between. A child that lies by itself is none of them.
-fn clusters(node: &NodeView<'_>) -> Vec<(u64, u64)> {
+/// in between, of which none is more than `most`. A child that lies by itself is none of them.
+fn clusters(node: &NodeView<'_>, most: u64) -> Vec<(u64, u64)> {
     let mut pages: Vec<u64> =
         (0..node.len()).filter_map(|index| node.child(index)).map(|child| child.page.0).collect();
     pages.sort_unstable();
     let clusters = pages.chunk_by(|a, b| b - a <= SPREAD).filter(|cluster| cluster.len() > 1);
-    clusters.filter_map(|cluster| Some((*cluster.first()?, cluster.last()? - cluster.first()? + 1))).collect()
+    let reach =
+        |cluster: &[u64]| Some((*cluster.first()?, (cluster.last()? - cluster.first()? + 1).min(most)));
+    clusters.filter_map(reach).collect()
 }
 
 impl NodeSource for &Source {

@@ -195,6 +195,10 @@ impl Iter {
         }
         let stepped = if self.refused.is_none() { self.step(forward) } else { Ok(false) };
         self.ended = !matches!(stepped, Ok(true));
+        if self.ended {
+            // No end goes on by itself.
+            (self.front.ahead, self.back.ahead) = (0, 0);
+        }
         match stepped {
             Ok(true) => if forward { &self.front } else { &self.back }.last.as_ref().map(Ok),
             Ok(false) => self.refused.take().map(Err),

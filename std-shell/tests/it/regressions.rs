@@ -2,7 +2,9 @@
 
 use crate::support::{Place, assert_clean, block_on, bytes};
 use blockyard::core::format::{NodeHeader, OpHeader, RecordHeader, SLOT_STRIDE, Superblock};
-use blockyard::{Digest, Durability, Error, OpenError, OpenOptions, PutOptions, Store, WriteBatch};
+use blockyard::{
+    Digest, Durability, Error, MemoryDevice, OpenError, OpenOptions, PutOptions, Store, WriteBatch,
+};
 use std::fs;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -439,4 +441,32 @@ fn a_panic_under_the_engine_lock_ends_all_writing() {
     assert_eq!(store.get("before").expect("get").as_deref(), Some(&b"x"[..]));
     assert!(!store.exists("after").expect("exists"));
     assert_clean(&store);
+}
+
+/// A walk that had met damage at one end went on from the other: what was known of how far that end goes without
+/// a comparison was not forgotten.
+#[test]
+fn a_walk_that_met_damage_goes_on_from_neither_end() {
+    let name = |index: u32| format!("name {index:05}");
+    let memory = MemoryDevice::new();
+    let options = OpenOptions::new().create(true).journal_size(256 << 10);
+    let store = options.open_device(memory.clone()).expect("store");
+    let mut batch = store.batch();
+    (0..2000).for_each(|index| batch.put(name(index), [7; 40]).expect("fits"));
+    store.commit(batch).expect("commit");
+    store.close().expect("close");
+    for (forward, damaged) in [(true, name(3)), (false, name(1996))] {
+        let mut image = memory.to_vec();
+        let registry = 256 << 10;
+        let places: Vec<usize> =
+            (registry..image.len()).filter(|at| image[*at..].starts_with(damaged.as_bytes())).collect();
+        assert!(!places.is_empty(), "the name is in a leaf");
+        places.into_iter().for_each(|at| image[at] ^= 1);
+        let store = OpenOptions::new().open_device(MemoryDevice::from(image)).expect("store");
+        let mut items = store.iter();
+        let mut step = |forward: bool| if forward { items.next() } else { items.next_back() };
+        (0..3).for_each(|_| assert!(step(!forward).is_some_and(|item| item.is_ok())));
+        assert!(matches!(step(forward), Some(Err(Error::Corrupted { .. }))));
+        assert!(step(!forward).is_none() && step(forward).is_none(), "it ended");
+    }
 }

@@ -174,7 +174,10 @@ export class Host {
   ): void {
     if (this.#closed || this.#turn || !this.#engine) {
       const again = () => this.handle(client, request, argument, answer, progress, alone);
-      return void this.#unobstructed().then(again, (error: unknown) => answer(undefined, error));
+      if (this.#closed) return answer(undefined, new ClosedError("the yard was closed"));
+      // Before anybody learns that the file was replaced, and in the order in which they came.
+      if (this.#turn) return void this.#turn.then(again, again);
+      return void this.open().then(again, (error: unknown) => answer(undefined, error));
     }
     if (request === "commit") return this.#enqueue(client, argument as Commit, answer, alone);
     this.#drain();
@@ -199,12 +202,6 @@ export class Host {
     return new Promise((resolve, reject) =>
       this.handle(client, request, argument, (value, error) => (error ? reject(error) : resolve(value as never)), progress),
     );
-  }
-
-  /** Resolves when there may be nothing in the way of a request any more. */
-  async #unobstructed(): Promise<void> {
-    if (this.#closed) throw new ClosedError("the yard was closed");
-    await (this.#turn ? this.settled() : this.open());
   }
 
   #enqueue(client: Client, commit: Commit, answer: Answer, alone: boolean): void {
@@ -357,15 +354,9 @@ export class Host {
   #commit(group: Queued[]): void {
     if (group.length === 0) return;
     const durable = group.some(({ commit }) => commit.durable);
+    let sequence;
     try {
-      let sequence = this.#live.commit(group.map(({ batch }) => batch) as never, durable) - group.length;
-      let operations = 0;
-      for (const { commit: { changes } } of group) {
-        this.#tell(changes);
-        operations += changes instanceof Uint8Array ? OPERATIONS : changes.length;
-      }
-      for (const item of group) item.answer(++sequence);
-      this.#committed(operations, durable);
+      sequence = this.#live.commit(group.map(({ batch }) => batch) as never, durable) - group.length;
     } catch (error) {
       const poisoned = this.#engine?.isPoisoned() ?? true;
       if (group.length > 1 && !poisoned) {
@@ -377,8 +368,15 @@ export class Host {
         if (!poisoned) this.#engine?.release(item.batch);
         item.answer(undefined, wrap(error));
       }
-      this.#recover();
+      return this.#recover();
     }
+    let operations = 0;
+    for (const { commit: { changes } } of group) {
+      this.#tell(changes);
+      operations += changes instanceof Uint8Array ? OPERATIONS : changes.length;
+    }
+    for (const item of group) item.answer(++sequence);
+    this.#committed(operations, durable);
   }
 
   /** What is due after a commit, behind its answer. */
@@ -406,6 +404,8 @@ export class Host {
       if (this.#engine) work();
       if (syncs) this.#synced();
     } catch {
+      // Its timer is over: the next commit has another.
+      this.#synced();
       this.#restUntil = Date.now() + 1000;
       this.#recover();
     }
@@ -445,7 +445,13 @@ export class Host {
       const found = (all ??= Array.from(concerned(changes), ({ name, kind }) => ({ bytes: name, told: { name: textOf(name), kind } })));
       const tell = (id: number, matches: (change: (typeof found)[number]) => boolean) => {
         const told = found.filter(matches).map(({ told }) => told);
-        if (told.length > 0) client.changed(id, told);
+        if (told.length === 0) return;
+        try {
+          client.changed(id, told);
+        } catch (error) {
+          // A listener's own failure is not the commit's.
+          console.error(error);
+        }
       };
       tell(0, ({ told }) => kept.delete(told.name));
       for (const [id, prefix] of subscriptions) tell(id, ({ bytes }) => startsWith(bytes, prefix));
