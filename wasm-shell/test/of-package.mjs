@@ -79,6 +79,27 @@ export async function ofPackage(tally, { app, tarball, installed, work, only }) 
   });
   const cli = process.env.CLI;
   ok(cli && existsSync(cli), "CLI names the command line's program");
+  await check("Node: requests keep their order over a vacuum, and a listener that fails is its own affair", () => {
+    const file = join(work, "order.by");
+    const found = script(app, `
+      import { open } from "blockyard";
+      console.error = () => {};
+      let yard = await open(${JSON.stringify(file)});
+      const vacuum = yard.vacuum();
+      const first = yard.put("x", "first");
+      await vacuum;
+      const read = yard.getText("x");
+      const second = yard.put("x", "second");
+      const order = [await read, (await first) < (await second), await yard.getText("x")];
+      await yard.subscribe("", () => { throw new Error("a listener"); });
+      await Promise.all([yard.put("y", "1"), yard.put("z", "2")]);
+      const both = [await yard.getText("y"), await yard.getText("z")];
+      await Promise.all([yard.vacuum(), yard.put("x", "late"), yard.close()]);
+      yard = await open(${JSON.stringify(file)});
+      console.log(JSON.stringify([order, both, await yard.getText("x")]));
+      await yard.close();`);
+    equal(found, [["first", true, "second"], ["1", "2"], "late"]);
+  });
   await check("Node and the command line read each other's files", () => {
     const [file, folder, back] = [join(work, "both.by"), join(work, "tree"), join(work, "back")];
     mkdirSync(join(folder, "sub"), { recursive: true });
