@@ -121,14 +121,11 @@ impl Drop for EngineGuard<'_> {
     }
 }
 
-/// A checkpoint is worth idle time when more than one part in so many of the journal is in use.
-const IDLE_SHARE: u64 = 4;
-
 /// Whether a checkpoint is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wanted {
     No,
-    /// As soon as no commits come in: then the next ones find the journal empty.
+    /// As soon as no commits come in: then the next ones find room.
     InIdleTime,
     Now,
 }
@@ -138,7 +135,7 @@ impl Wanted {
     pub(crate) fn by(engine: &DeviceEngine) -> Self {
         if engine.wants_checkpoint() {
             Self::Now
-        } else if IDLE_SHARE * engine.journal_used() > engine.geometry().journal_length() {
+        } else if engine.welcomes_checkpoint() {
             Self::InIdleTime
         } else {
             Self::No

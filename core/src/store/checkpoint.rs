@@ -62,15 +62,24 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.checkpoint.is_some() || journal_fills || self.wants_pages()
     }
 
-    /// Whether a checkpoint is under way that may let commits go first: if they go on as they did since it
-    /// began, it is done while half of the journal's room and some of the free pages are left.
+    /// Whether a checkpoint is called for if nothing else is to be done, so that the next commits find room: one is under
+    /// way, the journal is a quarter full, or pages could be had back.
+    pub fn welcomes_checkpoint(&self) -> bool {
+        let journal_fills = 4 * self.journal.used() > self.geometry.journal_length();
+        self.checkpoint.is_some() || journal_fills || self.misses_pages()
+    }
+
+    /// Whether a checkpoint is under way that may let commits go first: free pages are left, and so is journal. Of the
+    /// room that the journal had when it began, commits may take three eighths before it has to have come
+    /// anywhere; from there on it has to keep pace, so as to be done when they have taken seven eighths.
     pub fn checkpoint_has_time(&self) -> bool {
         let Some(checkpoint) = &self.checkpoint else { return false };
         let since = u128::from(self.journal.head - checkpoint.head);
         let before = checkpoint.head - self.journal.tail;
         let room = u128::from(self.geometry.journal_length().saturating_sub(before));
         let (folded, all) = (u128::from(checkpoint.fold.folded), u128::from(self.frozen.entries.max(1)));
-        2 * since * all < room * folded && !self.is_short_of_pages()
+        let pressing = (2 * since).saturating_sub(3 * room / 4);
+        pressing * all <= room * folded && !self.is_short_of_pages()
     }
 
     /// Advances a checkpoint by one step, beginning one if there is something to fold in. A step

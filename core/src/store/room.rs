@@ -172,9 +172,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         })
     }
 
-    /// Pages that it is worth a checkpoint to get back.
+    /// Pages that it is worth a checkpoint to get back: a sixteenth of the file, or of a short one a twelfth, up to what
+    /// half a journal carries, so that a burst of commits finds pages without one.
     fn worth_freeing(&self) -> u64 {
-        (self.pages / 16).max(64)
+        let journal = self.geometry.pages_for(self.geometry.journal_length());
+        (self.pages / 16).max(64).max((self.pages / 12).min(journal / 2))
     }
 
     /// Whether what is pending has so many pages set aside for its checkpoint that this is better done than the
@@ -193,6 +195,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         (wants || self.nears_the_floor() && self.sets_much_aside()) && self.active.entries > 0
     }
 
+    /// Whether free pages lie behind the allocator that a checkpoint in idle time would make available, half as many as
+    /// are ahead of it or more.
+    pub(super) fn misses_pages(&self) -> bool {
+        let passed = self.map.at.ahead.passed;
+        4 * passed >= self.worth_freeing() && 2 * passed > self.map.at.free && self.active.entries > 0
+    }
+
     /// Pages of values that a commit may bring, besides some of its own for the registry, before it has to make a
     /// checkpoint or the file longer.
     pub fn pages_at_hand(&self) -> u64 {
@@ -205,9 +214,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.nears_the_floor() && (stale || self.sets_much_aside())
     }
 
-    /// Whether few free pages are ahead besides those that are set aside.
+    /// Whether few free pages are ahead besides those that are set aside: a 64th of the file.
     fn nears_the_floor(&self) -> bool {
-        self.map.at.free < self.floor(&Demand::default()) + self.worth_freeing()
+        self.map.at.free < self.floor(&Demand::default()) + (self.pages / 64).max(64)
     }
 
     /// Makes all free pages of the file available again.

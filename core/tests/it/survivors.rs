@@ -663,10 +663,10 @@ fn every_commit_answers_with_its_number() {
     assert_eq!(get(&mut store, &[99]).as_deref(), Some(&[99; 40][..]));
 }
 
-/// A checkpoint whose changes are all in the registry has time until about half of what was left of the journal is
-/// used. The test that there was counted no bytes.
+/// A checkpoint whose changes are all in the registry has time until about seven eighths of what was left of the journal
+/// are used. The test that there was counted no bytes.
 #[test]
-fn a_checkpoint_has_time_for_half_of_what_is_left_of_the_journal() {
+fn a_checkpoint_has_time_for_seven_eighths_of_what_is_left_of_the_journal() {
     let mut answers = [0, 0];
     for journal_pages in [64, 65] {
         let shape = Shape { journal_pages, ..SHAPE };
@@ -679,19 +679,19 @@ fn a_checkpoint_has_time_for_half_of_what_is_left_of_the_journal() {
         (0..30_u8).for_each(|name| names.put(&[name], b"word", 0).unwrap());
         store.commit(&mut [names], Durable).unwrap();
         let before = store.journal_used();
-        let room = journal_pages * 512 - before;
+        let most = (journal_pages * 512 - before) * 7 / 4;
         assert_eq!(store.checkpoint_step(), Ok(Progress::Working));
-        while store.journal_used() + 4 * 512 < journal_pages * 512 {
+        while store.journal_used() + 2 * 512 < journal_pages * 512 {
             let twice = 2 * (store.journal_used() - before);
             let has_time = store.checkpoint_has_time();
-            if twice <= room || twice > room + room / 20 {
-                assert_eq!(has_time, twice <= room, "{twice} bytes of {room}");
+            if twice <= most || twice > most + most / 20 {
+                assert_eq!(has_time, twice <= most, "{twice} bytes of {most}");
             }
             answers[usize::from(has_time)] += 1;
             put(&mut store, &[1], b"word", Durable).unwrap();
         }
     }
-    assert!(answers.iter().all(|count| *count > 20), "{answers:?}");
+    assert!(answers[0] > 2 && answers[1] > 20, "{answers:?}");
 }
 
 /// Records longer than the memory that they are gathered in, all around the ring, on a device that takes whole units

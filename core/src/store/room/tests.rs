@@ -222,13 +222,40 @@ fn inherited_pages_are_looked_for_in_both_layers() {
     assert!(!store.takes_inherited(&touching), "none is");
 }
 
+/// In a shorter file a burst of commits was held up by a checkpoint for want of pages while the journal had room.
 #[test]
-fn pages_are_worth_a_checkpoint_from_a_16th_of_the_file() {
+fn pages_are_worth_a_checkpoint_from_a_16th_of_the_file_or_half_a_journal() {
     let mut store = store();
-    for (pages, worth) in [(0, 64), (64 * 16 + 15, 64), (65 * 16, 65), (32_000, 2000)] {
+    assert_eq!(JOURNAL / PAGE / 2, 128);
+    let cases =
+        [(0, 64), (12 * 64 + 11, 64), (12 * 65, 65), (12 * 128, 128), (16 * 129 - 1, 128), (16 * 129, 129)];
+    for (pages, worth) in cases {
         store.pages = pages;
         assert_eq!(store.worth_freeing(), worth, "{pages}");
     }
+}
+
+#[test]
+fn idle_time_is_used_when_a_third_of_the_free_pages_waits_for_a_checkpoint() {
+    let mut store = store();
+    store.pages = 1600;
+    let mut misses = |passed, free, entries| {
+        (store.map.at.ahead.passed, store.map.at.free, store.active.entries) = (passed, free, entries);
+        store.welcomes_checkpoint()
+    };
+    assert!(misses(32, 63, 1));
+    assert!(!misses(32, 64, 1), "more ahead");
+    assert!(!misses(31, 10, 1), "too few");
+    assert!(!misses(32, 63, 0), "nothing to fold in");
+    // And when a quarter of the journal is in use.
+    let mut store = self::store();
+    while 4 * store.journal_used() <= store.geometry.journal_length() {
+        assert!(!store.welcomes_checkpoint());
+        commit(&mut store, &[(b"a", 100)]);
+    }
+    assert!(store.welcomes_checkpoint());
+    store.checkpoint().expect("room");
+    assert!(!store.welcomes_checkpoint());
 }
 
 #[test]
@@ -253,16 +280,16 @@ fn a_checkpoint_is_wanted_when_more_pages_lie_behind_than_ahead() {
 #[test]
 fn commits_are_short_of_pages_when_a_checkpoint_would_bring_more() {
     let mut store = store();
-    store.pages = 3200;
+    store.pages = 64 * 70;
     let floor = store.floor(&Demand::default());
     assert!(floor > 0);
     let mut short = |passed, free| {
         (store.map.at.ahead.passed, store.map.at.free) = (passed, free);
         store.is_short_of_pages()
     };
-    assert!(short(200, floor + 199));
-    assert!(!short(200, floor + 200));
-    assert!(!short(199, floor));
+    assert!(short(280, floor + 69));
+    assert!(!short(280, floor + 70));
+    assert!(!short(279, floor));
     assert!(short(5000, floor - 1));
     assert!(short(5000, 0));
 }

@@ -9,16 +9,16 @@ fn a_checkpoint_comes_before_growth_where_much_is_set_aside_for_it() {
     store.superblock.height.set(3);
     store.superblock.tree_pages.set(100_000);
     store.pages = 64_000;
-    let worth = store.worth_freeing();
+    let few = store.pages / 64;
     let mut of = |entries, pages, free| {
         store.active = Pending { entries, ..Pending::default() };
         (store.pages, store.map.at.free) = (pages, store.floor(&Demand::default()) + free);
         (store.sets_much_aside(), store.wants_pages(), store.is_short_of_pages())
     };
     // Seven pages a change, and five.
-    assert_eq!(of(1142, 64_000, worth - 1), (false, false, false), "less than an eighth of the file");
-    assert_eq!(of(1143, 64_000, worth - 1), (true, true, true));
-    assert_eq!(of(1143, 64_000, worth), (true, false, false), "there are free pages besides");
+    assert_eq!(of(1142, 64_000, few - 1), (false, false, false), "less than an eighth of the file");
+    assert_eq!(of(1143, 64_000, few - 1), (true, true, true));
+    assert_eq!(of(1143, 64_000, few), (true, false, false), "there are free pages besides");
     assert_eq!(of(72, 800, 0), (false, false, false), "less than twice the journal");
     assert_eq!(of(73, 800, 0), (true, true, true));
 }
