@@ -1,7 +1,7 @@
 //! The rounds: engines take turns, in an order that changes, until there are enough.
 //!
 //! 1. While one engine is measured the others are open and idle; [`quiet`](crate::count::quiet) waits for that.
-//! 2. The first round warms up and counts for nothing; the last counts heap traffic, which costs time, and
+//! 2. The first rounds warm up and count for nothing; the last counts heap traffic, which costs time, and
 //!    is not timed.
 //! 3. Before and after the rounds every record of every engine is compared, every byte, with its model.
 
@@ -23,15 +23,15 @@ pub(crate) fn run(plan: &Plan, size: &Size, folder: &Path) -> Result<SizeResults
     let (mut slots, mut footprints) = load(plan, size, folder)?;
     let mut collection = Collection::default();
     let smoke = plan.extent == Extent::Smoke;
-    let last = if smoke { 0 } else { size.rounds + 1 };
+    let last = if smoke { 0 } else { size.rounds + size.warm_ups };
     let mut round = 0;
     while round <= last {
         // At least one round is timed, whatever the time, and the last one always counts.
-        let late = round > 1 && round < last && start.elapsed() > plan.patience;
+        let late = round > size.warm_ups && round < last && start.elapsed() > plan.patience;
         round = if late { last } else { round };
         let phase = match round {
             _ if smoke => Phase::Smoke,
-            0 => Phase::WarmUp,
+            round if round < size.warm_ups => Phase::WarmUp,
             round if round == last => Phase::Counted,
             _ => Phase::Timed,
         };
@@ -123,7 +123,7 @@ fn one_round(size: &Size, slots: &mut [Slot], round: u32, phase: Phase, into: &m
     let engines = slots.len();
     for (number, workload) in size.workloads.iter().enumerate() {
         // Heavy work is not warmed up and has fewer rounds; the counted one is always there.
-        let timed = phase == Phase::Timed && round > size.heavy_rounds;
+        let timed = phase == Phase::Timed && round >= size.warm_ups + size.heavy_rounds;
         if workload.heavy() && (timed || phase == Phase::WarmUp) {
             continue;
         }
