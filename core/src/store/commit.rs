@@ -2,7 +2,7 @@
 
 use super::host::Host;
 use super::place::unplace;
-use super::room::Path;
+use super::room::{Path, record_of};
 use super::{Durability, Pending, Store, space};
 use crate::batch::{Batch, BatchError, GrowBytes};
 use crate::bytes;
@@ -356,7 +356,7 @@ pub(super) fn insert_entry<O: Overlay>(
         base_moved: before.map_or(moves, |before| before.base_moved),
         inherited,
     };
-    active.add(name.len(), head, &entry);
+    active.add(name.len(), &entry, before.map(|before| before.records));
     let inserted = overlay.insert(name, &entry, body);
     debug_assert!(inserted.is_ok(), "room was made before the commit was recorded");
 }
@@ -366,6 +366,8 @@ pub(super) fn insert_entry<O: Overlay>(
 struct Before {
     base_moved: bool,
     inherited: bool,
+    /// Bytes of its record in the registry, at most.
+    records: u64,
 }
 
 /// Retires the pages of a name's entry in the active layer, unless they move to another name.
@@ -375,7 +377,8 @@ fn supersede<O: Overlay>(overlay: &mut O, geometry: &Geometry, name: &[u8], move
     if !moves {
         retire(overlay, geometry, name, &before);
     }
-    Some(Before { base_moved: before.base_moved, inherited: before.inherited })
+    let records = record_of(&before, name.len());
+    Some(Before { base_moved: before.base_moved, inherited: before.inherited, records })
 }
 
 /// Tells the overlay that an entry's pages are needed by older readers only.

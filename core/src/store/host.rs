@@ -6,7 +6,7 @@ use crate::bytes;
 use crate::device::{BlockDevice, DeviceError, DeviceErrorKind};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Damage, ReadError, Structure, WriteError};
-use crate::format::{ChunkRef, Geometry, OpHeader};
+use crate::format::{ChunkRef, Geometry};
 use crate::freemap::{FreeMap, MapSpace};
 use crate::ids::{Extent, PageIndex, Sequence};
 use crate::journal::RingReader;
@@ -468,11 +468,11 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
 }
 
 impl Pending {
-    /// What one more operation adds.
-    pub(crate) fn add(&mut self, name: usize, head: &OpHeader, entry: &Entry) {
-        self.entries += 1;
+    /// What one more entry adds, which takes the place of one of the same name whose record had as many bytes as `before`.
+    pub(crate) fn add(&mut self, name: usize, entry: &Entry, before: Option<u64>) {
+        self.entries += u64::from(before.is_none());
         self.inherited += u64::from(entry.inherited);
-        self.records += super::room::record_bytes(head, name);
+        self.records = self.records.saturating_sub(before.unwrap_or(0)) + super::room::record_of(entry, name);
         self.longest_name = self.longest_name.max(name as u32);
     }
 }

@@ -89,6 +89,7 @@ struct Checkpoint {
 /// What is committed and not yet folded in.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pending {
+    /// Names.
     entries: u64,
     /// Bytes of their records in the registry, at most.
     records: u64,
@@ -203,7 +204,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.journal.used()
     }
 
-    /// Changes that are committed and not yet folded in.
+    /// Names whose changes are committed and not yet folded in; one that changed since a checkpoint began counts twice.
     pub const fn pending(&self) -> u64 {
         self.active.entries + self.frozen.entries
     }

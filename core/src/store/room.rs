@@ -9,7 +9,7 @@ use crate::device::BlockDevice;
 use crate::error::WriteError;
 use crate::format::{HeadValue, InternalCell, LeafCell, NodeHeader, OpHeader, RecordHeader, op_kind};
 use crate::ids::Extent;
-use crate::overlay::Overlay;
+use crate::overlay::{Entry, Overlay, Value};
 
 /// What a group of batches will take.
 #[derive(Clone, Copy, Debug, Default)]
@@ -180,10 +180,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Whether what is pending has so many pages set aside for its checkpoint that this is better done than the
-    /// file made longer: an eighth of the file, and twice what the journal takes up.
+    /// file made longer: an eighth of the file, and twice what the journal takes up, or for new records half of that.
     fn sets_much_aside(&self) -> bool {
-        let journal = self.geometry.pages_for(self.geometry.journal_length());
-        self.reserve(&Demand::default()) >= (self.pages / 8).max(2 * journal)
+        let (journal, eighth) = (self.geometry.pages_for(self.geometry.journal_length()), self.pages / 8);
+        let none = Demand::default();
+        self.reserve(&none) >= eighth.max(2 * journal) || self.fresh(&none) >= eighth.max(journal / 2)
     }
 
     /// Whether more of the file's free pages lie behind the allocator than ahead of it, so many that a checkpoint,
@@ -283,12 +284,16 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Pages that folding everything pending and `demand` in takes at most, or nearly so.
     pub(super) fn reserve(&self, demand: &Demand) -> u64 {
         let height = u64::from(self.superblock.height.get());
-        let records = self.active.records + self.frozen.records + demand.records;
-        let fresh = self.geometry.pages_for(records) * 2;
+        let fresh = self.fresh(demand);
         // What a checkpoint under way has folded in counts as well: it is folded in anew if the checkpoint fails, or power,
         // and the pages that it took by then are free again only after the next one.
         let changes = self.pending() + demand.operations as u64;
         self.rewritten(changes, fresh) + fresh + height + 2
+    }
+
+    /// Pages that the records of everything pending and `demand` fill, each half of them.
+    fn fresh(&self, demand: &Demand) -> u64 {
+        self.geometry.pages_for(self.active.records + self.frozen.records + demand.records) * 2
     }
 
     /// Pages of the registry as it is that so many changes have written anew, at most, if what they add takes `fresh`.
@@ -356,11 +361,26 @@ fn nodes_of(bytes: u64, each: u64) -> u64 {
 
 /// Bytes that the registry's records of an operation take up at most, slots included.
 pub(super) fn record_bytes(head: &OpHeader, name: usize) -> u64 {
-    let (name, length) = (name as u64, head.length.get());
-    let chunks = match head.kind {
-        op_kind::CHUNKS => crate::bytes::pieces(length, u64::from(head.chunk_size.get())),
-        _ => 0,
-    };
-    let inline = if head.kind == op_kind::INLINE { length } else { 0 };
+    let length = head.length.get();
+    match head.kind {
+        op_kind::CHUNKS => records(name, 0, crate::bytes::pieces(length, u64::from(head.chunk_size.get()))),
+        op_kind::INLINE => records(name, length, 0),
+        _ => records(name, 0, 0),
+    }
+}
+
+/// The same of an entry.
+pub(super) fn record_of(entry: &Entry, name: usize) -> u64 {
+    match entry.value {
+        Value::Chunks { chunk_size, .. } => {
+            records(name, 0, crate::bytes::pieces(entry.length, u64::from(chunk_size)))
+        }
+        Value::Inline { .. } => records(name, entry.length, 0),
+        _ => records(name, 0, 0),
+    }
+}
+
+fn records(name: usize, inline: u64, chunks: u64) -> u64 {
+    let name = name as u64;
     name + 128 + inline + chunks.saturating_mul(name + 64)
 }

@@ -24,6 +24,44 @@ fn a_checkpoint_comes_before_growth_where_much_is_set_aside_for_it() {
 }
 
 #[test]
+fn so_it_does_where_much_is_for_new_records() {
+    let mut store = store();
+    let journal = JOURNAL / PAGE;
+    let mut of = |pages_of_records, pages| {
+        store.active = Pending { entries: 1, records: pages_of_records * PAGE, ..Pending::default() };
+        store.pages = pages;
+        store.sets_much_aside()
+    };
+    // Each is counted twice.
+    assert!(of(journal / 4, 800), "half a journal");
+    assert!(!of(journal / 4 - 1, 800));
+    assert!(of(100, 1600), "an eighth of the file");
+    assert!(!of(99, 1600));
+}
+
+#[test]
+fn a_name_is_counted_once_in_a_layer_and_as_it_is_now() {
+    let mut store = store();
+    let counted = |store: &Tiny<MapOverlay>| (store.pending(), store.active.records + store.frozen.records);
+    commit(&mut store, &[(b"a", 10)]);
+    assert_eq!(counted(&store), (1, 1 + 128 + 10));
+    commit(&mut store, &[(b"a", 30), (b"b", 600), (b"a", 20)]);
+    assert_eq!(counted(&store), (2, 1 + 128 + 20 + 1 + 128));
+    let mut deletion = batch(&store, &[]);
+    deletion.delete(b"a").expect("room");
+    store.commit(&mut [deletion], Durability::Durable).expect("a commit");
+    assert_eq!(counted(&store), (2, 2 * (1 + 128)));
+    // Once more while a checkpoint is under way.
+    assert_eq!(store.checkpoint_step(), Ok(Progress::Working));
+    commit(&mut store, &[(b"b", 700), (b"b", 10)]);
+    assert_eq!(counted(&store), (3, 2 * (1 + 128) + 1 + 128 + 10));
+    while store.wants_checkpoint() {
+        store.checkpoint_step().expect("room");
+    }
+    assert_eq!(counted(&store), (1, 1 + 128 + 10));
+}
+
+#[test]
 fn the_file_grows_only_if_a_checkpoint_does_not_do() {
     let mut store = store_with(9, MapOverlay::default(), 1 << 30);
     let names: Vec<Vec<u8>> = (0..400).map(|number| std::format!("{number:04}").into_bytes()).collect();
