@@ -470,3 +470,25 @@ fn a_walk_that_met_damage_goes_on_from_neither_end() {
         assert!(step(!forward).is_none() && step(forward).is_none(), "it ended");
     }
 }
+
+/// The background thread slept until buffered commits would be due, however far that was, also when a sync had made them
+/// durable long before: idle time was not used, and the next burst met a checkpoint.
+#[test]
+fn idle_time_behind_a_sync_is_used() {
+    let options = OpenOptions::new().create(true).journal_size(64 << 10).flush_operations(usize::MAX);
+    let store =
+        options.flush_interval(Duration::from_secs(3600)).open_device(MemoryDevice::new()).expect("store");
+    let buffered = PutOptions { durability: Some(Durability::Buffered), ..PutOptions::default() };
+    for index in 0..20_u64 {
+        store.put_with(index.to_be_bytes(), [7; 1000], buffered).expect("put");
+    }
+    store.sync().expect("sync");
+    let stats = store.stats().expect("stats");
+    assert!((16 << 10..32 << 10).contains(&stats.journal_used), "{} bytes", stats.journal_used);
+    let begun = std::time::Instant::now();
+    while store.stats().expect("stats").checkpoints == stats.checkpoints {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no checkpoint was made");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    store.close().expect("close");
+}
