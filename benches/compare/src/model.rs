@@ -47,6 +47,11 @@ impl Model {
         (self.versions.capacity() * size_of::<u32>() + sums) as u64
     }
 
+    /// Bytes of it that were ever written to: what is behind them is the heap's, and in no memory yet.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        (size_of_val(self.versions.as_slice()) + size_of_val(self.sums.as_slice())) as u64
+    }
+
     /// The value that a record must have; None if it must not be there.
     pub(crate) fn contents(&self, index: u64) -> Option<Contents> {
         let version = self.versions.get(index as usize).copied().filter(|&version| version > 0)?;

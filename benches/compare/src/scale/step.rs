@@ -44,14 +44,14 @@ pub(crate) fn run(step: &ScaleStep) -> Result<()> {
     let held = slot.model.heap_bytes();
     // What is live now and was not the engine's: the model.
     let live_heap = kind.rust_heap.then(|| count::live().max(before).saturating_sub(held));
-    let resident = resident(held);
+    let resident = resident(slot.model.resident_bytes());
     let scan = scan(&slot)?;
     let (single, batch) = commits(&mut slot, &amounts)?;
     let mut killed = killed::open_killed(&mut slot, step, KILLS)?;
     let update = updates(&mut slot, &amounts, step.updates)?;
     count::quiet();
     let (final_length, final_disk) = disk_use(&slot.opening.folder)?;
-    let resident_final = self::resident(slot.model.heap_bytes());
+    let resident_final = self::resident(slot.model.resident_bytes());
     slot.model.check(slot.engine()?).context("after all updates")?;
     slot.close()?;
     let point = Point {
