@@ -11,6 +11,9 @@ use crate::format::{HeadValue, InternalCell, LeafCell, NodeHeader, OpHeader, Rec
 use crate::ids::Extent;
 use crate::overlay::{Entry, Overlay, Value};
 
+/// A device grows by all the pages that a group needs, those at hand included, if these are no more.
+const MOST_ANEW: u64 = 1024;
+
 /// What a group of batches will take.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Demand {
@@ -142,7 +145,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 return Ok(());
             }
             // What a checkpoint gives back, or need not set aside any more, is worth it before the file grows by a step.
-            let stale = self.map.at.ahead.passed >= self.worth_freeing() || self.sets_much_aside();
+            let stale = self.map.at.ahead.passed >= self.worth_freeing() || self.sets_much_aside(demand);
             if stale && !last_resort && self.pending() > 0 {
                 last_resort = true;
                 self.checkpoint()?;
@@ -150,8 +153,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             // A device that cannot grow by all of it may still by what is missing.
             let missing = need - self.map.at.free;
+            // Values want to lie together; much that is set aside besides need not.
+            let more = need.min(missing.max(demand.pages).max(MOST_ANEW));
             let ahead = demand.pages.saturating_mul(self.groups_ahead).min(self.growth);
-            match self.grow(need.max(ahead), missing) {
+            match self.grow(more.max(ahead), missing) {
                 Ok(()) => self.map.keep(self.pages),
                 Err(WriteError::Full) if !last_resort => {
                     last_resort = true;
@@ -180,11 +185,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Whether what is pending has so many pages set aside for its checkpoint that this is better done than the
-    /// file made longer: an eighth of the file, and twice what the journal takes up, or for new records half of that.
-    fn sets_much_aside(&self) -> bool {
+    /// file made longer for `demand`: an eighth of the file, and twice what the journal takes up; or for new records
+    /// half of what it takes up, and twice what they have set aside for themselves.
+    fn sets_much_aside(&self, demand: &Demand) -> bool {
         let (journal, eighth) = (self.geometry.pages_for(self.geometry.journal_length()), self.pages / 8);
         let none = Demand::default();
-        self.reserve(&none) >= eighth.max(2 * journal) || self.fresh(&none) >= eighth.max(journal / 2)
+        let records = 4 * self.geometry.pages_for(demand.records);
+        self.reserve(&none) >= eighth.max(2 * journal)
+            || self.fresh(&none) >= eighth.max(journal / 2).max(records)
     }
 
     /// Whether more of the file's free pages lie behind the allocator than ahead of it, so many that a checkpoint,
@@ -193,7 +201,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let passed = self.map.at.ahead.passed;
         let least = self.worth_freeing().max(self.superblock.tree_pages.get().saturating_mul(2));
         let wants = passed >= least && passed > self.map.at.free;
-        (wants || self.nears_the_floor() && self.sets_much_aside()) && self.active.entries > 0
+        (wants || self.nears_the_floor() && self.sets_much_aside(&Demand::default()))
+            && self.active.entries > 0
     }
 
     /// Whether free pages lie behind the allocator that a checkpoint in idle time would make available, half as many as
@@ -212,7 +221,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Whether the next commits are likely to wait for pages that a checkpoint gives back.
     pub(super) fn is_short_of_pages(&self) -> bool {
         let stale = self.map.at.ahead.passed >= self.worth_freeing();
-        self.nears_the_floor() && (stale || self.sets_much_aside())
+        self.nears_the_floor() && (stale || self.sets_much_aside(&Demand::default()))
     }
 
     /// Whether few free pages are ahead besides those that are set aside: a 64th of the file.

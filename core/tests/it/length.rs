@@ -36,8 +36,8 @@ fn a_file_of_small_records_is_not_much_longer_than_they_take() {
     let loaded = length_after(&mut store, 0..RECORDS);
     let updated = length_after(&mut store, (0..RECORDS).map(|number| number * 7919 % RECORDS));
     println!("{loaded} and {updated} pages to a hundred in use");
-    assert!(loaded < 135, "{loaded} after loading them in order");
-    assert!(updated < 150, "{updated} after updates all over the file");
+    assert!(loaded < 155, "{loaded} after loading them in order");
+    assert!(updated < 155, "{updated} after updates all over the file");
 }
 
 /// Each change was counted as a record more, even where it was the tenth of its name: a store of a few records that change

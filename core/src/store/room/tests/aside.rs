@@ -13,7 +13,7 @@ fn a_checkpoint_comes_before_growth_where_much_is_set_aside_for_it() {
     let mut of = |entries, pages, free| {
         store.active = Pending { entries, ..Pending::default() };
         (store.pages, store.map.at.free) = (pages, store.floor(&Demand::default()) + free);
-        (store.sets_much_aside(), store.wants_pages(), store.is_short_of_pages())
+        (store.sets_much_aside(&Demand::default()), store.wants_pages(), store.is_short_of_pages())
     };
     // Seven pages a change, and five.
     assert_eq!(of(1142, 64_000, few - 1), (false, false, false), "less than an eighth of the file");
@@ -27,16 +27,21 @@ fn a_checkpoint_comes_before_growth_where_much_is_set_aside_for_it() {
 fn so_it_does_where_much_is_for_new_records() {
     let mut store = store();
     let journal = JOURNAL / PAGE;
-    let mut of = |pages_of_records, pages| {
+    let mut given = |group, pages_of_records, pages| {
         store.active = Pending { entries: 1, records: pages_of_records * PAGE, ..Pending::default() };
         store.pages = pages;
-        store.sets_much_aside()
+        store.sets_much_aside(&group)
     };
+    let mut of = |records, pages| given(Demand::default(), records, pages);
     // Each is counted twice.
     assert!(of(journal / 4, 800), "half a journal");
     assert!(!of(journal / 4 - 1, 800));
     assert!(of(100, 1600), "an eighth of the file");
     assert!(!of(99, 1600));
+    // A group that needs as much by itself is not helped by a checkpoint before it.
+    let group = Demand { records: 49 * PAGE, ..Demand::default() };
+    assert!(given(group, 98, 800));
+    assert!(!given(group, 97, 800));
 }
 
 #[test]
@@ -71,7 +76,7 @@ fn the_file_grows_only_if_a_checkpoint_does_not_do() {
         commit(&mut store, &puts);
         store.checkpoint().expect("room");
         commit(&mut store, &puts[..some]);
-        assert_eq!(store.sets_much_aside(), much);
+        assert_eq!(store.sets_much_aside(&Demand::default()), much);
         let (checkpoints, grows) = (store.counters().checkpoints, store.counters().grows);
         (store.map.at.free, store.map.at.ahead.passed) = (store.floor(&demand) - 1, 0);
         store.make_space(&demand).expect("space");
