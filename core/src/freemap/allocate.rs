@@ -3,7 +3,7 @@
 use super::bits::next_bit;
 use super::{FoldCount, FreeMap, MapSpace, Version};
 use crate::device::BlockDevice;
-use crate::error::WriteError;
+use crate::failure::Failure;
 use crate::format::Geometry;
 use crate::ids::{Extent, PageIndex};
 
@@ -75,7 +75,7 @@ impl FreeMap {
         (min, want): (u64, u64),
         (pages, floor): (u64, u64),
         pinned: impl Fn(Extent) -> Option<Extent>,
-    ) -> Result<Option<Extent>, WriteError<D::Error>> {
+    ) -> Result<Option<Extent>, Failure> {
         let geometry = space.geometry;
         let mut wrapped = self.at.ahead.wrapped;
         let (mut at, mut passed) = (self.at.cursor.max(geometry.first_group()), 0);
@@ -131,7 +131,7 @@ impl FreeMap {
         at: u64,
         stop: u64,
         want: u64,
-    ) -> Result<Option<Extent>, WriteError<D::Error>> {
+    ) -> Result<Option<Extent>, Failure> {
         let geometry = space.geometry;
         let start = geometry.group_start(group);
         let (_, used) = self.known(space, Version::Durable, 0, group)?;

@@ -19,9 +19,9 @@ mod pages;
 #[cfg(all(test, not(loom)))]
 mod property;
 
-use crate::device::BlockDevice;
+use crate::device::{BlockDevice, Io};
 use crate::digest::Digest;
-use crate::error::WriteError;
+use crate::failure::Failure;
 use crate::format::Geometry;
 use crate::ids::{Extent, PageIndex};
 pub(crate) use allocate::{Ahead, Allocator};
@@ -85,8 +85,8 @@ struct Window {
 }
 
 /// Memory and device that the map's functions work with.
-pub(crate) struct MapSpace<'a, D> {
-    pub(crate) device: &'a mut D,
+pub(crate) struct MapSpace<'a, D: BlockDevice> {
+    pub(crate) device: &'a mut Io<D>,
     pub(crate) geometry: &'a Geometry,
     /// Pages of memory for map pages.
     pub(crate) windows: &'a mut [u8],
@@ -313,7 +313,7 @@ impl FreeMap {
         &mut self,
         space: &mut MapSpace<'_, D>,
         extent: Extent,
-    ) -> Result<bool, WriteError<D::Error>> {
+    ) -> Result<bool, Failure> {
         let geometry = space.geometry;
         let mut page = extent.start.0;
         while page < extent.end() {
@@ -337,7 +337,7 @@ impl FreeMap {
         space: &mut MapSpace<'_, D>,
         group: u64,
         mut each: impl FnMut(Extent),
-    ) -> Result<u64, WriteError<D::Error>> {
+    ) -> Result<u64, Failure> {
         let geometry = space.geometry;
         let Some(window) = self.load_of(space, Version::Durable, 0, group)? else { return Ok(0) };
         let page = Self::page(space, window);

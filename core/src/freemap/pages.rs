@@ -5,7 +5,8 @@ use super::{FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, Version, Window};
 use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::Digest;
-use crate::error::{Damage, Structure, WriteError};
+use crate::error::Structure;
+use crate::failure::Failure;
 use crate::format::{MapEntry, MapHeader, U32, U64};
 use crate::ids::Extent;
 use zerocopy::{FromBytes as _, IntoBytes as _};
@@ -17,11 +18,11 @@ impl FreeMap {
             .position(|window| window.level == level && window.index == index && window.slot == slot)
     }
 
-    pub(super) fn page<'w, D>(space: &'w MapSpace<'_, D>, window: usize) -> &'w [u8] {
+    pub(super) fn page<'w, D: BlockDevice>(space: &'w MapSpace<'_, D>, window: usize) -> &'w [u8] {
         bytes::piece(space.windows, window, space.geometry.page_size())
     }
 
-    fn page_mut<'w, D>(space: &'w mut MapSpace<'_, D>, window: usize) -> &'w mut [u8] {
+    fn page_mut<'w, D: BlockDevice>(space: &'w mut MapSpace<'_, D>, window: usize) -> &'w mut [u8] {
         bytes::piece_mut(space.windows, window, space.geometry.page_size())
     }
 
@@ -45,7 +46,7 @@ impl FreeMap {
         space: &mut MapSpace<'_, D>,
         window: Window,
         but: Option<usize>,
-    ) -> Result<usize, WriteError<D::Error>> {
+    ) -> Result<usize, Failure> {
         let capacity = (space.windows.len() / space.geometry.page_size()).min(MAX_WINDOWS);
         if self.windows.len() < capacity && self.windows.push(window).is_ok() {
             return Ok(self.windows.len() - 1);
@@ -55,7 +56,7 @@ impl FreeMap {
         let others =
             self.windows.iter().enumerate().filter(|(at, window)| !on_path(window) && Some(*at) != but);
         let victim = others.min_by_key(lowest).map(|(at, _)| at);
-        let victim = victim.ok_or(WriteError::WorkspaceTooSmall)?;
+        let victim = victim.ok_or(Failure::WorkspaceTooSmall)?;
         self.write_out(space, victim)?;
         self.set_window(victim, window);
         Ok(victim)
@@ -63,17 +64,13 @@ impl FreeMap {
 
     /// Writes a map page, if it is changed, into its slot and its digest into its parent.
     #[inline(never)]
-    fn write_out<D: BlockDevice>(
-        &mut self,
-        space: &mut MapSpace<'_, D>,
-        at: usize,
-    ) -> Result<(), WriteError<D::Error>> {
+    fn write_out<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>, at: usize) -> Result<(), Failure> {
         let Some(&Window { level, index, slot, dirty: true, .. }) = self.windows.get(at) else {
             return Ok(());
         };
         let offset = space.geometry.offset(space.geometry.map_page(level, index, slot));
         let page = bytes::piece(space.windows, at, space.geometry.page_size());
-        space.device.write(offset, page).map_err(WriteError::Device)?;
+        space.device.write(offset, page)?;
         let digest = Digest::of(page);
         if let Some(window) = self.windows.get_mut(at) {
             window.dirty = false;
@@ -82,14 +79,14 @@ impl FreeMap {
             self.next.at.digest = digest;
             return Ok(());
         }
-        let known = self.parent_entry(space, level, index).ok_or(WriteError::WorkspaceTooSmall)?;
+        let known = self.parent_entry(space, level, index).ok_or(Failure::WorkspaceTooSmall)?;
         known.digest = digest.0;
         Ok(())
     }
 
     /// What the next map knows of a page, where it stands: in the page above, which is changed.
     #[inline(never)]
-    fn parent_entry<'w, D>(
+    fn parent_entry<'w, D: BlockDevice>(
         &self,
         space: &'w mut MapSpace<'_, D>,
         level: u32,
@@ -107,7 +104,7 @@ impl FreeMap {
         level: u32,
         index: u64,
         at: &MapRef,
-    ) -> Result<usize, WriteError<D::Error>> {
+    ) -> Result<usize, Failure> {
         self.clock += 1;
         if let Some(found) = self.find(level, index, at.slot) {
             self.touch(found, false);
@@ -119,7 +116,7 @@ impl FreeMap {
         let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
         let page = bytes::piece_mut(space.windows, found, space.geometry.page_size());
         if at.slot <= 2 {
-            space.device.read(offset, page).map_err(WriteError::Device)?;
+            space.device.read(offset, page)?;
         }
         let header = MapHeader::ref_from_prefix(page);
         let belongs = at.slot <= 2
@@ -127,7 +124,7 @@ impl FreeMap {
                 header.magic == MapHeader::MAGIC && header.level.get() == level && header.index.get() == index
             });
         if !belongs || !at.digest.is_of(page) {
-            return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
+            return Err(space.device.damaged(Structure::FreeMap, offset));
         }
         self.set_window(found, Window { slot: at.slot, ..window });
         Ok(found)
@@ -141,7 +138,7 @@ impl FreeMap {
         version: Version,
         level: u32,
         index: u64,
-    ) -> Result<(u32, u64), WriteError<D::Error>> {
+    ) -> Result<(u32, u64), Failure> {
         let mut at = MapRef::default();
         self.entry_into(space, version, level, index, &mut at)?;
         Ok((at.slot, at.used))
@@ -155,7 +152,7 @@ impl FreeMap {
         version: Version,
         level: u32,
         index: u64,
-    ) -> Result<Option<usize>, WriteError<D::Error>> {
+    ) -> Result<Option<usize>, Failure> {
         let mut at = MapRef::default();
         self.entry_into(space, version, level, index, &mut at)?;
         if at.slot == 0 { Ok(None) } else { self.load(space, level, index, &at).map(Some) }
@@ -171,7 +168,7 @@ impl FreeMap {
         level: u32,
         index: u64,
         at: &mut MapRef,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let geometry = space.geometry;
         let top = match version {
             Version::Durable => &self.durable,
@@ -193,7 +190,7 @@ impl FreeMap {
         }
         if at.slot > 2 {
             let offset = geometry.offset(geometry.map_page(level, index, 1));
-            return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
+            return Err(space.device.damaged(Structure::FreeMap, offset));
         }
         Ok(())
     }
@@ -205,7 +202,7 @@ impl FreeMap {
         space: &mut MapSpace<'_, D>,
         lowest: u32,
         index: u64,
-    ) -> Result<usize, WriteError<D::Error>> {
+    ) -> Result<usize, Failure> {
         let geometry = space.geometry;
         let fanout = geometry.map_fanout();
         while lowest > self.next.level || index >= fanout.saturating_pow(self.next.level - lowest) {
@@ -225,7 +222,7 @@ impl FreeMap {
         space: &mut MapSpace<'_, D>,
         level: u32,
         index: u64,
-    ) -> Result<usize, WriteError<D::Error>> {
+    ) -> Result<usize, Failure> {
         let (durable, _) = self.known(space, Version::Durable, level, index)?;
         let (next, _) = self.known(space, Version::Next, level, index)?;
         if next == 0 || next == durable {
@@ -234,7 +231,7 @@ impl FreeMap {
             self.copy_page(space, level, index, (old, durable))?;
         }
         let window = self.load_of(space, Version::Next, level, index)?;
-        let window = window.ok_or(WriteError::WorkspaceTooSmall)?;
+        let window = window.ok_or(Failure::WorkspaceTooSmall)?;
         self.touch(window, true);
         Ok(window)
     }
@@ -254,7 +251,7 @@ impl FreeMap {
         level: u32,
         index: u64,
         (old, durable): (Option<usize>, u32),
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let slot = if durable == 1 { 2 } else { 1 };
         if let Some(stale) = self.find(level, index, slot)
             && let Some(window) = self.windows.get_mut(stale)
@@ -275,11 +272,7 @@ impl FreeMap {
     }
 
     /// Makes a new, empty map page in `window` and returns the number of its set bits.
-    fn blank<D: BlockDevice>(
-        &mut self,
-        space: &mut MapSpace<'_, D>,
-        window: usize,
-    ) -> Result<u64, WriteError<D::Error>> {
+    fn blank<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>, window: usize) -> Result<u64, Failure> {
         let (level, index) = self.windows.get(window).map_or((0, 0), |window| (window.level, window.index));
         let reserved = space.geometry.reserved(index);
         let page = Self::page_mut(space, window);
@@ -290,7 +283,7 @@ impl FreeMap {
             index: U64::new(index),
             reserved: [0; 16],
         };
-        bytes::copy(page, header.as_bytes()).ok_or(WriteError::WorkspaceTooSmall)?;
+        bytes::copy(page, header.as_bytes()).ok_or(Failure::WorkspaceTooSmall)?;
         if level > 0 {
             return Ok(0);
         }
@@ -300,7 +293,7 @@ impl FreeMap {
 
     /// Adds a level above the next map's top page.
     #[inline(never)]
-    fn raise<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<(), WriteError<D::Error>> {
+    fn raise<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<(), Failure> {
         self.clock += 1;
         let level = self.next.level + 1;
         let slot = 1;
@@ -308,10 +301,10 @@ impl FreeMap {
         let window = self.claim(space, new, None)?;
         self.blank(space, window)?;
         // Only now: the old top page may have been written out to make room.
-        let known = entry_mut(Self::page_mut(space, window), 0).ok_or(WriteError::WorkspaceTooSmall)?;
+        let known = entry_mut(Self::page_mut(space, window), 0).ok_or(Failure::WorkspaceTooSmall)?;
         let MapTop { at, .. } = &self.next;
         // To assign it would bring the compiler's function for overlapping bytes along, 1.6 KB.
-        bytes::copy(&mut known.digest, &at.digest.0).ok_or(WriteError::WorkspaceTooSmall)?;
+        bytes::copy(&mut known.digest, &at.digest.0).ok_or(Failure::WorkspaceTooSmall)?;
         known.used = U64::new(at.used);
         known.slot = U32::new(at.slot);
         self.next.level = level;
@@ -326,12 +319,12 @@ impl FreeMap {
         level: u32,
         index: u64,
         slot: u32,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         if level == self.next.level {
             self.next.at.slot = slot;
             return Ok(());
         }
-        let known = self.parent_entry(space, level, index).ok_or(WriteError::WorkspaceTooSmall)?;
+        let known = self.parent_entry(space, level, index).ok_or(Failure::WorkspaceTooSmall)?;
         known.slot = U32::new(slot);
         Ok(())
     }
@@ -343,10 +336,10 @@ impl FreeMap {
         level: u32,
         index: u64,
         delta: i64,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let mut child = index;
         for level in level..self.next.level {
-            let known = self.parent_entry(space, level, child).ok_or(WriteError::WorkspaceTooSmall)?;
+            let known = self.parent_entry(space, level, child).ok_or(Failure::WorkspaceTooSmall)?;
             known.used = U64::new(known.used.get().saturating_add_signed(delta));
             child = space.geometry.map_above(child, 1);
         }
@@ -360,7 +353,7 @@ impl FreeMap {
         space: &mut MapSpace<'_, D>,
         extent: Extent,
         used: bool,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let geometry = space.geometry;
         let mut page = extent.start.0;
         while page < extent.end() {
@@ -374,7 +367,7 @@ impl FreeMap {
             if slots || (!used && changed < end - page) {
                 // A tree that names a page twice or one of the map's own, or a map that never knew of it.
                 let offset = geometry.offset(page);
-                return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
+                return Err(space.device.damaged(Structure::FreeMap, offset));
             }
             let delta = if used { changed as i64 } else { -(changed as i64) };
             if !used && self.has_passed(page) {
@@ -389,10 +382,7 @@ impl FreeMap {
     }
 
     /// Writes every changed map page and returns the next map's top page, for the superblock.
-    pub(crate) fn flush<D: BlockDevice>(
-        &mut self,
-        space: &mut MapSpace<'_, D>,
-    ) -> Result<MapTop, WriteError<D::Error>> {
+    pub(crate) fn flush<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<MapTop, Failure> {
         for level in 0..=self.next.level {
             while let Some(at) = self.windows.iter().position(|w| w.dirty && w.level == level) {
                 self.write_out(space, at)?;

@@ -5,6 +5,7 @@ use super::{Checkpoint, Pending, Store, space};
 use crate::device::BlockDevice;
 use crate::digest::Digest;
 use crate::error::WriteError;
+use crate::failure::Failure;
 use crate::format::{SLOT_STRIDE, Superblock, U32, U64};
 use crate::freemap::MapSpace;
 use crate::ids::Sequence;
@@ -50,8 +51,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// [`WriteError::Full`] and [`WriteError::Corrupted`] leave the store as it was;
     /// [`WriteError::Device`] after a failed write or sync poisons it.
     pub fn checkpoint(&mut self) -> Result<(), WriteError<D::Error>> {
-        self.ready()?;
-        while self.checkpoint_step()? != Progress::Idle {}
+        self.fold_all().map_err(|failure| self.io.write_error(failure))
+    }
+
+    pub(super) fn fold_all(&mut self) -> Result<(), Failure> {
+        while self.advance()? != Progress::Idle {}
         Ok(())
     }
 
@@ -82,6 +86,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// # Errors
     /// As [`checkpoint`](Self::checkpoint). After [`WriteError::Full`] the next call starts over.
     pub fn checkpoint_step(&mut self) -> Result<Progress, WriteError<D::Error>> {
+        self.advance().map_err(|failure| self.io.write_error(failure))
+    }
+
+    pub(super) fn advance(&mut self) -> Result<Progress, Failure> {
         self.ready()?;
         if self.checkpoint.is_none() {
             if self.active.entries == 0 {
@@ -134,10 +142,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     #[inline(never)]
-    fn fold_step(&mut self, root: &mut (Child, u32)) -> Result<bool, WriteError<D::Error>> {
+    fn fold_step(&mut self, root: &mut (Child, u32)) -> Result<bool, Failure> {
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(false) };
         let mut space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let Some(space) = &mut space else { return Err(WriteError::WorkspaceTooSmall) };
+        let Some(space) = &mut space else { return Err(Failure::WorkspaceTooSmall) };
         let mut host = Host {
             io: &mut self.io,
             overlay: &mut self.overlay,
@@ -160,9 +168,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Makes the folded tree the durable one.
     #[inline(never)]
-    fn finish_checkpoint(&mut self, &(root, height): &(Child, u32)) -> Result<(), WriteError<D::Error>> {
+    fn finish_checkpoint(&mut self, &(root, height): &(Child, u32)) -> Result<(), Failure> {
         let windows = space::windows(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let windows = windows.ok_or(WriteError::WorkspaceTooSmall)?;
+        let windows = windows.ok_or(Failure::WorkspaceTooSmall)?;
         let mut maps = MapSpace { device: &mut self.io, geometry: &self.geometry, windows };
         let top = self.map.flush(&mut maps)?;
         // Everything that the superblock will refer to is on the medium before it is written.
@@ -192,7 +200,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             next.epoch = U64::new(next.epoch.get() + 1);
         }
         self.write_superblock(&[0, 1])?;
-        self.io.sync().map_err(WriteError::Device)?;
+        self.io.sync()?;
         self.adopt_superblock();
         self.checkpoint = None;
         self.map.finish(self.pages, &self.geometry);
@@ -209,28 +217,28 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Lays a copy of the superblock out where nodes are composed, where it can be changed.
-    pub(super) fn compose_superblock(&mut self) -> Result<&mut Superblock, WriteError<D::Error>> {
+    pub(super) fn compose_superblock(&mut self) -> Result<&mut Superblock, Failure> {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let next = transfer
             .and_then(|transfer| self.superblock.copied(transfer.get_mut(..self.geometry.page_size())?));
-        next.ok_or(WriteError::WorkspaceTooSmall)
+        next.ok_or(Failure::WorkspaceTooSmall)
     }
 
     /// Writes copies of the superblock that was composed into the slots of its generation.
     #[inline(never)]
-    pub(super) fn write_superblock(&mut self, copies: &[u32]) -> Result<(), WriteError<D::Error>> {
+    pub(super) fn write_superblock(&mut self, copies: &[u32]) -> Result<(), Failure> {
         let size = self.geometry.slot_size();
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let page = transfer.and_then(|transfer| transfer.get_mut(..size));
-        let page = page.ok_or(WriteError::WorkspaceTooSmall)?;
+        let page = page.ok_or(Failure::WorkspaceTooSmall)?;
         for &copy in copies {
             let Ok((next, _)) = Superblock::mut_from_prefix(page) else {
-                return Err(WriteError::WorkspaceTooSmall);
+                return Err(Failure::WorkspaceTooSmall);
             };
             let slot = next.slot_of(copy);
             next.seal(slot);
             let offset = u64::from(slot) * SLOT_STRIDE;
-            self.io.write(offset, page).map_err(WriteError::Device)?;
+            self.io.write(offset, page)?;
         }
         Ok(())
     }

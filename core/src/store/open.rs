@@ -1,11 +1,11 @@
 //! Creating and opening a store.
 
-use super::io::{Counters, Io};
-use super::{Memory, Pending, Progress, Recovery, Store, space};
+use super::{Counters, Memory, Pending, Progress, Recovery, Store, space};
 use crate::bytes;
-use crate::device::{BlockDevice, DeviceError, DeviceErrorKind};
+use crate::device::{BlockDevice, Io};
 use crate::digest::Digest;
 use crate::error::{Damage, OpenError, Structure};
+use crate::failure::{Failure, Kept};
 use crate::format::{Geometry, GeometryError, SLOT_STRIDE, SLOTS, Superblock, U32, U64, VERSION};
 use crate::freemap::{FreeMap, MapRef, MapTop};
 use crate::ids::Sequence;
@@ -141,20 +141,20 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         taken.0.take().and_then(Option::as_mut).ok_or(OpenError::WorkspaceTooSmall)
     }
 
-    /// Lays the file out.
     fn lay_out(&mut self, create: &CreateOptions) -> Result<(), OpenError<D::Error>> {
         let unit = self.io.atomic_unit().max(512);
         let geometry = Geometry::new(create.page_size, unit, create.journal_length, create.chunk_size)?;
-        let length = self.io.length().map_err(OpenError::Device)?;
+        self.lay_out_as(create, geometry).map_err(|failure| self.io.open_error(failure))
+    }
+
+    /// Lays the file out in sizes that can be.
+    fn lay_out_as(&mut self, create: &CreateOptions, geometry: Geometry) -> Result<(), Failure> {
+        let length = self.io.length()?;
         let least = geometry.offset(geometry.first_group() + 32);
         if length < least {
-            self.io.grow(least).map_err(|error| match error.kind() {
-                DeviceErrorKind::NoSpace => OpenError::Full,
-                DeviceErrorKind::ReadOnly => OpenError::ReadOnly,
-                DeviceErrorKind::Other => OpenError::Device(error),
-            })?;
+            self.io.grow(least)?;
         }
-        let length = self.io.length().map_err(OpenError::Device)?;
+        let length = self.io.length()?;
         let pages = (length / geometry.page_size() as u64).min(self.memory.max_pages(&geometry));
         self.clear_journal(&geometry)?;
         let superblock = &mut self.superblock;
@@ -162,7 +162,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         superblock.generation = U64::new(1);
         superblock.epoch = U64::new(1);
         superblock.page_size = U32::new(create.page_size);
-        superblock.unit = U32::new(unit);
+        superblock.unit = U32::new(geometry.unit() as u32);
         superblock.journal_offset = U64::new(geometry.journal_offset());
         superblock.journal_length = U64::new(create.journal_length);
         superblock.first_group = U64::new(geometry.first_group());
@@ -173,7 +173,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.begin(geometry);
         self.compose_superblock()?;
         self.write_superblock(&[0, 1])?;
-        self.io.sync().map_err(OpenError::Device)?;
+        self.io.sync()?;
         self.io.counters = Counters::default();
         Ok(())
     }
@@ -181,18 +181,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Writes zeros up to the end of the journal, durably: no old superblock may outlive the old journal, and none be
     /// newer than the new one.
     #[inline(never)]
-    fn clear_journal(&mut self, geometry: &Geometry) -> Result<(), OpenError<D::Error>> {
+    fn clear_journal(&mut self, geometry: &Geometry) -> Result<(), Failure> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, geometry);
-        let zeros = space.ok_or(OpenError::WorkspaceTooSmall)?.transfer;
+        let zeros = space.ok_or(Failure::WorkspaceTooSmall)?.transfer;
         zeros.fill(0);
         let end = geometry.journal_offset() + geometry.journal_length();
         let mut at = 0;
         while at < end {
             let now = (end - at).min(zeros.len() as u64);
-            self.io.write(at, bytes::head(zeros, now as usize)).map_err(OpenError::Device)?;
+            self.io.write(at, bytes::head(zeros, now as usize))?;
             at += now;
         }
-        self.io.sync().map_err(OpenError::Device)
+        self.io.sync()
     }
 
     /// A store that knows its parts and not yet its file. It is made of constants but for those, so that the
@@ -301,7 +301,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let mut recovery = Recovery::default();
         let unrecovered = Self::unrecovered_at(place, device, overlay, buffer, options);
         let recovered = match unrecovered {
-            Ok(store) => store.recover(options, &mut recovery),
+            Ok(store) => {
+                store.recover(options, &mut recovery).map_err(|failure| store.io.open_error(failure))
+            }
             Err(error) => Err(error),
         };
         if recovered.is_err() {
@@ -324,7 +326,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let mut taken = Taken(Some(place));
         let Some(place) = &mut taken.0 else { return Err(OpenError::WorkspaceTooSmall) };
         let mut recovery = Recovery::default();
-        Self::unrecovered_at(place, device, overlay, buffer, options)?.recover(options, &mut recovery)?;
+        let store = Self::unrecovered_at(place, device, overlay, buffer, options)?;
+        store.recover(options, &mut recovery).map_err(|failure| store.io.open_error(failure))?;
         let store = taken.0.take().and_then(Option::as_mut);
         store.map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
     }
@@ -361,31 +364,31 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         place.insert(Self::blank(Io::new(device), overlay, buffer, options))
     }
 
-    fn recover(&mut self, options: &OpenOptions, recovery: &mut Recovery) -> Result<(), OpenError<D::Error>> {
+    fn recover(&mut self, options: &OpenOptions, recovery: &mut Recovery) -> Result<(), Failure> {
         self.check_superblock()?;
         self.replay(options.salvage && options.read_only, recovery)?;
         if !self.read_only {
             self.settle_recovery(recovery)?;
             // Nothing of what settles it is on the stack any more.
-            while self.checkpoint_step()? != Progress::Idle {}
+            while self.advance()? != Progress::Idle {}
         }
         Ok(())
     }
 
     #[inline(never)]
-    fn check_superblock(&mut self) -> Result<(), OpenError<D::Error>> {
+    fn check_superblock(&mut self) -> Result<(), Failure> {
         let superblock = &self.superblock;
-        let length = self.io.length().map_err(OpenError::Device)?;
+        let length = self.io.length()?;
         let expected = self.geometry.offset(superblock.pages.get());
         if length < expected {
-            return Err(OpenError::Truncated { expected, actual: length });
+            return Err(self.io.fails(Failure::Truncated, Kept::Lengths { expected, actual: length }));
         }
         let height = superblock.height.get();
         let size = self.geometry.page_size();
         let fits = self.memory.is_possible()
             && self.buffer.as_mut().len() >= self.memory.bytes(size)
             && self.superblock.pages.get() <= self.memory.max_pages(&self.geometry);
-        if fits && height as usize <= self.memory.levels { Ok(()) } else { Err(OpenError::WorkspaceTooSmall) }
+        if fits && height as usize <= self.memory.levels { Ok(()) } else { Err(Failure::WorkspaceTooSmall) }
     }
 }
 
@@ -421,7 +424,7 @@ fn newest_superblock<D: BlockDevice>(
     buffer: &mut [u8],
     newest: &mut Superblock,
 ) -> Result<Geometry, OpenError<D::Error>> {
-    let length = io.length().map_err(OpenError::Device)?;
+    let length = io.length().map_err(|failure| io.open_error(failure))?;
     let unit = io.atomic_unit().clamp(512, 4096) as usize;
     let bytes = buffer.get_mut(..unit).ok_or(OpenError::WorkspaceTooSmall)?;
     let (mut found, mut seen, mut version) = (false, None, None);
@@ -433,8 +436,8 @@ fn newest_superblock<D: BlockDevice>(
         if offset + unit as u64 > length {
             continue;
         }
-        if let Err(error) = io.read(offset, bytes) {
-            failed = Some(error);
+        if let Err(failure) = io.read(offset, bytes) {
+            failed = Some(failure);
             unread[slot as usize / 2] = true;
             continue;
         }
@@ -454,10 +457,10 @@ fn newest_superblock<D: BlockDevice>(
         }
     }
     // The generation that cannot be read may be the newest: the other one is no answer.
-    if let Some(error) = failed
+    if let Some(failure) = failed
         && unread.iter().zip(whole).any(|(&unread, whole)| unread && !whole)
     {
-        return Err(OpenError::Device(error));
+        return Err(io.open_error(failure));
     }
     if found {
         return Ok(newest.geometry()?);

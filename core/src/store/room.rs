@@ -6,7 +6,7 @@ mod tests;
 use super::{Durability, Store};
 use crate::batch::{Batch, GrowBytes};
 use crate::device::BlockDevice;
-use crate::error::WriteError;
+use crate::failure::{Failure, Kept};
 use crate::format::{HeadValue, InternalCell, LeafCell, NodeHeader, OpHeader, RecordHeader, op_kind};
 use crate::ids::Extent;
 use crate::overlay::Overlay;
@@ -72,22 +72,22 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         demand: &Demand,
         batches: &[Batch<M, V>],
         durability: Durability,
-    ) -> Result<Path, WriteError<D::Error>> {
+    ) -> Result<Path, Failure> {
         let max = self.overlay.max_name();
         if demand.longest_name > max {
-            return Err(WriteError::NameTooLong { length: demand.longest_name, max });
+            return Err(self.io.fails(Failure::NameTooLong, Kept::Name { length: demand.longest_name, max }));
         }
         if !self.overlay.has_room(demand.operations) || self.takes_inherited(batches) {
-            self.checkpoint()?;
+            self.fold_all()?;
             if !self.overlay.has_room(demand.operations) {
-                return Err(WriteError::BatchTooLarge);
+                return Err(Failure::BatchTooLarge);
             }
         }
         if !demand.deletes_only && self.height_after(demand) > self.memory.levels as u64 {
-            self.checkpoint()?;
+            self.fold_all()?;
             if self.height_after(demand) > self.memory.levels as u64 {
                 let full = u64::from(self.superblock.height.get()) >= self.memory.levels as u64;
-                return Err(if full { WriteError::WorkspaceTooSmall } else { WriteError::BatchTooLarge });
+                return Err(if full { Failure::WorkspaceTooSmall } else { Failure::BatchTooLarge });
             }
         }
         // An overlay that keeps bodies takes each from a recovery in one piece.
@@ -109,13 +109,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         };
         let fits = readable(demand.longest_list) && demand.meta <= u64::from(u32::MAX) / 2;
         if !fits || record > self.journal.room(&self.geometry) {
-            self.checkpoint()?;
+            self.fold_all()?;
             if !fits || record > self.journal.room(&self.geometry) {
                 path = Path::Checkpoint;
             }
         }
         if path == Path::Checkpoint && !O::KEEPS_BODIES {
-            return Err(WriteError::BatchTooLarge);
+            return Err(Failure::BatchTooLarge);
         }
         self.make_space(demand)?;
         Ok(path)
@@ -134,7 +134,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Sees to it that after this group a checkpoint still finds the pages it needs.
-    fn make_space(&mut self, demand: &Demand) -> Result<(), WriteError<D::Error>> {
+    fn make_space(&mut self, demand: &Demand) -> Result<(), Failure> {
         let mut last_resort = false;
         for _ in 0..4 {
             let need = demand.pages + self.floor(demand);
@@ -145,7 +145,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let stale = self.map.at.ahead.passed >= self.worth_freeing() || self.sets_much_aside();
             if stale && !last_resort && self.pending() > 0 {
                 last_resort = true;
-                self.checkpoint()?;
+                self.fold_all()?;
                 continue;
             }
             // A device that cannot grow by all of it may still by what is missing.
@@ -153,21 +153,21 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let ahead = demand.pages.saturating_mul(self.groups_ahead).min(self.growth);
             match self.grow(need.max(ahead), missing) {
                 Ok(()) => self.map.keep(self.pages),
-                Err(WriteError::Full) if !last_resort => {
+                Err(Failure::Full) if !last_resort => {
                     last_resort = true;
                     self.new_round()?;
                 }
                 result => result?,
             }
         }
-        Err(WriteError::Full)
+        Err(Failure::Full)
     }
 
     /// Grows the device by a step for `need` pages, or by what is `missing` of them.
     #[inline(never)]
-    fn grow(&mut self, need: u64, missing: u64) -> Result<(), WriteError<D::Error>> {
+    fn grow(&mut self, need: u64, missing: u64) -> Result<(), Failure> {
         self.with_host(None, |host| match host.grow(need) {
-            Err(WriteError::Full) => host.grow(missing),
+            Err(Failure::Full) => host.grow(missing),
             result => result,
         })
     }
@@ -211,16 +211,16 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Makes all free pages of the file available again.
-    fn new_round(&mut self) -> Result<(), WriteError<D::Error>> {
+    fn new_round(&mut self) -> Result<(), Failure> {
         if self.pending() > 0 {
-            self.checkpoint()?;
+            self.fold_all()?;
         }
         self.map.restart(self.pages, &self.geometry);
         Ok(())
     }
 
     /// Hands out `pages` consecutive pages such that a checkpoint still succeeds.
-    pub(super) fn run_of(&mut self, pages: u64) -> Result<Extent, WriteError<D::Error>> {
+    pub(super) fn run_of(&mut self, pages: u64) -> Result<Extent, Failure> {
         let demand = Demand { pages, ..Demand::default() };
         self.make_space(&demand)?;
         self.settled(&demand, |store, floor| {
@@ -237,8 +237,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn settled<R>(
         &mut self,
         demand: &Demand,
-        mut work: impl FnMut(&mut Self, u64) -> Result<R, WriteError<D::Error>>,
-    ) -> Result<R, WriteError<D::Error>> {
+        mut work: impl FnMut(&mut Self, u64) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
         let mut again = true;
         loop {
             self.map.keep(self.pages);
@@ -246,7 +246,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             match work(self, floor) {
                 Err(error) => {
                     self.map.take_back(self.pages, &self.geometry);
-                    if !again || !matches!(error, WriteError::Full) {
+                    if !again || !matches!(error, Failure::Full) {
                         return Err(error);
                     }
                 }

@@ -2,7 +2,7 @@
 
 use super::super::{MapSpace, MapTop};
 use super::runs::Runs;
-use crate::device::{BlockDevice, MemoryError};
+use crate::device::{BlockDevice, Io, MemoryError};
 use crate::digest::Digest;
 use crate::format::{Geometry, MapEntry, MapHeader};
 use crate::ids::{Extent, PageIndex};
@@ -22,12 +22,12 @@ impl Disk {
         Self { geometry, pages: BTreeMap::new(), durable: BTreeSet::new() }
     }
 
-    pub(super) fn space<'a>(
-        &'a mut self,
+    pub(super) const fn space<'a>(
+        device: &'a mut Io<Self>,
         geometry: &'a Geometry,
         windows: &'a mut [u8],
     ) -> MapSpace<'a, Self> {
-        MapSpace { device: self, geometry, windows }
+        MapSpace { device, geometry, windows }
     }
 
     /// Demands that the map under `top` says exactly that `used` is in use, and guards its pages.
