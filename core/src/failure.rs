@@ -7,6 +7,7 @@
 
 use crate::device::{DeviceError, DeviceErrorKind};
 use crate::error::{Damage, OpenError, ReadError, WriteError};
+use crate::format::GeometryError;
 use core::fmt;
 
 /// Why a function of the engine did not come to its end. A word, none of which is 0, is compared without being widened
@@ -34,6 +35,14 @@ pub(crate) enum Failure {
     WorkspaceTooSmall,
     /// The file is shorter than it must be; the lengths are kept.
     Truncated,
+    /// Nothing looks like a Blockyard file.
+    NotBlockyard,
+    /// Another version of the format; which one is kept.
+    Version,
+    /// Features that are not known here; they are kept.
+    Features,
+    /// Sizes that cannot be; which is kept.
+    Geometry,
 }
 
 /// What is kept of a failure: all but its name.
@@ -45,6 +54,9 @@ pub(crate) enum Kept<E> {
     Needed(u64),
     Name { length: usize, max: usize },
     Lengths { expected: u64, actual: u64 },
+    Version(u32),
+    Features(u64),
+    Sizes(GeometryError),
 }
 
 impl Failure {
@@ -89,6 +101,10 @@ impl Failure {
             (Self::Truncated, Kept::Lengths { expected, actual }) => {
                 OpenError::Truncated { expected, actual }
             }
+            (Self::Version, Kept::Version(found)) => OpenError::Version { found },
+            (Self::Features, Kept::Features(found)) => OpenError::Features { found },
+            (Self::Geometry, Kept::Sizes(error)) => OpenError::Geometry(error),
+            (Self::NotBlockyard, _) => OpenError::NotBlockyard,
             (Self::ReadOnly, _) => OpenError::ReadOnly,
             (Self::Full, _) => OpenError::Full,
             _ => OpenError::WorkspaceTooSmall,

@@ -12,7 +12,7 @@ use crate::ids::Extent;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 impl FreeMap {
-    fn find(&self, level: u32, index: u64, slot: u32) -> Option<usize> {
+    fn find(&self, level: u32, index: u32, slot: u32) -> Option<usize> {
         self.windows
             .iter()
             .position(|window| window.level == level && window.index == index && window.slot == slot)
@@ -63,7 +63,6 @@ impl FreeMap {
     }
 
     /// Writes a map page, if it is changed, into its slot and its digest into its parent.
-    #[inline(never)]
     fn write_out<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>, at: usize) -> Result<(), Failure> {
         let Some(&Window { level, index, slot, dirty: true, .. }) = self.windows.get(at) else {
             return Ok(());
@@ -85,12 +84,11 @@ impl FreeMap {
     }
 
     /// What the next map knows of a page, where it stands: in the page above, which is changed.
-    #[inline(never)]
     fn parent_entry<'w, D: BlockDevice>(
         &self,
         space: &'w mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
+        index: u32,
     ) -> Option<&'w mut MapEntry> {
         let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
         let parent = self.changed(level + 1, above)?;
@@ -102,10 +100,10 @@ impl FreeMap {
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
+        index: u32,
         at: &MapRef,
     ) -> Result<usize, Failure> {
-        self.clock += 1;
+        self.clock = self.clock.wrapping_add(1);
         if let Some(found) = self.find(level, index, at.slot) {
             self.touch(found, false);
             return Ok(found);
@@ -121,7 +119,9 @@ impl FreeMap {
         let header = MapHeader::ref_from_prefix(page);
         let belongs = at.slot <= 2
             && header.is_ok_and(|(header, _)| {
-                header.magic == MapHeader::MAGIC && header.level.get() == level && header.index.get() == index
+                header.magic == MapHeader::MAGIC
+                    && header.level.get() == level
+                    && header.index.get() == u64::from(index)
             });
         if !belongs || !at.digest.is_of(page) {
             return Err(space.device.damaged(Structure::FreeMap, offset));
@@ -131,13 +131,12 @@ impl FreeMap {
     }
 
     /// The slot of a map page in a version of the map, 0 if it has none, and the page's set bits.
-    #[inline(never)]
     pub(super) fn known<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         version: Version,
         level: u32,
-        index: u64,
+        index: u32,
     ) -> Result<(u32, u64), Failure> {
         let mut at = MapRef::default();
         self.entry_into(space, version, level, index, &mut at)?;
@@ -145,13 +144,12 @@ impl FreeMap {
     }
 
     /// The window of a version's map page, read and verified if need be; None if it has none.
-    #[inline(never)]
     pub(super) fn load_of<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         version: Version,
         level: u32,
-        index: u64,
+        index: u32,
     ) -> Result<Option<usize>, Failure> {
         let mut at = MapRef::default();
         self.entry_into(space, version, level, index, &mut at)?;
@@ -160,13 +158,12 @@ impl FreeMap {
 
     /// Puts what a version of the map knows of a map page into `at`, in which there is nothing. It is large for a small
     /// stack, so it stays where the caller has room for it.
-    #[inline(never)]
     fn entry_into<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         version: Version,
         level: u32,
-        index: u64,
+        index: u32,
         at: &mut MapRef,
     ) -> Result<(), Failure> {
         let geometry = space.geometry;
@@ -179,7 +176,7 @@ impl FreeMap {
         }
         let highest = top.level;
         *at = top.at;
-        for l in (level + 1..=highest).rev() {
+        for l in (level + 1..highest + 1).rev() {
             if at.slot == 0 {
                 *at = MapRef::default();
                 return Ok(());
@@ -196,21 +193,19 @@ impl FreeMap {
     }
 
     /// The window of a map page that may be changed, as part of the next map.
-    #[inline(never)]
     pub(super) fn change<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         lowest: u32,
-        index: u64,
+        index: u32,
     ) -> Result<usize, Failure> {
         let geometry = space.geometry;
-        let fanout = geometry.map_fanout();
-        while lowest > self.next.level || index >= fanout.saturating_pow(self.next.level - lowest) {
+        while lowest > self.next.level || geometry.map_above(index, self.next.level - lowest) > 0 {
             self.raise(space)?;
         }
         // From the top down: a page is changed when the one above it is.
         let mut window = 0;
-        for level in (lowest..=self.next.level).rev() {
+        for level in (lowest..self.next.level + 1).rev() {
             window = self.change_under(space, level, geometry.map_above(index, level - lowest))?;
         }
         Ok(window)
@@ -221,7 +216,7 @@ impl FreeMap {
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
+        index: u32,
     ) -> Result<usize, Failure> {
         let (durable, _) = self.known(space, Version::Durable, level, index)?;
         let (next, _) = self.known(space, Version::Next, level, index)?;
@@ -237,19 +232,17 @@ impl FreeMap {
     }
 
     /// The window of a page that is changed and in memory.
-    #[inline(never)]
-    fn changed(&self, level: u32, index: u64) -> Option<usize> {
+    fn changed(&self, level: u32, index: u32) -> Option<usize> {
         self.windows.iter().position(|w| w.level == level && w.index == index && w.dirty)
     }
 
     /// Makes the next map's version of a page, of the durable one's in window `old`, in the slot that the durable map
     /// does not use.
-    #[inline(never)]
     fn copy_page<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
+        index: u32,
         (old, durable): (Option<usize>, u32),
     ) -> Result<(), Failure> {
         let slot = if durable == 1 { 2 } else { 1 };
@@ -259,7 +252,7 @@ impl FreeMap {
             window.slot = u32::MAX;
         }
         let size = space.geometry.page_size();
-        self.clock += 1;
+        self.clock = self.clock.wrapping_add(1);
         let new = Window { level, index, slot, dirty: true, touched: self.clock };
         let window = self.claim(space, new, old)?;
         let mut added = 0;
@@ -280,21 +273,20 @@ impl FreeMap {
         let header = MapHeader {
             magic: MapHeader::MAGIC,
             level: U32::new(level),
-            index: U64::new(index),
+            index: U64::new(index.into()),
             reserved: [0; 16],
         };
         bytes::copy(page, header.as_bytes()).ok_or(Failure::WorkspaceTooSmall)?;
         if level > 0 {
             return Ok(0);
         }
-        set_bits(page, 0, reserved, true);
+        set_bits(page, 0, reserved as u32, true);
         Ok(reserved)
     }
 
     /// Adds a level above the next map's top page.
-    #[inline(never)]
     fn raise<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<(), Failure> {
-        self.clock += 1;
+        self.clock = self.clock.wrapping_add(1);
         let level = self.next.level + 1;
         let slot = 1;
         let new = Window { level, index: 0, slot, dirty: true, touched: self.clock };
@@ -317,7 +309,7 @@ impl FreeMap {
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
+        index: u32,
         slot: u32,
     ) -> Result<(), Failure> {
         if level == self.next.level {
@@ -334,7 +326,7 @@ impl FreeMap {
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
+        index: u32,
         delta: i64,
     ) -> Result<(), Failure> {
         let mut child = index;
@@ -363,7 +355,8 @@ impl FreeMap {
             self.group = group;
             let window = self.change(space, 0, group)?;
             let slots = !used && page - start < geometry.reserved(group);
-            let changed = set_bits(Self::page_mut(space, window), page - start, end - page, used);
+            let (from, count) = ((page - start) as u32, (end - page) as u32);
+            let changed = u64::from(set_bits(Self::page_mut(space, window), from, count, used));
             if slots || (!used && changed < end - page) {
                 // A tree that names a page twice or one of the map's own, or a map that never knew of it.
                 let offset = geometry.offset(page);
@@ -383,7 +376,7 @@ impl FreeMap {
 
     /// Writes every changed map page and returns the next map's top page, for the superblock.
     pub(crate) fn flush<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<MapTop, Failure> {
-        for level in 0..=self.next.level {
+        for level in 0..self.next.level + 1 {
             while let Some(at) = self.windows.iter().position(|w| w.dirty && w.level == level) {
                 self.write_out(space, at)?;
             }

@@ -41,6 +41,12 @@ impl Checkpoint {
     }
 }
 
+/// Changes a count of the superblock.
+#[inline(never)]
+fn add(count: &mut U64, by: i64) {
+    *count = U64::new(count.get().saturating_add_signed(by));
+}
+
 // Steps that have much on their stack are kept out of those that call them: what is done with is not under
 // what comes next.
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
@@ -192,9 +198,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         next.used_pages = U64::new(top.at.used);
         next.cursor = U64::new(cursor);
         let balance = checkpoint.balance;
-        next.blocks = U64::new(next.blocks.get().saturating_add_signed(balance.blocks));
-        next.bytes = U64::new(next.bytes.get().saturating_add_signed(balance.bytes));
-        next.tree_pages = U64::new(next.tree_pages.get().saturating_add_signed(checkpoint.tree_pages));
+        add(&mut next.blocks, balance.blocks);
+        add(&mut next.bytes, balance.bytes);
+        add(&mut next.tree_pages, checkpoint.tree_pages);
         next.longest_name = U32::new(next.longest_name.get().max(longest));
         if checkpoint.relocate_above.is_some() {
             next.epoch = U64::new(next.epoch.get() + 1);

@@ -75,7 +75,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let path = self.admit(&demand, batches, durability)?;
         let path = self.place_all(batches, &demand, path)?;
         let mut ahead = None;
-        if batches.iter().any(Batch::is_late) {
+        if V::HOLDS && batches.iter().any(Batch::is_late) {
             // Where there is no heap batches are short, and the code is dear.
             if cfg!(feature = "alloc") && path == Path::Carry {
                 ahead = self.record_ahead(batches)?;
@@ -147,7 +147,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         [operations, meta, data]: [u32; 3],
         meta_digest: Digest,
     ) -> RecordHeader {
-        RecordHeader {
+        let mut header = RecordHeader {
             magic: RecordHeader::MAGIC,
             kind: U32::new(kind),
             file_id: self.superblock.file_id,
@@ -167,8 +167,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             previous: self.journal.chain.0,
             meta_digest: meta_digest.0,
             digest: [0; 32],
-        }
-        .sealed()
+        };
+        header.seal();
+        header
     }
 
     /// Writes the values that the group's record will carry, before their digests are known.
@@ -205,7 +206,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let at = self.journal.head + RecordHeader::SIZE as u64;
         let metas = batches.iter().map(|batch| batch.meta.as_ref());
         let page = self.geometry.page_size();
-        let values = batches.iter().flat_map(|batch| carried_runs(batch, page));
+        let carrying = if V::HOLDS { batches } else { &[] };
+        let values = carrying.iter().flat_map(|batch| carried_runs(batch, page));
         self.append(&header, metas.chain(values), ahead)?;
         Ok(at)
     }
@@ -246,10 +248,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             for operation in batch.operations() {
                 let head = &operation.head;
                 at += OpHeader::SIZE as u64 + operation.name.len() as u64;
-                let body =
-                    if head.kind == op_kind::CARRIED { values.next().unwrap_or(&[]) } else { operation.body };
+                let carried = V::HOLDS && head.kind == op_kind::CARRIED;
+                let body = if carried { values.next().unwrap_or(&[]) } else { operation.body };
                 let mut place = (at, PageIndex(operation.location()));
-                if head.kind == op_kind::CARRIED {
+                if carried {
                     place.0 = data_at;
                     data_at += head.length.get();
                 }

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::format::{ChunkRef, Geometry, OpHeader};
 use crate::freemap::{FreeMap, MapSpace};
 use crate::ids::{Extent, PageIndex, Sequence};
-use crate::journal::RingReader;
+use crate::journal::{RingReader, RingWindow};
 use crate::overlay::{Entry, Overlay, Value};
 use crate::tree::{Child, FoldHost, NodeSink, NodeView, Settled};
 
@@ -117,7 +117,6 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
 
     /// Moves `length` bytes from where they are to the pages from `page` on, and checks their digest on the way.
     /// Writes begin at a page and are whole pages. Reads go through the second half of the transfer buffer.
-    #[inline(never)]
     fn bring_home(
         &mut self,
         page: PageIndex,
@@ -181,14 +180,14 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         self.relocate_above.is_some_and(|watermark| entry.sequence > watermark)
     }
 
-    fn ring(&mut self) -> RingReader<'_, Io<D>> {
-        RingReader::new(self.io, self.geometry, self.transfer)
+    fn ring<'r>(&'r mut self, window: &'r mut RingWindow) -> RingReader<'r, Io<D>> {
+        RingReader::new(self.io, self.geometry, self.transfer, window)
     }
 
     /// Reads a body that the overlay did not keep back from the journal, verified.
     fn read_body(&mut self, at: u64, digest: &Digest, into: &mut [u8]) -> Result<(), Failure> {
         let offset = self.geometry.ring_offset(at);
-        self.ring().read(at, into)?;
+        self.ring(&mut RingWindow::default()).read(at, into)?;
         if digest.is_of(into) {
             return Ok(());
         }
@@ -196,7 +195,6 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     }
 
     /// Puts an inline block's bytes into the memory for them.
-    #[inline(never)]
     fn settle_inline(
         &mut self,
         name: &[u8],
@@ -215,13 +213,16 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     }
 
     /// Checks the list of a block's chunks, unless the overlay has it in memory.
-    #[inline(never)]
     fn check_list(&mut self, entry: &Entry, at: u64, chunks: u64) -> Result<(), Failure> {
         if O::KEEPS_BODIES {
             return Ok(());
         }
         let offset = self.geometry.ring_offset(at);
-        let whole = self.ring().has(at, chunks * ChunkRef::SIZE as u64, &entry.body_digest.0);
+        let whole = self.ring(&mut RingWindow::default()).has(
+            at,
+            chunks * ChunkRef::SIZE as u64,
+            &entry.body_digest.0,
+        );
         if whole? {
             return Ok(());
         }
@@ -229,7 +230,6 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     }
 
     /// Writes a carried value to the pages that its commit set aside.
-    #[inline(never)]
     fn settle_carried(
         &mut self,
         name: &[u8],
@@ -296,7 +296,6 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
 }
 
 /// Reads what lies `done` bytes behind the start of a source.
-#[inline(never)]
 fn read_source<D: BlockDevice>(
     io: &mut D,
     geometry: &Geometry,
@@ -307,7 +306,9 @@ fn read_source<D: BlockDevice>(
 ) -> Result<(), D::Error> {
     match source {
         Source::Extent { offset } => read_rounded(io, offset + done, into, scratch),
-        Source::Journal { at } => RingReader::new(io, geometry, scratch).read(at + done, into),
+        Source::Journal { at } => {
+            RingReader::new(io, geometry, scratch, &mut RingWindow::default()).read(at + done, into)
+        }
     }
 }
 
@@ -352,7 +353,6 @@ impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
         self.transfer.get_mut(..self.geometry.page_size()).unwrap_or_default()
     }
 
-    #[inline(never)]
     fn place_node(&mut self, child: &mut Child) -> Result<(), Failure> {
         // No floor, as for every single page; by a call less on the stack than `allocate`.
         let extent = self.allocate_above(0, 1, 1)?;
@@ -387,7 +387,6 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         self.overlay.next_frozen(after, name)
     }
 
-    #[inline(never)]
     fn settle(&mut self, name: &[u8], entry: &Entry, body: &mut [u8]) -> Result<Settled, Failure> {
         match entry.value {
             Value::Deleted => Ok(Settled::Deleted),
@@ -422,7 +421,7 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
             Some(chunk) => chunk,
             None => {
                 let mut bytes = [0; ChunkRef::SIZE];
-                self.ring().read(at + start as u64, &mut bytes)?;
+                self.ring(&mut RingWindow::default()).read(at + start as u64, &mut bytes)?;
                 ChunkRef::read(&bytes).ok_or(Failure::WorkspaceTooSmall)?
             }
         };

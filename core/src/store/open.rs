@@ -4,7 +4,7 @@ use super::{Counters, Memory, Pending, Progress, Recovery, Store, space};
 use crate::bytes;
 use crate::device::{BlockDevice, Io};
 use crate::digest::Digest;
-use crate::error::{Damage, OpenError, Structure};
+use crate::error::{OpenError, Structure};
 use crate::failure::{Failure, Kept};
 use crate::format::{Geometry, GeometryError, SLOT_STRIDE, SLOTS, Superblock, U32, U64, VERSION};
 use crate::freemap::{FreeMap, MapRef, MapTop};
@@ -299,17 +299,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         options: &OpenOptions,
     ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
         let mut recovery = Recovery::default();
-        let unrecovered = Self::unrecovered_at(place, device, overlay, buffer, options);
-        let recovered = match unrecovered {
-            Ok(store) => {
-                store.recover(options, &mut recovery).map_err(|failure| store.io.open_error(failure))
-            }
-            Err(error) => Err(error),
-        };
-        if recovered.is_err() {
+        let store = Self::blank_at(place, device, overlay, buffer, options);
+        if let Err(failure) = store.recover(options, &mut recovery) {
+            let error = store.io.open_error(failure);
             *place = None;
+            return Err(error);
         }
-        recovered?;
         let Some(store) = place else { return Err(OpenError::WorkspaceTooSmall) };
         Ok((store, recovery))
     }
@@ -326,31 +321,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let mut taken = Taken(Some(place));
         let Some(place) = &mut taken.0 else { return Err(OpenError::WorkspaceTooSmall) };
         let mut recovery = Recovery::default();
-        let store = Self::unrecovered_at(place, device, overlay, buffer, options)?;
+        let store = Self::blank_at(place, device, overlay, buffer, options);
         store.recover(options, &mut recovery).map_err(|failure| store.io.open_error(failure))?;
         let store = taken.0.take().and_then(Option::as_mut);
         store.map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
-    }
-
-    /// The store of the newest superblock, before its journal was looked at.
-    #[inline(never)]
-    fn unrecovered_at<'p>(
-        place: &'p mut Option<Self>,
-        device: D,
-        overlay: O,
-        buffer: B,
-        options: &OpenOptions,
-    ) -> Result<&'p mut Self, OpenError<D::Error>> {
-        let store = Self::blank_at(place, device, overlay, buffer, options);
-        let geometry = newest_superblock(&mut store.io, store.buffer.as_mut(), &mut store.superblock)?;
-        check_numbers(&store.superblock)?;
-        // On a device of larger units a torn write would reach beyond what it was meant for.
-        let unit = store.io.atomic_unit();
-        if !options.read_only && unit as usize > geometry.unit() {
-            return Err(OpenError::Geometry(GeometryError::Unit(unit)));
-        }
-        store.begin(geometry);
-        Ok(store)
     }
 
     #[inline(never)]
@@ -365,6 +339,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     fn recover(&mut self, options: &OpenOptions, recovery: &mut Recovery) -> Result<(), Failure> {
+        self.begin_at_newest(options)?;
         self.check_superblock()?;
         self.replay(options.salvage && options.read_only, recovery)?;
         if !self.read_only {
@@ -372,6 +347,22 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             // Nothing of what settles it is on the stack any more.
             while self.advance()? != Progress::Idle {}
         }
+        Ok(())
+    }
+
+    /// Begins where the newest superblock says, before its journal was looked at.
+    #[inline(never)]
+    fn begin_at_newest(&mut self, options: &OpenOptions) -> Result<(), Failure> {
+        newest_superblock(&mut self.io, self.buffer.as_mut(), &mut self.superblock)?;
+        let geometry = self.superblock.geometry();
+        let geometry = geometry.map_err(|error| self.io.fails(Failure::Geometry, Kept::Sizes(error)))?;
+        check_numbers(&mut self.io, &self.superblock)?;
+        // On a device of larger units a torn write would reach beyond what it was meant for.
+        let unit = self.io.atomic_unit();
+        if !options.read_only && unit as usize > geometry.unit() {
+            return Err(self.io.fails(Failure::Geometry, Kept::Sizes(GeometryError::Unit(unit))));
+        }
+        self.begin(geometry);
         Ok(())
     }
 
@@ -397,9 +388,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 pub(super) const NUMBERS_END: u64 = u64::MAX / 4;
 
 /// Checks the numbers of a superblock that others are computed from.
-fn check_numbers<E>(superblock: &Superblock) -> Result<(), OpenError<E>> {
+fn check_numbers<D: BlockDevice>(io: &mut Io<D>, superblock: &Superblock) -> Result<(), Failure> {
     if superblock.features.get() != 0 {
-        return Err(OpenError::Features { found: superblock.features.get() });
+        return Err(io.fails(Failure::Features, Kept::Features(superblock.features.get())));
     }
     let counters =
         [superblock.generation, superblock.epoch, superblock.journal_position, superblock.sequence];
@@ -413,20 +404,19 @@ fn check_numbers<E>(superblock: &Superblock) -> Result<(), OpenError<E>> {
     if sound {
         return Ok(());
     }
-    let offset = u64::from(superblock.slot_of(0)) * SLOT_STRIDE;
-    Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset }))
+    Err(io.damaged(Structure::Superblock, u64::from(superblock.slot_of(0)) * SLOT_STRIDE))
 }
 
-/// Puts the newest valid superblock, from whichever slots can be read, into `newest`; its geometry.
+/// Puts the newest valid superblock, from whichever slots can be read, into `newest`.
 #[inline(never)]
 fn newest_superblock<D: BlockDevice>(
     io: &mut Io<D>,
     buffer: &mut [u8],
     newest: &mut Superblock,
-) -> Result<Geometry, OpenError<D::Error>> {
-    let length = io.length().map_err(|failure| io.open_error(failure))?;
+) -> Result<(), Failure> {
+    let length = io.length()?;
     let unit = io.atomic_unit().clamp(512, 4096) as usize;
-    let bytes = buffer.get_mut(..unit).ok_or(OpenError::WorkspaceTooSmall)?;
+    let bytes = buffer.get_mut(..unit).ok_or(Failure::WorkspaceTooSmall)?;
     let (mut found, mut seen, mut version) = (false, None, None);
     let mut failed = None;
     // Of each generation: a copy could not be read, a copy is whole.
@@ -460,14 +450,14 @@ fn newest_superblock<D: BlockDevice>(
     if let Some(failure) = failed
         && unread.iter().zip(whole).any(|(&unread, whole)| unread && !whole)
     {
-        return Err(io.open_error(failure));
+        return Err(failure);
     }
     if found {
-        return Ok(newest.geometry()?);
+        return Ok(());
     }
-    match (version, seen) {
-        (Some(found), _) => Err(OpenError::Version { found }),
-        (_, Some(offset)) => Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset })),
-        _ => Err(OpenError::NotBlockyard),
-    }
+    Err(match (version, seen) {
+        (Some(found), _) => io.fails(Failure::Version, Kept::Version(found)),
+        (_, Some(offset)) => io.damaged(Structure::Superblock, offset),
+        _ => Failure::NotBlockyard,
+    })
 }

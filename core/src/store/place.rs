@@ -21,6 +21,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         demand: &Demand,
         path: Path,
     ) -> Result<Path, Failure> {
+        if !V::HOLDS {
+            return Ok(path);
+        }
         self.settled(demand, |store, floor| {
             let result = store.place_and_write(batches, floor, path);
             if result.is_err() {
@@ -236,6 +239,9 @@ impl Scatter {
 
 /// Makes carried values of the extents that a commit made of them.
 pub(super) fn unplace<M: GrowBytes, V: GrowBytes>(batch: &mut Batch<M, V>) {
+    if !V::HOLDS {
+        return;
+    }
     let meta = batch.meta.as_mut();
     let (mut at, mut carried) = (0, 0);
     while let Some((mut head, _, end)) = operation_at(meta, at) {

@@ -9,7 +9,7 @@ use crate::error::{ReadError, Structure};
 use crate::failure::Failure;
 use crate::format::{ChunkRef, Geometry};
 use crate::ids::{PageIndex, Sequence};
-use crate::journal::RingReader;
+use crate::journal::{RingReader, RingWindow};
 use crate::overlay::{Entry, Overlay, TreeRoot, Value};
 use crate::tree::{self, Child, Cursor, Key, NodeSource, NodeView, Place, Record};
 
@@ -201,7 +201,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let needed = at % self.geometry.unit() as u64 + into.len() as u64;
         let needed = usize::try_from(self.geometry.unit_up(needed)).unwrap_or(usize::MAX).min(transfer.len());
         let transfer = transfer.get_mut(..needed).unwrap_or_default();
-        RingReader::new(&mut self.io, &self.geometry, transfer).read(at, into)
+        let window = &mut RingWindow::default();
+        RingReader::new(&mut self.io, &self.geometry, transfer, window).read(at, into)
     }
 
     /// Whether a block exists.

@@ -5,7 +5,7 @@ use crate::device::BlockDevice;
 use crate::error::{ReadError, Structure};
 use crate::failure::Failure;
 use crate::ids::PageIndex;
-use crate::journal::RingReader;
+use crate::journal::{RingReader, RingWindow};
 use crate::overlay::{Entry, Overlay, Value};
 
 /// Reads a block piece by piece through the store's own memory: each chunk is digested first and
@@ -142,7 +142,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         };
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
-        let mut ring = RingReader::new(&mut self.io, &self.geometry, transfer);
+        let window = &mut RingWindow::default();
+        let mut ring = RingReader::new(&mut self.io, &self.geometry, transfer, window);
         if !ring.has(position, entry.length, &digest.0)? {
             let offset = self.geometry.journal_offset() + position % self.geometry.journal_length();
             return Err(ring.device.damaged(Structure::Journal, offset));

@@ -76,7 +76,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn ring(&mut self) -> Result<RingReader<'_, Io<D>>, Failure> {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
-        Ok(RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window))
+        Ok(RingReader::new(&mut self.io, &self.geometry, transfer, &mut self.ring_window))
     }
 
     /// Reads the header at a position of the journal; whether it is whole and was written for it.
@@ -85,22 +85,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Fills `into` from a position of the journal on.
-    #[inline(never)]
     pub(super) fn read_journal(&mut self, at: u64, into: &mut [u8]) -> Result<(), Failure> {
         self.ring()?.read(at, into)
     }
 
     /// Whether `length` bytes from a position of the journal on have this digest.
-    #[inline(never)]
     pub(super) fn journal_has(&mut self, at: u64, length: u64, digest: &[u8; 32]) -> Result<bool, Failure> {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
-        RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window)
-            .has(at, length, digest)
+        RingReader::new(&mut self.io, &self.geometry, transfer, &mut self.ring_window).has(at, length, digest)
     }
 
     /// Brings the overlay to the state of the last whole commit in the journal.
-    #[inline(never)]
     pub(super) fn replay(&mut self, salvage: bool, recovery: &mut Recovery) -> Result<(), Failure> {
         let mut found = Found { records: 0, watermark: 0, torn_tail: false, damage: None };
         self.find(salvage, &mut found)?;
@@ -111,7 +107,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Looks for the end of the journal, and at what lies behind it.
-    #[inline(never)]
     fn find(&mut self, salvage: bool, found: &mut Found) -> Result<(), Failure> {
         let mut walk = self.start();
         self.walk(&mut walk)?;
@@ -129,7 +124,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Goes on where the journal ends.
-    #[inline(never)]
     fn adopt(&mut self, found: &Found, end: &Walk, recovery: &mut Recovery) {
         let Found { torn_tail, damage, .. } = *found;
         let from = self.sequence;
@@ -146,7 +140,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Puts what was found into the overlay, as far as it is whole.
-    #[inline(never)]
     fn take_in(&mut self, found: &mut Found, end: &mut Walk, salvage: bool) -> Result<(), Failure> {
         let mut header = RecordHeader::new_zeroed();
         while end.records < found.records {
@@ -185,7 +178,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Follows the chain of whole records from where a walk begins.
-    #[inline(never)]
     fn walk(&mut self, walk: &mut Walk) -> Result<(), Failure> {
         let mut header = RecordHeader::new_zeroed();
         while let Some(position) = self.next_record(walk, &mut header)? {
@@ -200,7 +192,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Reads the header of the record that follows; its place, if it is whole and continues the chain.
-    #[inline(never)]
     fn next_record(&mut self, walk: &Walk, header: &mut RecordHeader) -> Result<Option<u64>, Failure> {
         let length = self.geometry.journal_length();
         let start = self.superblock.journal_position.get();
@@ -235,7 +226,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// The highest watermark that any later record of this epoch carries: proof that commits up to it
     /// were durable, even if the chain breaks before them.
-    #[inline(never)]
     fn witness(&mut self, walk: &Walk) -> Result<u64, Failure> {
         let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
         let unit = self.geometry.unit() as u64;
@@ -260,7 +250,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Whether something was begun behind the last whole record. Of what says so one part may be
     /// damaged: else a flipped bit in the magic of the last commit would lose it without a word.
-    #[inline(never)]
     fn is_torn(&mut self, walk: &Walk) -> Result<bool, Failure> {
         let end = self.superblock.journal_position.get() + self.geometry.journal_length();
         let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
@@ -287,7 +276,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Makes the recovered state durable under a new epoch, whatever the medium holds of it: if there is something to
     /// fold in, by the checkpoint that it begins.
-    #[inline(never)]
     pub(super) fn settle_recovery(&mut self, recovery: &Recovery) -> Result<(), Failure> {
         // The newest superblock could be read; that does not mean that the medium has it.
         if !self.io.reads_come_from_medium() {
@@ -302,7 +290,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Writes the newest superblock again, a copy at a time.
-    #[inline(never)]
     fn assert_superblock(&mut self) -> Result<(), Failure> {
         self.compose_superblock()?;
         for copy in [0, 1] {
@@ -313,7 +300,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Begins a new epoch in a file whose journal holds nothing to fold in.
-    #[inline(never)]
     fn raise_epoch(&mut self) -> Result<(), Failure> {
         let (head, chain) = (self.journal.head, self.journal.chain);
         let next = self.compose_superblock()?;

@@ -101,7 +101,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Whether the values of an operation are whole: those carried always, those in pages only if no
     /// sync is known to cover them (else damage shows when they are read).
-    #[inline(never)]
     fn values_sound(
         &mut self,
         head: &OpHeader,
@@ -128,7 +127,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Whether the chunks of an operation are whole, of those in its list at `body_at`.
-    #[inline(never)]
     fn chunks_sound(&mut self, head: &OpHeader, body_at: u64, above: bool) -> Result<bool, Failure> {
         let length = head.length.get();
         let chunk = u64::from(head.chunk_size.get().max(1));
@@ -165,7 +163,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Whether the `length` bytes that start at page `page` have this digest; false without memory.
-    #[inline(never)]
     pub(super) fn extent_has(&mut self, page: u64, length: u64, digest: &[u8; 32]) -> Result<bool, Failure> {
         let start = self.geometry.offset(page);
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
@@ -187,7 +184,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Puts one operation of a record into the overlay and its bytes into the record's hasher.
-    #[inline(never)]
     fn insert_replayed(
         &mut self,
         head: &OpHeader,
@@ -229,7 +225,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let space = space::replay(self.buffer.as_mut(), &self.memory, &self.geometry);
         let space = space.ok_or(Failure::WorkspaceTooSmall)?;
         let body = space.body.get_mut(..length).ok_or(Failure::WorkspaceTooSmall)?;
-        RingReader::resume(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
+        RingReader::new(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
             .read(from, body)?;
         if !carried {
             hasher.update(body);
@@ -242,7 +238,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// The digest of a body, in one pass through the journal, in pieces; if `listed`, the record's hasher takes it in on
     /// the way.
-    #[inline(never)]
     fn digest_body(
         &mut self,
         mut position: u64,
@@ -253,7 +248,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let mut own = Hasher::new();
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
-        let mut ring = RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window);
+        let mut ring = RingReader::new(&mut self.io, &self.geometry, transfer, &mut self.ring_window);
         while rest > 0 {
             let piece = ring.peek(position, rest.min(1 << 20) as usize)?;
             own.update(piece);
@@ -267,12 +262,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Reads a name into the first of the names of a fold, of which there is none under way, and into `hasher`.
-    #[inline(never)]
     fn read_name(&mut self, at: u64, length: usize, hasher: &mut Hasher) -> Result<(), Failure> {
         let space = space::replay(self.buffer.as_mut(), &self.memory, &self.geometry);
         let space = space.ok_or(Failure::WorkspaceTooSmall)?;
         let name = space.name.get_mut(..length).ok_or(Failure::WorkspaceTooSmall)?;
-        RingReader::resume(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
+        RingReader::new(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
             .read(at, name)?;
         hasher.update(name);
         Ok(())

@@ -185,7 +185,7 @@ impl Builder {
         space: &mut BuildSpace<'_>,
         level: usize,
     ) -> Result<(), Failure> {
-        for level in 0..=level {
+        for level in 0..level + 1 {
             while self.level(level).cells > 0 {
                 let staged = self.level(level).staged;
                 let fits = staged <= space.capacity();
@@ -257,7 +257,6 @@ impl Builder {
 
     /// Lays the cells that [`write_front`](Self::write_front) takes out as a node: how many bytes and cells, and where
     /// the last of them starts.
-    #[inline(never)]
     fn compose_front(
         &self,
         page: &mut [u8],
@@ -280,7 +279,6 @@ impl Builder {
     }
 
     /// Takes what was written off the front of `level`.
-    #[inline(never)]
     fn drop_front(
         &mut self,
         space: &mut BuildSpace<'_>,
@@ -303,7 +301,6 @@ impl Builder {
 
     /// Makes the node that was written of the front of `level` a child of the level above: the first cell's
     /// key becomes the node's key there.
-    #[inline(never)]
     fn raise_front(
         &mut self,
         space: &mut BuildSpace<'_>,

@@ -232,7 +232,6 @@ impl Fold {
 
     /// Takes over what is left of the nodes that the target does not fall under, and returns the
     /// level of the lowest path node that it does fall under.
-    #[inline(never)]
     fn climb<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<usize, Failure> {
         let top = self.height() - 1;
         if !self.started {
@@ -281,7 +280,6 @@ impl Fold {
 
     /// Sees to it that the path's node on `level` is there: where there is one page for all of the path, it is read again,
     /// from the root on, for each node holds the digest of the next.
-    #[inline(never)]
     fn bring<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -307,7 +305,6 @@ impl Fold {
     }
 
     /// Goes down to the target's leaf, taking over the subtrees left of it.
-    #[inline(never)]
     fn descend<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -315,7 +312,7 @@ impl Fold {
         from: usize,
     ) -> Result<(), Failure> {
         (self.bound, self.floor) = (None, None);
-        for level in (1..=from.min(self.height() - 1)).rev() {
+        for level in (1..self.height().min(from + 1)).rev() {
             self.bring(host, space, level)?;
             let at = NodeView::parse(space.input(level)).map_or(0, |node| node.child_for(self.target(space)));
             while self.at(level).index < at {
@@ -384,7 +381,6 @@ impl Fold {
     /// Remembers the bounds of the leaf that the path goes on to, of which the node above is there: the upper one, if it
     /// has one, and the lower one if the first node packed of the leaf will stand in its place: then a key no longer than
     /// before does for that node, whatever its first name is.
-    #[inline(never)]
     fn note_bounds<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
         if self.builder.staged(0) == 0 {
             let index = self.at(1).index.saturating_sub(1);
@@ -398,7 +394,6 @@ impl Fold {
     }
 
     /// Remembers a key of the path's node on `level` as the leaf's lower or upper bound: its length and chunk.
-    #[inline(never)]
     fn note_key<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -415,7 +410,6 @@ impl Fold {
     }
 
     /// Merges the path's leaf, or nothing, with the entries that fall under it.
-    #[inline(never)]
     fn merge_leaf<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -468,7 +462,6 @@ impl Fold {
     }
 
     /// Packs a record of the path's leaf as it is.
-    #[inline(never)]
     fn keep_record<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -486,7 +479,6 @@ impl Fold {
     }
 
     /// Frees the pages of the record of the path's leaf that gives way.
-    #[inline(never)]
     fn drop_record<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -511,7 +503,6 @@ impl Fold {
     }
 
     /// Packs the records of the next entry, which becomes the last one.
-    #[inline(never)]
     fn fold_entry<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
         // It stays where it lies: it is large for a small stack.
         let Some(Some((length, entry))) = &self.next else { return Ok(()) };
@@ -545,7 +536,6 @@ impl Fold {
     }
 
     /// Takes over the rest of the old tree and closes the new one.
-    #[inline(never)]
     fn finish<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -569,7 +559,6 @@ fn separator(floor: &[u8], known: Option<(usize, u32)>, name: &[u8]) -> Option<u
 }
 
 /// Packs the record of an entry whose bytes lie in the memory for them: of so many bytes name, and so many.
-#[inline(never)]
 fn pack_inline<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
@@ -585,7 +574,6 @@ fn pack_inline<H: FoldHost>(
 }
 
 /// Packs the record of an entry in one extent.
-#[inline(never)]
 fn pack_extent<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
@@ -606,7 +594,6 @@ fn pack_extent<H: FoldHost>(
 }
 
 /// Packs the first record of an entry of chunks.
-#[inline(never)]
 fn pack_head<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
@@ -632,7 +619,6 @@ fn pack_head<H: FoldHost>(
 }
 
 /// Packs the record of a further chunk.
-#[inline(never)]
 fn pack_chunk<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,

@@ -489,7 +489,7 @@ mod height {
                 ..Demand::default()
             };
             let expected = levels(tree, &store.geometry);
-            assert_eq!(store.height_after(&demand), expected, "{tree:?}");
+            assert_eq!(u64::from(store.height_after(&demand)), expected, "{tree:?}");
             seen[expected.min(11) as usize] += 1;
         }
         assert!(seen.iter().filter(|count| **count > 100).count() >= 5, "{seen:?}");
