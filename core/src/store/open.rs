@@ -286,12 +286,29 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         buffer: B,
         options: &OpenOptions,
     ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
-        Self::recovered_at(place, device, overlay, buffer, options)
+        Self::recovered_at::<true>(place, device, overlay, buffer, options)
+    }
+
+    /// As [`open_at`](Self::open_at) for reading only, whatever `options` says. An image that opens its store by this alone
+    /// holds nothing of what folds a journal in: it has half the code.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); `place` is empty then.
+    #[inline(never)]
+    pub fn open_to_read_at<'p>(
+        place: &'p mut Option<Self>,
+        device: D,
+        overlay: O,
+        buffer: B,
+        options: &OpenOptions,
+    ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
+        let options = &OpenOptions { read_only: true, ..*options };
+        Self::recovered_at::<false>(place, device, overlay, buffer, options)
     }
 
     /// The store in its place; a place that is empty if it cannot be recovered.
     #[cfg(not(asynchronous))]
-    fn recovered_at<'p>(
+    fn recovered_at<'p, const WRITES: bool>(
         place: &'p mut Option<Self>,
         device: D,
         overlay: O,
@@ -300,7 +317,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
         let mut recovery = Recovery::default();
         let store = Self::blank_at(place, device, overlay, buffer, options);
-        if let Err(failure) = store.recover(options, &mut recovery) {
+        if let Err(failure) = store.recover::<WRITES>(options, &mut recovery) {
             let error = store.io.open_error(failure);
             *place = None;
             return Err(error);
@@ -311,7 +328,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// The same, and an empty place also if nobody waits for it to be recovered.
     #[cfg(asynchronous)]
-    fn recovered_at<'p>(
+    fn recovered_at<'p, const WRITES: bool>(
         place: &'p mut Option<Self>,
         device: D,
         overlay: O,
@@ -322,7 +339,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let Some(place) = &mut taken.0 else { return Err(OpenError::WorkspaceTooSmall) };
         let mut recovery = Recovery::default();
         let store = Self::blank_at(place, device, overlay, buffer, options);
-        store.recover(options, &mut recovery).map_err(|failure| store.io.open_error(failure))?;
+        store.recover::<WRITES>(options, &mut recovery).map_err(|failure| store.io.open_error(failure))?;
         let store = taken.0.take().and_then(Option::as_mut);
         store.map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
     }
@@ -338,11 +355,16 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         place.insert(Self::blank(Io::new(device), overlay, buffer, options))
     }
 
-    fn recover(&mut self, options: &OpenOptions, recovery: &mut Recovery) -> Result<(), Failure> {
+    /// Finds what the file holds, and makes it the durable state if the store may write.
+    fn recover<const WRITES: bool>(
+        &mut self,
+        options: &OpenOptions,
+        recovery: &mut Recovery,
+    ) -> Result<(), Failure> {
         self.begin_at_newest(options)?;
         self.check_superblock()?;
         self.replay(options.salvage && options.read_only, recovery)?;
-        if !self.read_only {
+        if WRITES && !self.read_only {
             self.settle_recovery(recovery)?;
             // Nothing of what settles it is on the stack any more.
             while self.advance()? != Progress::Idle {}
