@@ -22,23 +22,24 @@ struct Pages<'d> {
 }
 
 impl NodeSource for Pages<'_> {
-    type Error = Infallible;
+    type Error = ReadError<Infallible>;
     type Page<'a>
         = &'a [u8]
     where
         Self: 'a;
 
     fn node(&mut self, child: Child, level: u32) -> Result<&[u8], ReadError<Infallible>> {
-        let offset = self.offset(child.page);
-        let page = self.bytes.get(offset as usize..offset as usize + self.page_size).unwrap_or(&[]);
+        let start = child.page.0 as usize * self.page_size;
+        let page = self.bytes.get(start..start + self.page_size).unwrap_or(&[]);
         if self.verified && NodeView::verified(page, &child.digest, level).is_none() {
-            return Err(ReadError::Corrupted(Damage { what: Structure::Registry, offset }));
+            return Err(self.damaged(child.page));
         }
         Ok(page)
     }
 
-    fn offset(&self, page: PageIndex) -> u64 {
-        page.0 * self.page_size as u64
+    fn damaged(&mut self, page: PageIndex) -> ReadError<Infallible> {
+        let offset = page.0 * self.page_size as u64;
+        ReadError::Corrupted(Damage { what: Structure::Registry, offset })
     }
 }
 

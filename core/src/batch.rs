@@ -10,6 +10,10 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// Bytes that grow: a heapless vector, or with `alloc` one on the heap.
 pub trait GrowBytes: AsRef<[u8]> + AsMut<[u8]> {
+    /// Whether it can hold any bytes. What is done with the values of a batch that has no room for them is left out of an
+    /// image.
+    const HOLDS: bool = true;
+
     /// Appends `bytes`; false, with nothing appended, if they do not fit.
     fn append(&mut self, bytes: &[u8]) -> bool;
     /// Sets the length; new bytes are zero. False if it does not fit.
@@ -29,6 +33,8 @@ pub trait GrowBytes: AsRef<[u8]> + AsMut<[u8]> {
 }
 
 impl<const N: usize> GrowBytes for heapless::Vec<u8, N> {
+    const HOLDS: bool = N > 0;
+
     fn append(&mut self, bytes: &[u8]) -> bool {
         self.extend_from_slice(bytes).is_ok()
     }
@@ -189,12 +195,12 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         let before = self.data.as_ref().len();
         let offset = bytes::round_up(before, self.page_size);
         let late = before >= self.at_once;
-        let digest = if late { Digest::default() } else { Digest::of(value) };
+        let digest = if late || !V::HOLDS { Digest::default() } else { Digest::of(value) };
         let mut head = self.head(op_kind::CARRIED, name, value.len() as u64, tag, digest)?;
         if late {
             head.reserved = LATE;
         }
-        if !self.data.set_length(offset) || !self.data.append(value) {
+        if !V::HOLDS || !self.data.set_length(offset) || !self.data.append(value) {
             self.data.set_length(before);
             return Err(BatchError::Full);
         }
@@ -208,7 +214,7 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
 
     /// Whether values have yet to be digested.
     pub(crate) const fn is_late(&self) -> bool {
-        self.late > 0
+        V::HOLDS && self.late > 0
     }
 
     /// Digests the values that have no digest yet.

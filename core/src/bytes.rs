@@ -15,13 +15,15 @@ pub(crate) fn head(bytes: &[u8], length: usize) -> &[u8] {
 }
 
 /// Piece `index` of those of `size` bytes that `bytes` is divided into.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(crate) fn piece(bytes: &[u8], index: usize, size: usize) -> &[u8] {
-    bytes.get(index * size..(index + 1) * size).unwrap_or_default()
+    bytes.get(index * size..).and_then(|bytes| bytes.get(..size)).unwrap_or_default()
 }
 
 /// As [`piece`], to be changed.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(crate) fn piece_mut(bytes: &mut [u8], index: usize, size: usize) -> &mut [u8] {
-    bytes.get_mut(index * size..(index + 1) * size).unwrap_or_default()
+    bytes.get_mut(index * size..).and_then(|bytes| bytes.get_mut(..size)).unwrap_or_default()
 }
 
 /// Copies all of `from` to the start of `into`, which has room for it; None, and nothing copied, if not.
@@ -103,14 +105,26 @@ pub(crate) const fn pieces(number: u64, size: u64) -> u64 {
     if left > 0 { times + 1 } else { times }
 }
 
+/// [`divided`] of numbers that every processor divides.
+pub(crate) const fn divided_short(number: u32, by: u32) -> (u32, u32) {
+    match number.checked_div(by) {
+        Some(times) => (times, number - times * by),
+        None => (0, 0),
+    }
+}
+
+/// `number` times `by`; the greatest number if that is none.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+pub(crate) const fn times(number: u64, by: u64) -> u64 {
+    number.saturating_mul(by)
+}
+
 /// By the processor as far as it goes, else a bit at a time: pages of a card, and chunks, are in the former's reach.
 #[inline(never)]
 const fn divided_by_hand(number: u64, by: u64) -> (u64, u64) {
     if number >> 32 == 0 && by >> 32 == 0 {
-        return match (number as u32).checked_div(by as u32) {
-            Some(times) => (times as u64, (number as u32 - times * by as u32) as u64),
-            None => (0, 0),
-        };
+        let (times, left) = divided_short(number as u32, by as u32);
+        return (times as u64, left as u64);
     }
     if by == 0 {
         return (0, 0);

@@ -65,6 +65,7 @@ impl Default for Hasher {
 impl Hasher {
     /// A hasher that has seen nothing.
     #[must_use]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub const fn new() -> Self {
         // The first 32 bits of the fractions of the square roots of the first eight primes (FIPS 180-4, 5.3.3).
         let state = [

@@ -71,6 +71,8 @@ impl Journal {
         parts: impl Iterator<Item = &'p [u8]>,
         ahead: Option<Ahead>,
     ) -> Result<(), D::Error> {
+        // Where there is no heap nothing is written ahead.
+        let ahead = ahead.filter(|_| cfg!(any(feature = "alloc", test)));
         let unit = geometry.unit();
         let whole = bytes::round_down(staging.len(), unit);
         let space = if ahead.is_some() { whole.saturating_sub(unit) } else { whole };
@@ -213,9 +215,9 @@ fn write_ring<D: BlockDevice>(
         return Ok(());
     }
     let at = geometry.ring_place(position);
-    let first = (geometry.journal_length() - at).min(bytes.len() as u64) as usize;
+    let first = (geometry.ring_length() - at).min(bytes.len());
     let (first, rest) = bytes.split_at_checked(first).unwrap_or((bytes, &[]));
-    device.write(geometry.journal_offset() + at, first)?;
+    device.write(geometry.journal_offset() + at as u64, first)?;
     if !rest.is_empty() {
         device.write(geometry.journal_offset(), rest)?;
     }
@@ -228,61 +230,44 @@ pub(crate) struct RingReader<'a, D> {
     pub(crate) geometry: &'a Geometry,
     /// Whole units, at least one.
     buffer: &'a mut [u8],
-    window: RingWindow,
-    /// Where the window is noted for the next reader over the same buffer.
-    kept: Option<&'a mut RingWindow>,
+    /// What the buffer holds, also for the next reader over it.
+    window: &'a mut RingWindow,
 }
 
 /// What part of the ring a buffer holds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RingWindow {
     /// Place in the ring of the first buffered byte.
-    at: u64,
+    at: usize,
     /// Bytes buffered; 0 when the buffer was used for something else.
     filled: usize,
 }
 
-impl<D> Drop for RingReader<'_, D> {
-    fn drop(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            **kept = self.window;
-        }
-    }
-}
-
 impl<'a, D: BlockDevice> RingReader<'a, D> {
-    pub(crate) fn new(device: &'a mut D, geometry: &'a Geometry, buffer: &'a mut [u8]) -> Self {
-        let length = bytes::round_down(buffer.len(), geometry.unit());
-        let buffer = buffer.get_mut(..length).unwrap_or_default();
-        Self { device, geometry, buffer, window: RingWindow::default(), kept: None }
-    }
-
-    /// A reader that goes on with what an earlier one left in the same buffer.
-    pub(crate) fn resume(
+    /// A reader that goes on with what an earlier one left in the same buffer, if `window` says that there is something.
+    pub(crate) fn new(
         device: &'a mut D,
         geometry: &'a Geometry,
         buffer: &'a mut [u8],
         window: &'a mut RingWindow,
     ) -> Self {
-        let mut reader = Self::new(device, geometry, buffer);
-        reader.window = *window;
-        reader.kept = Some(window);
-        reader
+        let length = bytes::round_down(buffer.len(), geometry.unit());
+        let buffer = buffer.get_mut(..length).unwrap_or_default();
+        Self { device, geometry, buffer, window }
     }
 
     /// The bytes at a logical position: at least one, at most `most`.
     pub(crate) fn peek(&mut self, position: u64, most: usize) -> Result<&[u8], D::Error> {
         let place = self.geometry.ring_place(position);
-        let window = self.window;
-        if place < window.at || place >= window.at + window.filled as u64 {
-            let start = self.geometry.unit_down(place);
-            let length = (self.geometry.journal_length() - start).min(self.buffer.len() as u64) as usize;
+        if place.wrapping_sub(self.window.at) >= self.window.filled {
+            let start = bytes::round_down(place, self.geometry.unit());
+            let length = (self.geometry.ring_length() - start).min(self.buffer.len());
             self.window.filled = 0;
             let into = self.buffer.get_mut(..length).unwrap_or_default();
-            self.device.read(self.geometry.journal_offset() + start, into)?;
-            self.window = RingWindow { at: start, filled: length };
+            self.device.read(self.geometry.journal_offset() + start as u64, into)?;
+            *self.window = RingWindow { at: start, filled: length };
         }
-        let from = (place - self.window.at) as usize;
+        let from = place - self.window.at;
         let end = self.window.filled.min(from.saturating_add(most));
         Ok(self.buffer.get(from..end).unwrap_or_default())
     }

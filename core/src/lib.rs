@@ -52,6 +52,7 @@ mod bytes;
 pub mod device;
 mod digest;
 pub mod error;
+mod failure;
 pub mod format;
 mod freemap;
 mod ids;

@@ -415,7 +415,7 @@ fn clusters(node: &NodeView<'_>, most: u64) -> Vec<(u64, u64)> {
 }
 
 impl NodeSource for &Source {
-    type Error = IoError;
+    type Error = SourceError;
     type Page<'a>
         = NodePage
     where
@@ -425,7 +425,7 @@ impl NodeSource for &Source {
         self.page(child, level)
     }
 
-    fn offset(&self, page: PageIndex) -> u64 {
-        self.geometry.offset(page.0)
+    fn damaged(&mut self, page: PageIndex) -> SourceError {
+        self.damage(page, Structure::Registry)
     }
 }

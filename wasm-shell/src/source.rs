@@ -160,7 +160,7 @@ impl Deref for NodePage {
 }
 
 impl NodeSource for Source {
-    type Error = Fault;
+    type Error = ReadError<Fault>;
     type Page<'a> = NodePage;
 
     fn node(&mut self, child: Child, level: u32) -> Result<NodePage> {
@@ -186,7 +186,7 @@ impl NodeSource for Source {
         Ok(NodePage(bytes))
     }
 
-    fn offset(&self, page: PageIndex) -> u64 {
-        self.geometry.offset(page.0)
+    fn damaged(&mut self, page: PageIndex) -> ReadError<Fault> {
+        self.damage(page, Structure::Registry)
     }
 }

@@ -47,7 +47,7 @@
 //! | `verify`, `free_space` | the same; poisoned if they had to write for room (only while a checkpoint is under way) | as after a power cut at that moment |
 //! | what changes something: `commit`, `sync`, `seal`, `checkpoint`, `checkpoint_step`, `rename`, `write_chunk`, a [`BlockWriter`](store::BlockWriter) | poisoned: it refuses changes with [`WriteError::Poisoned`](crate::WriteError::Poisoned), as after a failed write, and has to be opened again | as after a power cut at that moment |
 //! | `open`, `create` | there is none | as after a power cut at that moment |
-//! | `open_at`, `create_at` | there is none: the place is empty again | the same |
+//! | `open_at`, `open_to_read_at`, `create_at` | there is none: the place is empty again | the same |
 //!
 //! So a commit whose future was dropped is there as a whole or not at all when the file is opened again; every commit
 //! that was answered durable before is there. Until then the store still answers reads: from what was committed before the

@@ -4,9 +4,11 @@
 //! freedom it grants, and the engine survives all of them.
 
 mod embedded;
+pub(crate) mod io;
 mod memory;
 
 pub use embedded::{EmbeddedDevice, EmbeddedError};
+pub(crate) use io::Io;
 #[cfg(feature = "alloc")]
 pub use memory::VecDevice;
 pub use memory::{MemoryDevice, MemoryError};

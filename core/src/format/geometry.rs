@@ -1,7 +1,7 @@
 //! Where things lie in the file: page size, zones and the groups of the free map.
 
 use super::{MapEntry, MapHeader, SLOT_STRIDE, SLOTS};
-use crate::bytes::{divided, pieces, round_up};
+use crate::bytes::{divided, divided_short, pieces, round_up, times};
 use crate::ids::Extent;
 use core::fmt;
 
@@ -56,10 +56,28 @@ impl core::error::Error for GeometryError {}
 pub struct Geometry {
     /// Binary logarithms, less 9, of two powers of two: the compiler then knows that they are some, and divides
     /// by shifting.
-    page_log: u8,
-    unit_log: u8,
-    journal_length: u64,
+    page_log: Log,
+    unit_log: Log,
+    journal_length: u32,
     chunk_size: u32,
+}
+
+/// A logarithm of at most 7: a type of its own, for the compiler then does not have to cut it off before it shifts by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Log {
+    _0,
+    _1,
+    _2,
+    _3,
+    _4,
+    _5,
+    _6,
+    _7,
+}
+
+impl Log {
+    const ALL: [Self; 8] = [Self::_0, Self::_1, Self::_2, Self::_3, Self::_4, Self::_5, Self::_6, Self::_7];
 }
 
 /// The least page and the least unit, and its binary logarithm.
@@ -68,8 +86,12 @@ const LEAST_LOG: u32 = 9;
 
 impl Geometry {
     /// The smallest; stands for one that is not known yet.
-    pub(crate) const LEAST: Self =
-        Self { page_log: 0, unit_log: 0, journal_length: 4 * LEAST as u64, chunk_size: LEAST as u32 };
+    pub(crate) const LEAST: Self = Self {
+        page_log: Log::_0,
+        unit_log: Log::_0,
+        journal_length: 4 * LEAST as u32,
+        chunk_size: LEAST as u32,
+    };
 
     /// Checks the sizes, all in bytes.
     ///
@@ -94,9 +116,9 @@ impl Geometry {
         if chunk_size == 0 || !chunk_size.is_multiple_of(page_size) || chunk_size > 64 << 20 {
             return Err(GeometryError::ChunkSize(chunk_size));
         }
-        let log = |power: u32| power.trailing_zeros().saturating_sub(LEAST_LOG) as u8;
+        let log = |power: u32| Log::ALL[(power.trailing_zeros().saturating_sub(LEAST_LOG) & 7) as usize];
         let (page_log, unit_log) = (log(page_size), log(unit));
-        let geometry = Self { page_log, unit_log, journal_length, chunk_size };
+        let geometry = Self { page_log, unit_log, journal_length: journal_length as u32, chunk_size };
         // A chunk lies in one group, behind the group's map slots.
         if geometry.pages_for(u64::from(chunk_size)) + 2 * u64::from(MAP_LEVELS + 1) > geometry.group_pages()
         {
@@ -108,13 +130,13 @@ impl Geometry {
     /// Page size in bytes.
     #[must_use]
     pub const fn page_size(&self) -> usize {
-        LEAST << (self.page_log & 7)
+        LEAST << self.page_log as u32
     }
 
     /// Alignment in bytes of what follows a sync in the journal.
     #[must_use]
     pub const fn unit(&self) -> usize {
-        LEAST << (self.unit_log & 3)
+        LEAST << self.unit_log as u32
     }
 
     /// Bytes of a chunk of a large block.
@@ -132,13 +154,13 @@ impl Geometry {
     /// Length of the journal ring in bytes.
     #[must_use]
     pub const fn journal_length(&self) -> u64 {
-        self.journal_length
+        self.journal_length as u64
     }
 
     /// First page of group 0.
     #[must_use]
     pub const fn first_group(&self) -> u64 {
-        (self.journal_offset() + self.journal_length) / self.page_size() as u64
+        (self.journal_offset() + self.journal_length()) / self.page_size() as u64
     }
 
     /// Bytes that one copy of a superblock is written with.
@@ -181,61 +203,73 @@ impl Geometry {
     /// The most pages a file can have: what the free map can describe, below 2^48 bytes.
     #[must_use]
     pub fn max_pages(&self) -> u64 {
-        let by_map = self.map_fanout().saturating_pow(MAP_LEVELS).saturating_mul(self.group_pages());
-        by_map.min((1 << 48) / self.page_size() as u64)
+        self.pages_under(MAP_LEVELS)
+    }
+
+    /// Pages that a free map of so many levels above the bits describes, at most those that a file can have. They are in
+    /// fewer than 2^28 groups.
+    pub(crate) fn pages_under(&self, levels: u32) -> u64 {
+        let mut pages = self.group_pages();
+        for _ in 0..levels.min(MAP_LEVELS) {
+            pages = times(pages, self.map_fanout());
+        }
+        pages.min((1 << 48) / self.page_size() as u64)
     }
 
     /// Byte offset of page `page`.
     #[must_use]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub const fn offset(&self, page: u64) -> u64 {
-        page.saturating_mul(self.page_size() as u64)
+        times(page, self.page_size() as u64)
     }
 
     /// Number of groups that a file of `pages` pages has.
-    pub(crate) const fn groups(&self, pages: u64) -> u64 {
-        pieces(pages.saturating_sub(self.first_group()), self.group_pages())
+    pub(crate) const fn groups(&self, pages: u64) -> u32 {
+        pieces(pages.saturating_sub(self.first_group()), self.group_pages()) as u32
     }
 
     /// First page of group `group`.
-    pub(crate) const fn group_start(&self, group: u64) -> u64 {
-        self.first_group().saturating_add(group.saturating_mul(self.group_pages()))
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) const fn group_start(&self, group: u32) -> u64 {
+        self.first_group() + group as u64 * self.group_pages()
     }
 
-    /// The group that page `page` lies in; the page must lie behind the journal.
-    pub(crate) const fn group_of(&self, page: u64) -> u64 {
-        divided(page - self.first_group(), self.group_pages()).0
+    /// The group that page `page` of the file lies in; the page must lie behind the journal.
+    pub(crate) const fn group_of(&self, page: u64) -> u32 {
+        divided(page - self.first_group(), self.group_pages()).0 as u32
     }
 
     /// Pages at the start of group `group` that hold map slots: two for its bits and two more for
     /// each level whose page begins with this group.
-    pub(crate) fn reserved(&self, group: u64) -> u64 {
-        let mut levels = 1;
-        let mut span = self.map_fanout();
-        while levels <= u64::from(MAP_LEVELS) && divided(group, span).1 == 0 {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) const fn reserved(&self, group: u32) -> u64 {
+        let (mut levels, mut index) = (1, group);
+        while levels <= MAP_LEVELS && self.map_place(index) == 0 {
             levels += 1;
-            span = span.saturating_mul(self.map_fanout());
+            index = self.map_above(index, 1);
         }
-        2 * levels
+        2 * levels as u64
     }
 
     /// Whether pages in use may lie there: inside one group, behind the group's map slots.
     pub(crate) fn may_hold(&self, extent: Extent) -> bool {
-        if extent.start.0 < self.first_group() || extent.pages > self.group_pages() {
+        if extent.start.0 < self.first_group() {
             return false;
         }
+        // Of a page beyond any file this is some group, far below it.
         let group = self.group_of(extent.start.0);
         let start = self.group_start(group);
         let within = extent.start.0 - start;
-        within >= self.reserved(group) && within + extent.pages <= self.group_pages()
+        within >= self.reserved(group) && within.saturating_add(extent.pages) <= self.group_pages()
     }
 
     /// Pages that hold map slots in the first `groups` groups.
-    pub(crate) fn reserved_in(&self, groups: u64) -> u64 {
-        let mut span = 1_u64;
-        let mut sum = 0;
+    pub(crate) fn reserved_in(&self, groups: u32) -> u64 {
+        let (mut pages, mut sum) = (groups, 0);
         for _ in 0..=MAP_LEVELS {
-            sum += 2 * pieces(groups, span);
-            span = span.saturating_mul(self.map_fanout());
+            sum += 2 * u64::from(pages);
+            let (above, left) = divided_short(pages, self.map_fanout() as u32);
+            pages = above + (left > 0) as u32;
         }
         sum
     }
@@ -249,24 +283,34 @@ impl Geometry {
     }
 
     /// The map page `levels` levels above the one with number `index`.
-    pub(crate) fn map_above(&self, index: u64, levels: u32) -> u64 {
-        // A power that is too large for a number is larger than any index.
-        divided(index, self.map_fanout().saturating_pow(levels)).0
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) const fn map_above(&self, mut index: u32, mut levels: u32) -> u32 {
+        while levels > 0 {
+            index = divided_short(index, self.map_fanout() as u32).0;
+            levels -= 1;
+        }
+        index
     }
 
     /// The place of map page `index` among the children of the one above it.
-    pub(crate) fn map_place(&self, index: u64) -> u64 {
-        divided(index, self.map_fanout()).1
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) const fn map_place(&self, index: u32) -> u32 {
+        divided_short(index, self.map_fanout() as u32).1
+    }
+
+    /// Length of the journal ring in bytes, which is 1 GiB at most.
+    pub(crate) const fn ring_length(&self) -> usize {
+        self.journal_length as usize
     }
 
     /// The place in the ring of a position in the journal.
-    pub(crate) fn ring_place(&self, position: u64) -> u64 {
-        divided(position, self.journal_length).1
+    pub(crate) const fn ring_place(&self, position: u64) -> usize {
+        divided(position, self.journal_length()).1 as usize
     }
 
     /// Byte offset of a position in the journal.
-    pub(crate) fn ring_offset(&self, position: u64) -> u64 {
-        self.journal_offset() + self.ring_place(position)
+    pub(crate) const fn ring_offset(&self, position: u64) -> u64 {
+        self.journal_offset() + self.ring_place(position) as u64
     }
 
     /// The next multiple of the unit from a position on.
@@ -280,8 +324,11 @@ impl Geometry {
     }
 
     /// Page of slot `slot` (1 or 2) of the map page `index` on level `level`.
-    pub(crate) fn map_page(&self, level: u32, index: u64, slot: u32) -> u64 {
-        let group = index.saturating_mul(self.map_fanout().saturating_pow(level));
+    pub(crate) fn map_page(&self, level: u32, index: u32, slot: u32) -> u64 {
+        let mut group = index;
+        for _ in 0..level {
+            group = group.saturating_mul(self.map_fanout() as u32);
+        }
         self.group_start(group) + u64::from(2 * level) + u64::from(slot) - 1
     }
 }

@@ -112,9 +112,14 @@ impl RecordHeader {
     /// The same header, magic and digest set.
     #[must_use]
     pub fn sealed(mut self) -> Self {
+        self.seal();
+        self
+    }
+
+    /// Sets magic and digest.
+    pub(crate) fn seal(&mut self) {
         self.magic = Self::MAGIC;
         self.digest = self.computed_digest().0;
-        self
     }
 
     fn computed_digest(&self) -> Digest {

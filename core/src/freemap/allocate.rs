@@ -3,7 +3,7 @@
 use super::bits::next_bit;
 use super::{FoldCount, FreeMap, MapSpace, Version};
 use crate::device::BlockDevice;
-use crate::error::WriteError;
+use crate::failure::Failure;
 use crate::format::Geometry;
 use crate::ids::{Extent, PageIndex};
 
@@ -75,7 +75,7 @@ impl FreeMap {
         (min, want): (u64, u64),
         (pages, floor): (u64, u64),
         pinned: impl Fn(Extent) -> Option<Extent>,
-    ) -> Result<Option<Extent>, WriteError<D::Error>> {
+    ) -> Result<Option<Extent>, Failure> {
         let geometry = space.geometry;
         let mut wrapped = self.at.ahead.wrapped;
         let (mut at, mut passed) = (self.at.cursor.max(geometry.first_group()), 0);
@@ -123,15 +123,14 @@ impl FreeMap {
     }
 
     /// The first free run of the durable map in `at..stop`, which lies in `group`, cut at `want`.
-    #[inline(never)]
     fn free_run<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
-        group: u64,
+        group: u32,
         at: u64,
         stop: u64,
         want: u64,
-    ) -> Result<Option<Extent>, WriteError<D::Error>> {
+    ) -> Result<Option<Extent>, Failure> {
         let geometry = space.geometry;
         let start = geometry.group_start(group);
         let (_, used) = self.known(space, Version::Durable, 0, group)?;
@@ -143,10 +142,12 @@ impl FreeMap {
             return Ok(Some(Extent::new(PageIndex(first), want.min(stop - first))));
         };
         let page = Self::page(space, window);
-        let Some(free) = next_bit(page, first - start, stop - start, false) else { return Ok(None) };
-        let limit = (free + want).min(stop - start);
+        // Numbers within a group are short.
+        let (first, stop) = ((first - start) as u32, (stop - start) as u32);
+        let Some(free) = next_bit(page, first, stop, false) else { return Ok(None) };
+        let limit = want.min(u64::from(stop - free)) as u32 + free;
         let end = next_bit(page, free, limit, true).unwrap_or(limit);
-        Ok(Some(Extent::new(PageIndex(start + free), end - free)))
+        Ok(Some(Extent::new(PageIndex(start + u64::from(free)), u64::from(end - free))))
     }
 
     /// Takes the last `pages` pages of the extent that was handed out last back.

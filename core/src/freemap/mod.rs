@@ -19,9 +19,9 @@ mod pages;
 #[cfg(all(test, not(loom)))]
 mod property;
 
-use crate::device::BlockDevice;
+use crate::device::{BlockDevice, Io};
 use crate::digest::Digest;
-use crate::error::WriteError;
+use crate::failure::Failure;
 use crate::format::Geometry;
 use crate::ids::{Extent, PageIndex};
 pub(crate) use allocate::{Ahead, Allocator};
@@ -78,15 +78,16 @@ struct FoldCount {
 #[derive(Clone, Copy, Debug)]
 struct Window {
     level: u32,
-    index: u64,
+    index: u32,
     slot: u32,
+    /// By the clock.
+    touched: u32,
     dirty: bool,
-    touched: u64,
 }
 
 /// Memory and device that the map's functions work with.
-pub(crate) struct MapSpace<'a, D> {
-    pub(crate) device: &'a mut D,
+pub(crate) struct MapSpace<'a, D: BlockDevice> {
+    pub(crate) device: &'a mut Io<D>,
     pub(crate) geometry: &'a Geometry,
     /// Pages of memory for map pages.
     pub(crate) windows: &'a mut [u8],
@@ -98,9 +99,10 @@ pub(crate) struct FreeMap {
     durable: MapTop,
     next: MapTop,
     windows: heapless::Vec<Window, MAX_WINDOWS>,
-    clock: u64,
+    /// Goes on with each look at a page, for ever round.
+    clock: u32,
     /// The group whose bits are being changed.
-    group: u64,
+    group: u32,
     pub(crate) at: Allocator,
     /// Where allocation stood, and the pages of the file, after what must not be taken back.
     kept: (Allocator, u64),
@@ -308,12 +310,11 @@ impl FreeMap {
     }
 
     /// Whether all pages of `extent` are marked used in the durable map.
-    #[inline(never)]
     pub(crate) fn is_used<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         extent: Extent,
-    ) -> Result<bool, WriteError<D::Error>> {
+    ) -> Result<bool, Failure> {
         let geometry = space.geometry;
         let mut page = extent.start.0;
         while page < extent.end() {
@@ -322,7 +323,8 @@ impl FreeMap {
             let end = extent.end().min(start + geometry.group_pages());
             let window = self.load_of(space, Version::Durable, 0, group)?;
             let Some(window) = window else { return Ok(false) };
-            if next_bit(Self::page(space, window), page - start, end - start, false).is_some() {
+            let (from, to) = ((page - start) as u32, (end - start) as u32);
+            if next_bit(Self::page(space, window), from, to, false).is_some() {
                 return Ok(false);
             }
             page = end;
@@ -335,20 +337,21 @@ impl FreeMap {
     pub(crate) fn scan_group<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
-        group: u64,
+        group: u32,
         mut each: impl FnMut(Extent),
-    ) -> Result<u64, WriteError<D::Error>> {
+    ) -> Result<u64, Failure> {
         let geometry = space.geometry;
         let Some(window) = self.load_of(space, Version::Durable, 0, group)? else { return Ok(0) };
         let page = Self::page(space, window);
-        let (mut at, stop) = (geometry.reserved(group), geometry.group_pages());
+        let (mut at, stop) = (geometry.reserved(group) as u32, geometry.group_pages() as u32);
         let mut used = at;
         while let Some(first) = next_bit(page, at, stop, true) {
             let end = next_bit(page, first, stop, false).unwrap_or(stop);
-            each(Extent::new(PageIndex(geometry.group_start(group) + first), end - first));
+            let start = PageIndex(geometry.group_start(group) + u64::from(first));
+            each(Extent::new(start, u64::from(end - first)));
             used += end - first;
             at = end;
         }
-        Ok(used)
+        Ok(u64::from(used))
     }
 }

@@ -5,23 +5,24 @@ use super::{FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, Version, Window};
 use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::Digest;
-use crate::error::{Damage, Structure, WriteError};
+use crate::error::Structure;
+use crate::failure::Failure;
 use crate::format::{MapEntry, MapHeader, U32, U64};
 use crate::ids::Extent;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 impl FreeMap {
-    fn find(&self, level: u32, index: u64, slot: u32) -> Option<usize> {
+    fn find(&self, level: u32, index: u32, slot: u32) -> Option<usize> {
         self.windows
             .iter()
             .position(|window| window.level == level && window.index == index && window.slot == slot)
     }
 
-    pub(super) fn page<'w, D>(space: &'w MapSpace<'_, D>, window: usize) -> &'w [u8] {
+    pub(super) fn page<'w, D: BlockDevice>(space: &'w MapSpace<'_, D>, window: usize) -> &'w [u8] {
         bytes::piece(space.windows, window, space.geometry.page_size())
     }
 
-    fn page_mut<'w, D>(space: &'w mut MapSpace<'_, D>, window: usize) -> &'w mut [u8] {
+    fn page_mut<'w, D: BlockDevice>(space: &'w mut MapSpace<'_, D>, window: usize) -> &'w mut [u8] {
         bytes::piece_mut(space.windows, window, space.geometry.page_size())
     }
 
@@ -45,7 +46,7 @@ impl FreeMap {
         space: &mut MapSpace<'_, D>,
         window: Window,
         but: Option<usize>,
-    ) -> Result<usize, WriteError<D::Error>> {
+    ) -> Result<usize, Failure> {
         let capacity = (space.windows.len() / space.geometry.page_size()).min(MAX_WINDOWS);
         if self.windows.len() < capacity && self.windows.push(window).is_ok() {
             return Ok(self.windows.len() - 1);
@@ -55,25 +56,20 @@ impl FreeMap {
         let others =
             self.windows.iter().enumerate().filter(|(at, window)| !on_path(window) && Some(*at) != but);
         let victim = others.min_by_key(lowest).map(|(at, _)| at);
-        let victim = victim.ok_or(WriteError::WorkspaceTooSmall)?;
+        let victim = victim.ok_or(Failure::WorkspaceTooSmall)?;
         self.write_out(space, victim)?;
         self.set_window(victim, window);
         Ok(victim)
     }
 
     /// Writes a map page, if it is changed, into its slot and its digest into its parent.
-    #[inline(never)]
-    fn write_out<D: BlockDevice>(
-        &mut self,
-        space: &mut MapSpace<'_, D>,
-        at: usize,
-    ) -> Result<(), WriteError<D::Error>> {
+    fn write_out<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>, at: usize) -> Result<(), Failure> {
         let Some(&Window { level, index, slot, dirty: true, .. }) = self.windows.get(at) else {
             return Ok(());
         };
         let offset = space.geometry.offset(space.geometry.map_page(level, index, slot));
         let page = bytes::piece(space.windows, at, space.geometry.page_size());
-        space.device.write(offset, page).map_err(WriteError::Device)?;
+        space.device.write(offset, page)?;
         let digest = Digest::of(page);
         if let Some(window) = self.windows.get_mut(at) {
             window.dirty = false;
@@ -82,18 +78,17 @@ impl FreeMap {
             self.next.at.digest = digest;
             return Ok(());
         }
-        let known = self.parent_entry(space, level, index).ok_or(WriteError::WorkspaceTooSmall)?;
+        let known = self.parent_entry(space, level, index).ok_or(Failure::WorkspaceTooSmall)?;
         known.digest = digest.0;
         Ok(())
     }
 
     /// What the next map knows of a page, where it stands: in the page above, which is changed.
-    #[inline(never)]
-    fn parent_entry<'w, D>(
+    fn parent_entry<'w, D: BlockDevice>(
         &self,
         space: &'w mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
+        index: u32,
     ) -> Option<&'w mut MapEntry> {
         let (above, place) = (space.geometry.map_above(index, 1), space.geometry.map_place(index));
         let parent = self.changed(level + 1, above)?;
@@ -105,10 +100,10 @@ impl FreeMap {
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
+        index: u32,
         at: &MapRef,
-    ) -> Result<usize, WriteError<D::Error>> {
-        self.clock += 1;
+    ) -> Result<usize, Failure> {
+        self.clock = self.clock.wrapping_add(1);
         if let Some(found) = self.find(level, index, at.slot) {
             self.touch(found, false);
             return Ok(found);
@@ -119,43 +114,43 @@ impl FreeMap {
         let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
         let page = bytes::piece_mut(space.windows, found, space.geometry.page_size());
         if at.slot <= 2 {
-            space.device.read(offset, page).map_err(WriteError::Device)?;
+            space.device.read(offset, page)?;
         }
         let header = MapHeader::ref_from_prefix(page);
         let belongs = at.slot <= 2
             && header.is_ok_and(|(header, _)| {
-                header.magic == MapHeader::MAGIC && header.level.get() == level && header.index.get() == index
+                header.magic == MapHeader::MAGIC
+                    && header.level.get() == level
+                    && header.index.get() == u64::from(index)
             });
         if !belongs || !at.digest.is_of(page) {
-            return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
+            return Err(space.device.damaged(Structure::FreeMap, offset));
         }
         self.set_window(found, Window { slot: at.slot, ..window });
         Ok(found)
     }
 
     /// The slot of a map page in a version of the map, 0 if it has none, and the page's set bits.
-    #[inline(never)]
     pub(super) fn known<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         version: Version,
         level: u32,
-        index: u64,
-    ) -> Result<(u32, u64), WriteError<D::Error>> {
+        index: u32,
+    ) -> Result<(u32, u64), Failure> {
         let mut at = MapRef::default();
         self.entry_into(space, version, level, index, &mut at)?;
         Ok((at.slot, at.used))
     }
 
     /// The window of a version's map page, read and verified if need be; None if it has none.
-    #[inline(never)]
     pub(super) fn load_of<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         version: Version,
         level: u32,
-        index: u64,
-    ) -> Result<Option<usize>, WriteError<D::Error>> {
+        index: u32,
+    ) -> Result<Option<usize>, Failure> {
         let mut at = MapRef::default();
         self.entry_into(space, version, level, index, &mut at)?;
         if at.slot == 0 { Ok(None) } else { self.load(space, level, index, &at).map(Some) }
@@ -163,15 +158,14 @@ impl FreeMap {
 
     /// Puts what a version of the map knows of a map page into `at`, in which there is nothing. It is large for a small
     /// stack, so it stays where the caller has room for it.
-    #[inline(never)]
     fn entry_into<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         version: Version,
         level: u32,
-        index: u64,
+        index: u32,
         at: &mut MapRef,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let geometry = space.geometry;
         let top = match version {
             Version::Durable => &self.durable,
@@ -182,7 +176,7 @@ impl FreeMap {
         }
         let highest = top.level;
         *at = top.at;
-        for l in (level + 1..=highest).rev() {
+        for l in (level + 1..highest + 1).rev() {
             if at.slot == 0 {
                 *at = MapRef::default();
                 return Ok(());
@@ -193,27 +187,25 @@ impl FreeMap {
         }
         if at.slot > 2 {
             let offset = geometry.offset(geometry.map_page(level, index, 1));
-            return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
+            return Err(space.device.damaged(Structure::FreeMap, offset));
         }
         Ok(())
     }
 
     /// The window of a map page that may be changed, as part of the next map.
-    #[inline(never)]
     pub(super) fn change<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         lowest: u32,
-        index: u64,
-    ) -> Result<usize, WriteError<D::Error>> {
+        index: u32,
+    ) -> Result<usize, Failure> {
         let geometry = space.geometry;
-        let fanout = geometry.map_fanout();
-        while lowest > self.next.level || index >= fanout.saturating_pow(self.next.level - lowest) {
+        while lowest > self.next.level || geometry.map_above(index, self.next.level - lowest) > 0 {
             self.raise(space)?;
         }
         // From the top down: a page is changed when the one above it is.
         let mut window = 0;
-        for level in (lowest..=self.next.level).rev() {
+        for level in (lowest..self.next.level + 1).rev() {
             window = self.change_under(space, level, geometry.map_above(index, level - lowest))?;
         }
         Ok(window)
@@ -224,8 +216,8 @@ impl FreeMap {
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
-    ) -> Result<usize, WriteError<D::Error>> {
+        index: u32,
+    ) -> Result<usize, Failure> {
         let (durable, _) = self.known(space, Version::Durable, level, index)?;
         let (next, _) = self.known(space, Version::Next, level, index)?;
         if next == 0 || next == durable {
@@ -234,27 +226,25 @@ impl FreeMap {
             self.copy_page(space, level, index, (old, durable))?;
         }
         let window = self.load_of(space, Version::Next, level, index)?;
-        let window = window.ok_or(WriteError::WorkspaceTooSmall)?;
+        let window = window.ok_or(Failure::WorkspaceTooSmall)?;
         self.touch(window, true);
         Ok(window)
     }
 
     /// The window of a page that is changed and in memory.
-    #[inline(never)]
-    fn changed(&self, level: u32, index: u64) -> Option<usize> {
+    fn changed(&self, level: u32, index: u32) -> Option<usize> {
         self.windows.iter().position(|w| w.level == level && w.index == index && w.dirty)
     }
 
     /// Makes the next map's version of a page, of the durable one's in window `old`, in the slot that the durable map
     /// does not use.
-    #[inline(never)]
     fn copy_page<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
+        index: u32,
         (old, durable): (Option<usize>, u32),
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let slot = if durable == 1 { 2 } else { 1 };
         if let Some(stale) = self.find(level, index, slot)
             && let Some(window) = self.windows.get_mut(stale)
@@ -262,7 +252,7 @@ impl FreeMap {
             window.slot = u32::MAX;
         }
         let size = space.geometry.page_size();
-        self.clock += 1;
+        self.clock = self.clock.wrapping_add(1);
         let new = Window { level, index, slot, dirty: true, touched: self.clock };
         let window = self.claim(space, new, old)?;
         let mut added = 0;
@@ -275,11 +265,7 @@ impl FreeMap {
     }
 
     /// Makes a new, empty map page in `window` and returns the number of its set bits.
-    fn blank<D: BlockDevice>(
-        &mut self,
-        space: &mut MapSpace<'_, D>,
-        window: usize,
-    ) -> Result<u64, WriteError<D::Error>> {
+    fn blank<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>, window: usize) -> Result<u64, Failure> {
         let (level, index) = self.windows.get(window).map_or((0, 0), |window| (window.level, window.index));
         let reserved = space.geometry.reserved(index);
         let page = Self::page_mut(space, window);
@@ -287,31 +273,30 @@ impl FreeMap {
         let header = MapHeader {
             magic: MapHeader::MAGIC,
             level: U32::new(level),
-            index: U64::new(index),
+            index: U64::new(index.into()),
             reserved: [0; 16],
         };
-        bytes::copy(page, header.as_bytes()).ok_or(WriteError::WorkspaceTooSmall)?;
+        bytes::copy(page, header.as_bytes()).ok_or(Failure::WorkspaceTooSmall)?;
         if level > 0 {
             return Ok(0);
         }
-        set_bits(page, 0, reserved, true);
+        set_bits(page, 0, reserved as u32, true);
         Ok(reserved)
     }
 
     /// Adds a level above the next map's top page.
-    #[inline(never)]
-    fn raise<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<(), WriteError<D::Error>> {
-        self.clock += 1;
+    fn raise<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<(), Failure> {
+        self.clock = self.clock.wrapping_add(1);
         let level = self.next.level + 1;
         let slot = 1;
         let new = Window { level, index: 0, slot, dirty: true, touched: self.clock };
         let window = self.claim(space, new, None)?;
         self.blank(space, window)?;
         // Only now: the old top page may have been written out to make room.
-        let known = entry_mut(Self::page_mut(space, window), 0).ok_or(WriteError::WorkspaceTooSmall)?;
+        let known = entry_mut(Self::page_mut(space, window), 0).ok_or(Failure::WorkspaceTooSmall)?;
         let MapTop { at, .. } = &self.next;
         // To assign it would bring the compiler's function for overlapping bytes along, 1.6 KB.
-        bytes::copy(&mut known.digest, &at.digest.0).ok_or(WriteError::WorkspaceTooSmall)?;
+        bytes::copy(&mut known.digest, &at.digest.0).ok_or(Failure::WorkspaceTooSmall)?;
         known.used = U64::new(at.used);
         known.slot = U32::new(at.slot);
         self.next.level = level;
@@ -324,14 +309,14 @@ impl FreeMap {
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
+        index: u32,
         slot: u32,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         if level == self.next.level {
             self.next.at.slot = slot;
             return Ok(());
         }
-        let known = self.parent_entry(space, level, index).ok_or(WriteError::WorkspaceTooSmall)?;
+        let known = self.parent_entry(space, level, index).ok_or(Failure::WorkspaceTooSmall)?;
         known.slot = U32::new(slot);
         Ok(())
     }
@@ -341,12 +326,12 @@ impl FreeMap {
         &mut self,
         space: &mut MapSpace<'_, D>,
         level: u32,
-        index: u64,
+        index: u32,
         delta: i64,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let mut child = index;
         for level in level..self.next.level {
-            let known = self.parent_entry(space, level, child).ok_or(WriteError::WorkspaceTooSmall)?;
+            let known = self.parent_entry(space, level, child).ok_or(Failure::WorkspaceTooSmall)?;
             known.used = U64::new(known.used.get().saturating_add_signed(delta));
             child = space.geometry.map_above(child, 1);
         }
@@ -360,7 +345,7 @@ impl FreeMap {
         space: &mut MapSpace<'_, D>,
         extent: Extent,
         used: bool,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let geometry = space.geometry;
         let mut page = extent.start.0;
         while page < extent.end() {
@@ -370,11 +355,12 @@ impl FreeMap {
             self.group = group;
             let window = self.change(space, 0, group)?;
             let slots = !used && page - start < geometry.reserved(group);
-            let changed = set_bits(Self::page_mut(space, window), page - start, end - page, used);
+            let (from, count) = ((page - start) as u32, (end - page) as u32);
+            let changed = u64::from(set_bits(Self::page_mut(space, window), from, count, used));
             if slots || (!used && changed < end - page) {
                 // A tree that names a page twice or one of the map's own, or a map that never knew of it.
                 let offset = geometry.offset(page);
-                return Err(WriteError::Corrupted(Damage { what: Structure::FreeMap, offset }));
+                return Err(space.device.damaged(Structure::FreeMap, offset));
             }
             let delta = if used { changed as i64 } else { -(changed as i64) };
             if !used && self.has_passed(page) {
@@ -389,11 +375,8 @@ impl FreeMap {
     }
 
     /// Writes every changed map page and returns the next map's top page, for the superblock.
-    pub(crate) fn flush<D: BlockDevice>(
-        &mut self,
-        space: &mut MapSpace<'_, D>,
-    ) -> Result<MapTop, WriteError<D::Error>> {
-        for level in 0..=self.next.level {
+    pub(crate) fn flush<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<MapTop, Failure> {
+        for level in 0..self.next.level + 1 {
             while let Some(at) = self.windows.iter().position(|w| w.dirty && w.level == level) {
                 self.write_out(space, at)?;
             }

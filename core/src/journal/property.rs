@@ -198,7 +198,7 @@ impl World {
         let mut window = RingWindow::default();
         for (position, header, body) in &self.records {
             // One reader for each record, the next goes on with what the one before had read.
-            let mut ring = RingReader::resume(&mut self.ring, &self.geometry, &mut space, &mut window);
+            let mut ring = RingReader::new(&mut self.ring, &self.geometry, &mut space, &mut window);
             assert_eq!(ring.header(*position), Ok(Some(*header)), "the record at {position}");
             assert_eq!(ring.header(position + 8).map(|found| found.is_some()), Ok(false));
             let at = position + RecordHeader::SIZE as u64;

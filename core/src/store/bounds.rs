@@ -63,7 +63,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Reads of free map pages by `changes` marks or allocations, one after the other.
     fn map_reads(&self, changes: u64) -> u64 {
         let levels = u64::from(self.map.durable().level) + 1;
-        let groups = self.geometry.groups(self.pages);
+        let groups = u64::from(self.geometry.groups(self.pages));
         // What is read stays in memory; one group has one page, in two versions.
         if groups <= 1 { 2 } else { levels * (2 * changes + groups) }
     }

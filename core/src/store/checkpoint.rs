@@ -5,6 +5,7 @@ use super::{Checkpoint, Pending, Store, space};
 use crate::device::BlockDevice;
 use crate::digest::Digest;
 use crate::error::WriteError;
+use crate::failure::Failure;
 use crate::format::{SLOT_STRIDE, Superblock, U32, U64};
 use crate::freemap::MapSpace;
 use crate::ids::Sequence;
@@ -40,6 +41,12 @@ impl Checkpoint {
     }
 }
 
+/// Changes a count of the superblock.
+#[inline(never)]
+fn add(count: &mut U64, by: i64) {
+    *count = U64::new(count.get().saturating_add_signed(by));
+}
+
 // Steps that have much on their stack are kept out of those that call them: what is done with is not under
 // what comes next.
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
@@ -50,8 +57,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// [`WriteError::Full`] and [`WriteError::Corrupted`] leave the store as it was;
     /// [`WriteError::Device`] after a failed write or sync poisons it.
     pub fn checkpoint(&mut self) -> Result<(), WriteError<D::Error>> {
-        self.ready()?;
-        while self.checkpoint_step()? != Progress::Idle {}
+        self.fold_all().map_err(|failure| self.io.write_error(failure))
+    }
+
+    pub(super) fn fold_all(&mut self) -> Result<(), Failure> {
+        while self.advance()? != Progress::Idle {}
         Ok(())
     }
 
@@ -91,6 +101,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// # Errors
     /// As [`checkpoint`](Self::checkpoint). After [`WriteError::Full`] the next call starts over.
     pub fn checkpoint_step(&mut self) -> Result<Progress, WriteError<D::Error>> {
+        self.advance().map_err(|failure| self.io.write_error(failure))
+    }
+
+    pub(super) fn advance(&mut self) -> Result<Progress, Failure> {
         self.ready()?;
         if self.checkpoint.is_none() {
             if self.active.entries == 0 {
@@ -143,10 +157,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     #[inline(never)]
-    fn fold_step(&mut self, root: &mut (Child, u32)) -> Result<bool, WriteError<D::Error>> {
+    fn fold_step(&mut self, root: &mut (Child, u32)) -> Result<bool, Failure> {
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(false) };
         let mut space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let Some(space) = &mut space else { return Err(WriteError::WorkspaceTooSmall) };
+        let Some(space) = &mut space else { return Err(Failure::WorkspaceTooSmall) };
         let mut host = Host {
             io: &mut self.io,
             overlay: &mut self.overlay,
@@ -169,9 +183,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Makes the folded tree the durable one.
     #[inline(never)]
-    fn finish_checkpoint(&mut self, &(root, height): &(Child, u32)) -> Result<(), WriteError<D::Error>> {
+    fn finish_checkpoint(&mut self, &(root, height): &(Child, u32)) -> Result<(), Failure> {
         let windows = space::windows(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let windows = windows.ok_or(WriteError::WorkspaceTooSmall)?;
+        let windows = windows.ok_or(Failure::WorkspaceTooSmall)?;
         let mut maps = MapSpace { device: &mut self.io, geometry: &self.geometry, windows };
         let top = self.map.flush(&mut maps)?;
         // Everything that the superblock will refer to is on the medium before it is written.
@@ -193,15 +207,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         next.used_pages = U64::new(top.at.used);
         next.cursor = U64::new(cursor);
         let balance = checkpoint.balance;
-        next.blocks = U64::new(next.blocks.get().saturating_add_signed(balance.blocks));
-        next.bytes = U64::new(next.bytes.get().saturating_add_signed(balance.bytes));
-        next.tree_pages = U64::new(next.tree_pages.get().saturating_add_signed(checkpoint.tree_pages));
+        add(&mut next.blocks, balance.blocks);
+        add(&mut next.bytes, balance.bytes);
+        add(&mut next.tree_pages, checkpoint.tree_pages);
         next.longest_name = U32::new(next.longest_name.get().max(longest));
         if checkpoint.relocate_above.is_some() {
             next.epoch = U64::new(next.epoch.get() + 1);
         }
         self.write_superblock(&[0, 1])?;
-        self.io.sync().map_err(WriteError::Device)?;
+        self.io.sync()?;
         self.adopt_superblock();
         self.checkpoint = None;
         self.map.finish(self.pages, &self.geometry);
@@ -218,28 +232,28 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Lays a copy of the superblock out where nodes are composed, where it can be changed.
-    pub(super) fn compose_superblock(&mut self) -> Result<&mut Superblock, WriteError<D::Error>> {
+    pub(super) fn compose_superblock(&mut self) -> Result<&mut Superblock, Failure> {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let next = transfer
             .and_then(|transfer| self.superblock.copied(transfer.get_mut(..self.geometry.page_size())?));
-        next.ok_or(WriteError::WorkspaceTooSmall)
+        next.ok_or(Failure::WorkspaceTooSmall)
     }
 
     /// Writes copies of the superblock that was composed into the slots of its generation.
     #[inline(never)]
-    pub(super) fn write_superblock(&mut self, copies: &[u32]) -> Result<(), WriteError<D::Error>> {
+    pub(super) fn write_superblock(&mut self, copies: &[u32]) -> Result<(), Failure> {
         let size = self.geometry.slot_size();
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let page = transfer.and_then(|transfer| transfer.get_mut(..size));
-        let page = page.ok_or(WriteError::WorkspaceTooSmall)?;
+        let page = page.ok_or(Failure::WorkspaceTooSmall)?;
         for &copy in copies {
             let Ok((next, _)) = Superblock::mut_from_prefix(page) else {
-                return Err(WriteError::WorkspaceTooSmall);
+                return Err(Failure::WorkspaceTooSmall);
             };
             let slot = next.slot_of(copy);
             next.seal(slot);
             let offset = u64::from(slot) * SLOT_STRIDE;
-            self.io.write(offset, page).map_err(WriteError::Device)?;
+            self.io.write(offset, page)?;
         }
         Ok(())
     }

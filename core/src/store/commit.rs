@@ -9,6 +9,7 @@ use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
 use crate::error::WriteError;
+use crate::failure::Failure;
 use crate::format::{ChunkRef, Geometry, OpHeader, RecordHeader, U32, U64, op_kind, record_kind};
 use crate::ids::{Extent, PageIndex, Sequence};
 use crate::journal::Ahead;
@@ -37,7 +38,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         batches: &mut [Batch<M, V>],
         durability: Durability,
     ) -> Result<Sequence, WriteError<D::Error>> {
-        self.write_group(batches, durability, durability == Durability::Durable)
+        let written = self.write_group(batches, durability, durability == Durability::Durable);
+        written.map_err(|failure| self.io.write_error(failure))
     }
 
     /// As [`commit`](Self::commit), without the sync: the group survives a crash of the process and is seen at
@@ -51,7 +53,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         batches: &mut [Batch<M, V>],
         wanted: Durability,
     ) -> Result<Sequence, WriteError<D::Error>> {
-        self.write_group(batches, wanted, false)
+        let written = self.write_group(batches, wanted, false);
+        written.map_err(|failure| self.io.write_error(failure))
     }
 
     #[inline(never)]
@@ -60,19 +63,19 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         batches: &mut [Batch<M, V>],
         durability: Durability,
         sync: bool,
-    ) -> Result<Sequence, WriteError<D::Error>> {
+    ) -> Result<Sequence, Failure> {
         self.ready()?;
         let demand = self.demand(batches);
         if demand.operations == 0 {
             if sync {
-                self.sync()?;
+                self.catch_up()?;
             }
             return Ok(self.sequence);
         }
         let path = self.admit(&demand, batches, durability)?;
         let path = self.place_all(batches, &demand, path)?;
         let mut ahead = None;
-        if batches.iter().any(Batch::is_late) {
+        if V::HOLDS && batches.iter().any(Batch::is_late) {
             // Where there is no heap batches are short, and the code is dear.
             if cfg!(feature = "alloc") && path == Path::Carry {
                 ahead = self.record_ahead(batches)?;
@@ -105,6 +108,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// # Errors
     /// [`WriteError::Device`] poisons the store.
     pub fn sync(&mut self) -> Result<Sequence, WriteError<D::Error>> {
+        self.catch_up().map_err(|failure| self.io.write_error(failure))
+    }
+
+    fn catch_up(&mut self) -> Result<Sequence, Failure> {
         self.ready()?;
         if self.durable < self.sequence {
             self.barrier()?;
@@ -119,6 +126,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// # Errors
     /// [`WriteError::Device`] poisons the store.
     pub fn seal(&mut self) -> Result<(), WriteError<D::Error>> {
+        self.write_seal().map_err(|failure| self.io.write_error(failure))
+    }
+
+    fn write_seal(&mut self) -> Result<(), Failure> {
         self.ready()?;
         let has_room = self.journal.room(&self.geometry) >= 4 * self.geometry.page_size() as u64;
         if !self.unsealed || self.durable < self.sequence || !has_room || !self.keeps_what_is_set_aside() {
@@ -136,7 +147,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         [operations, meta, data]: [u32; 3],
         meta_digest: Digest,
     ) -> RecordHeader {
-        RecordHeader {
+        let mut header = RecordHeader {
             magic: RecordHeader::MAGIC,
             kind: U32::new(kind),
             file_id: self.superblock.file_id,
@@ -156,24 +167,23 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             previous: self.journal.chain.0,
             meta_digest: meta_digest.0,
             digest: [0; 32],
-        }
-        .sealed()
+        };
+        header.seal();
+        header
     }
 
     /// Writes the values that the group's record will carry, before their digests are known.
     fn record_ahead<M: GrowBytes, V: GrowBytes>(
         &mut self,
         batches: &[Batch<M, V>],
-    ) -> Result<Option<Ahead>, WriteError<D::Error>> {
+    ) -> Result<Option<Ahead>, Failure> {
         let meta: u64 = batches.iter().map(|batch| batch.meta.as_ref().len() as u64).sum();
         let page = self.geometry.page_size();
         let values = batches.iter().flat_map(|batch| carried_runs(batch, page));
         let staging = space::staging(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let staging = staging.ok_or(WriteError::WorkspaceTooSmall)?;
+        let staging = staging.ok_or(Failure::WorkspaceTooSmall)?;
         let listed = RecordHeader::SIZE as u64 + meta;
-        self.journal
-            .append_ahead(&mut self.io, &self.geometry, staging, listed, values)
-            .map_err(WriteError::Device)
+        self.journal.append_ahead(&mut self.io, &self.geometry, staging, listed, values)
     }
 
     /// Writes the group's record, but for what is written `ahead` of it, and returns the journal position of its
@@ -184,7 +194,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         batches: &[Batch<M, V>],
         last: Sequence,
         ahead: Option<Ahead>,
-    ) -> Result<u64, WriteError<D::Error>> {
+    ) -> Result<u64, Failure> {
         let mut hasher = Hasher::new();
         batches.iter().for_each(|batch| hasher.update(batch.meta.as_ref()));
         let meta: usize = batches.iter().map(|batch| batch.meta.as_ref().len()).sum();
@@ -196,7 +206,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let at = self.journal.head + RecordHeader::SIZE as u64;
         let metas = batches.iter().map(|batch| batch.meta.as_ref());
         let page = self.geometry.page_size();
-        let values = batches.iter().flat_map(|batch| carried_runs(batch, page));
+        let carrying = if V::HOLDS { batches } else { &[] };
+        let values = carrying.iter().flat_map(|batch| carried_runs(batch, page));
         self.append(&header, metas.chain(values), ahead)?;
         Ok(at)
     }
@@ -206,13 +217,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         header: &'p RecordHeader,
         parts: impl Iterator<Item = &'p [u8]>,
         ahead: Option<Ahead>,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let staging = space::staging(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let staging = staging.ok_or(WriteError::WorkspaceTooSmall)?;
+        let staging = staging.ok_or(Failure::WorkspaceTooSmall)?;
         let parts = core::iter::once(header.as_bytes()).chain(parts);
-        self.journal
-            .append(&mut self.io, &self.geometry, staging, parts, ahead)
-            .map_err(WriteError::Device)?;
+        self.journal.append(&mut self.io, &self.geometry, staging, parts, ahead)?;
         self.journal.chain = Digest(header.digest);
         self.unsealed = false;
         Ok(())
@@ -239,10 +248,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             for operation in batch.operations() {
                 let head = &operation.head;
                 at += OpHeader::SIZE as u64 + operation.name.len() as u64;
-                let body =
-                    if head.kind == op_kind::CARRIED { values.next().unwrap_or(&[]) } else { operation.body };
+                let carried = V::HOLDS && head.kind == op_kind::CARRIED;
+                let body = if carried { values.next().unwrap_or(&[]) } else { operation.body };
                 let mut place = (at, PageIndex(operation.location()));
-                if head.kind == op_kind::CARRIED {
+                if carried {
                     place.0 = data_at;
                     data_at += head.length.get();
                 }
@@ -280,11 +289,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         &mut self,
         batches: &mut [Batch<M, V>],
         last: Sequence,
-    ) -> Result<Sequence, WriteError<D::Error>> {
+    ) -> Result<Sequence, Failure> {
         let (sequence, place) = (self.sequence, self.map.kept());
         self.sequence = last;
         self.show(batches, 0);
-        let result = self.checkpoint();
+        let result = self.fold_all();
         if let Err(error) = result {
             // Nobody was told of it.
             self.overlay.discard_frozen();
@@ -301,10 +310,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn with_host<R>(
         &mut self,
         relocate_above: Option<Sequence>,
-        work: impl FnOnce(&mut Host<'_, D, O>) -> Result<R, WriteError<D::Error>>,
-    ) -> Result<R, WriteError<D::Error>> {
+        work: impl FnOnce(&mut Host<'_, D, O>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
         let mut space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let Some(space) = &mut space else { return Err(WriteError::WorkspaceTooSmall) };
+        let Some(space) = &mut space else { return Err(Failure::WorkspaceTooSmall) };
         let mut host = Host {
             io: &mut self.io,
             overlay: &mut self.overlay,

@@ -1,15 +1,15 @@
 //! What a fold, the allocator and value copies ask of the store: everything but the fold itself.
 
 use super::Pending;
-use super::io::Io;
 use crate::bytes;
-use crate::device::{BlockDevice, DeviceError, DeviceErrorKind};
+use crate::device::{BlockDevice, Io};
 use crate::digest::{Digest, Hasher};
-use crate::error::{Damage, ReadError, Structure, WriteError};
+use crate::error::{Damage, Structure};
+use crate::failure::Failure;
 use crate::format::{ChunkRef, Geometry};
 use crate::freemap::{FreeMap, MapSpace};
 use crate::ids::{Extent, PageIndex, Sequence};
-use crate::journal::RingReader;
+use crate::journal::{RingReader, RingWindow};
 use crate::overlay::{Entry, Overlay, Value};
 use crate::tree::{Child, FoldHost, NodeSink, NodeView, Settled};
 
@@ -20,7 +20,7 @@ const GROWTH_SHARE: u64 = 16;
 const LEAST_GROWTH: u64 = 64;
 
 /// The parts of a store that work while a fold is under way.
-pub(crate) struct Host<'a, D, O> {
+pub(crate) struct Host<'a, D: BlockDevice, O> {
     pub(crate) io: &'a mut Io<D>,
     pub(crate) overlay: &'a mut O,
     pub(crate) map: &'a mut FreeMap,
@@ -47,20 +47,20 @@ enum Source {
 }
 
 impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
-    fn map_space(&mut self) -> (&mut FreeMap, MapSpace<'_, Io<D>>) {
+    fn map_space(&mut self) -> (&mut FreeMap, MapSpace<'_, D>) {
         let space = MapSpace { device: self.io, geometry: self.geometry, windows: self.windows };
         (self.map, space)
     }
 
     /// Hands out at least `min` and at most `want` consecutive pages, growing the device if need be.
-    pub(crate) fn allocate(&mut self, min: u64, want: u64) -> Result<Extent, WriteError<D::Error>> {
+    pub(crate) fn allocate(&mut self, min: u64, want: u64) -> Result<Extent, Failure> {
         // Who takes single pages has seen to it that they are there.
         let floor = if min > 1 { self.floor } else { 0 };
         self.allocate_above(floor, min, want)
     }
 
     /// As [`allocate`](Self::allocate), such that `floor` free pages are left ahead.
-    fn allocate_above(&mut self, floor: u64, min: u64, want: u64) -> Result<Extent, WriteError<D::Error>> {
+    fn allocate_above(&mut self, floor: u64, min: u64, want: u64) -> Result<Extent, Failure> {
         for _ in 0..3 {
             let overlay = &*self.overlay;
             let space = &mut MapSpace { device: self.io, geometry: self.geometry, windows: self.windows };
@@ -71,12 +71,12 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             }
             self.grow(min)?;
         }
-        Err(WriteError::Full)
+        Err(Failure::Full)
     }
 
     /// Grows the device by a step, or by what `need` pages take if it cannot grow by a whole step,
     /// and makes the growth durable.
-    pub(crate) fn grow(&mut self, need: u64) -> Result<(), WriteError<D::Error>> {
+    pub(crate) fn grow(&mut self, need: u64) -> Result<(), Failure> {
         let old = *self.pages;
         // A new group's map slots come on top.
         let least = (need + 32).min(self.max_pages.saturating_sub(old));
@@ -86,27 +86,26 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         for step in steps {
             let new = old.saturating_add(step).min(self.max_pages);
             if step == 0 || new < old + need {
-                return Err(WriteError::Full);
+                return Err(Failure::Full);
             }
             match self.io.grow(self.geometry.offset(new)) {
                 Ok(()) => {
-                    self.io.sync().map_err(WriteError::Device)?;
+                    self.io.sync()?;
                     *self.pages = new;
                     self.map.grown(old, new, self.geometry);
                     return Ok(());
                 }
-                Err(error) if error.kind() == DeviceErrorKind::NoSpace => {}
-                Err(error) => return Err(WriteError::Device(error)),
+                Err(Failure::Full) => {}
+                Err(failure) => return Err(failure),
             }
         }
-        Err(WriteError::Full)
+        Err(Failure::Full)
     }
 
-    fn mark(&mut self, page: PageIndex, length: u64, used: bool) -> Result<(), WriteError<D::Error>> {
+    fn mark(&mut self, page: PageIndex, length: u64, used: bool) -> Result<(), Failure> {
         let extent = Extent::new(page, self.geometry.pages_for(length));
         if page.0 < self.geometry.first_group() || extent.end() > *self.pages {
-            let offset = self.geometry.offset(page.0);
-            return Err(WriteError::Corrupted(Damage { what: Structure::Registry, offset }));
+            return Err(self.damaged(page));
         }
         let (map, mut space) = self.map_space();
         map.mark_extent(&mut space, extent, used)?;
@@ -118,7 +117,6 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
 
     /// Moves `length` bytes from where they are to the pages from `page` on, and checks their digest on the way.
     /// Writes begin at a page and are whole pages. Reads go through the second half of the transfer buffer.
-    #[inline(never)]
     fn bring_home(
         &mut self,
         page: PageIndex,
@@ -126,43 +124,38 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         digest: &Digest,
         place: Damage,
         source: Source,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let page_size = self.geometry.page_size();
         let half = bytes::round_up(self.transfer.len() / 2, page_size);
         let halves = self.transfer.split_at_mut_checked(half);
-        let (piece, scratch) = halves.ok_or(WriteError::WorkspaceTooSmall)?;
+        let (piece, scratch) = halves.ok_or(Failure::WorkspaceTooSmall)?;
         let mut hasher = Hasher::new();
         let mut done = 0;
         while done < length {
             let now = (length - done).min(piece.len() as u64) as usize;
             let whole = piece.get_mut(..bytes::round_up(now, page_size)).unwrap_or_default();
             let parts = whole.split_at_mut_checked(now);
-            let (value, padding) = parts.ok_or(WriteError::WorkspaceTooSmall)?;
-            read_source(self.io, self.geometry, scratch, source, done, value).map_err(WriteError::Device)?;
+            let (value, padding) = parts.ok_or(Failure::WorkspaceTooSmall)?;
+            read_source(self.io, self.geometry, scratch, source, done, value)?;
             hasher.update(value);
             padding.fill(0);
             let offset = self.geometry.offset(page.0) + done;
-            self.io.write(offset, whole).map_err(WriteError::Device)?;
+            self.io.write(offset, whole)?;
             done += now as u64;
         }
-        if hasher.has(&digest.0) { Ok(()) } else { Err(WriteError::Corrupted(place)) }
+        if hasher.has(&digest.0) { Ok(()) } else { Err(self.io.damaged(place.what, place.offset)) }
     }
 
     /// Copies an extent whose bytes may not be on the medium to fresh pages, or, if no run is long
     /// enough, writes them again where they are: either the medium has them, and a torn write of the
     /// same bytes changes nothing, or it has not, and nobody was told that they are durable. Pages
     /// that the durable map calls used were folded in before and are on the medium.
-    fn relocate(
-        &mut self,
-        page: PageIndex,
-        length: u64,
-        digest: &Digest,
-    ) -> Result<PageIndex, WriteError<D::Error>> {
+    fn relocate(&mut self, page: PageIndex, length: u64, digest: &Digest) -> Result<PageIndex, Failure> {
         let start = self.geometry.offset(page.0);
         let place = Damage { what: Structure::Block, offset: start };
         let pages = self.geometry.pages_for(length);
         if page.0 < self.geometry.first_group() || page.0.saturating_add(pages) > *self.pages {
-            return Err(WriteError::Corrupted(place));
+            return Err(self.io.damaged(place.what, place.offset));
         }
         let (map, mut space) = self.map_space();
         if map.is_used(&mut space, Extent::new(page, pages))? {
@@ -175,7 +168,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
                 self.map.count_folded(pages);
                 extent.start
             }
-            Err(WriteError::Full) => page,
+            Err(Failure::Full) => page,
             Err(error) => return Err(error),
         };
         self.bring_home(home, length, digest, place, Source::Extent { offset: start })?;
@@ -187,31 +180,30 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         self.relocate_above.is_some_and(|watermark| entry.sequence > watermark)
     }
 
-    fn ring(&mut self) -> RingReader<'_, Io<D>> {
-        RingReader::new(self.io, self.geometry, self.transfer)
+    fn ring<'r>(&'r mut self, window: &'r mut RingWindow) -> RingReader<'r, Io<D>> {
+        RingReader::new(self.io, self.geometry, self.transfer, window)
     }
 
     /// Reads a body that the overlay did not keep back from the journal, verified.
-    fn read_body(&mut self, at: u64, digest: &Digest, into: &mut [u8]) -> Result<(), WriteError<D::Error>> {
+    fn read_body(&mut self, at: u64, digest: &Digest, into: &mut [u8]) -> Result<(), Failure> {
         let offset = self.geometry.ring_offset(at);
-        self.ring().read(at, into).map_err(WriteError::Device)?;
+        self.ring(&mut RingWindow::default()).read(at, into)?;
         if digest.is_of(into) {
             return Ok(());
         }
-        Err(WriteError::Corrupted(Damage { what: Structure::Journal, offset }))
+        Err(self.io.damaged(Structure::Journal, offset))
     }
 
     /// Puts an inline block's bytes into the memory for them.
-    #[inline(never)]
     fn settle_inline(
         &mut self,
         name: &[u8],
         entry: &Entry,
         at: u64,
         body: &mut [u8],
-    ) -> Result<Settled, WriteError<D::Error>> {
+    ) -> Result<Settled, Failure> {
         let length = entry.length as usize;
-        let into = body.get_mut(..length).ok_or(WriteError::WorkspaceTooSmall)?;
+        let into = body.get_mut(..length).ok_or(Failure::WorkspaceTooSmall)?;
         let mut copied = false;
         self.overlay.with_body(name, entry, &mut |body| copied = bytes::copy(into, body).is_some());
         if !copied {
@@ -221,37 +213,39 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     }
 
     /// Checks the list of a block's chunks, unless the overlay has it in memory.
-    #[inline(never)]
-    fn check_list(&mut self, entry: &Entry, at: u64, chunks: u64) -> Result<(), WriteError<D::Error>> {
+    fn check_list(&mut self, entry: &Entry, at: u64, chunks: u64) -> Result<(), Failure> {
         if O::KEEPS_BODIES {
             return Ok(());
         }
         let offset = self.geometry.ring_offset(at);
-        let whole = self.ring().has(at, chunks * ChunkRef::SIZE as u64, &entry.body_digest.0);
-        if whole.map_err(WriteError::Device)? {
+        let whole = self.ring(&mut RingWindow::default()).has(
+            at,
+            chunks * ChunkRef::SIZE as u64,
+            &entry.body_digest.0,
+        );
+        if whole? {
             return Ok(());
         }
-        Err(WriteError::Corrupted(Damage { what: Structure::Journal, offset }))
+        Err(self.io.damaged(Structure::Journal, offset))
     }
 
     /// Writes a carried value to the pages that its commit set aside.
-    #[inline(never)]
     fn settle_carried(
         &mut self,
         name: &[u8],
         entry: &Entry,
         at: u64,
         page: PageIndex,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let geometry = *self.geometry;
         let offset = geometry.ring_offset(at);
         let place = Damage { what: Structure::Journal, offset };
         let end = page.0.saturating_add(geometry.pages_for(entry.length));
         if page.0 < geometry.first_group() || end > *self.pages {
-            return Err(WriteError::Corrupted(place));
+            return Err(self.io.damaged(place.what, place.offset));
         }
         // A body in memory was put there by this process: no digest is needed on the way.
-        if !self.write_kept(name, entry, page).map_err(WriteError::Device)? {
+        if !self.write_kept(name, entry, page)? {
             self.bring_home(page, entry.length, &entry.digest, place, Source::Journal { at })?;
         }
         self.mark(page, entry.length, true)
@@ -259,7 +253,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
 
     /// Writes a body that the overlay kept to the pages from `page` on; false if it kept none.
     #[cfg(not(asynchronous))]
-    fn write_kept(&mut self, name: &[u8], entry: &Entry, page: PageIndex) -> Result<bool, D::Error> {
+    fn write_kept(&mut self, name: &[u8], entry: &Entry, page: PageIndex) -> Result<bool, Failure> {
         let (page_size, start) = (self.geometry.page_size(), self.geometry.offset(page.0));
         let mut written = Ok(());
         let (io, transfer) = (&mut *self.io, &mut *self.transfer);
@@ -280,7 +274,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     /// The same for the asynchronous variant, which cannot wait for the device while the overlay lends the body: it
     /// copies a piece, and writes that.
     #[cfg(asynchronous)]
-    fn write_kept(&mut self, name: &[u8], entry: &Entry, page: PageIndex) -> Result<bool, D::Error> {
+    fn write_kept(&mut self, name: &[u8], entry: &Entry, page: PageIndex) -> Result<bool, Failure> {
         let (page_size, start) = (self.geometry.page_size(), self.geometry.offset(page.0));
         let mut done = 0;
         while done < entry.length {
@@ -302,7 +296,6 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
 }
 
 /// Reads what lies `done` bytes behind the start of a source.
-#[inline(never)]
 fn read_source<D: BlockDevice>(
     io: &mut D,
     geometry: &Geometry,
@@ -313,7 +306,9 @@ fn read_source<D: BlockDevice>(
 ) -> Result<(), D::Error> {
     match source {
         Source::Extent { offset } => read_rounded(io, offset + done, into, scratch),
-        Source::Journal { at } => RingReader::new(io, geometry, scratch).read(at + done, into),
+        Source::Journal { at } => {
+            RingReader::new(io, geometry, scratch, &mut RingWindow::default()).read(at + done, into)
+        }
     }
 }
 
@@ -354,19 +349,16 @@ fn read_edge<D: BlockDevice>(
 }
 
 impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
-    type Error = D::Error;
-
     fn page(&mut self) -> &mut [u8] {
         self.transfer.get_mut(..self.geometry.page_size()).unwrap_or_default()
     }
 
-    #[inline(never)]
-    fn place_node(&mut self, child: &mut Child) -> Result<(), WriteError<D::Error>> {
+    fn place_node(&mut self, child: &mut Child) -> Result<(), Failure> {
         // No floor, as for every single page; by a call less on the stack than `allocate`.
         let extent = self.allocate_above(0, 1, 1)?;
         let page = bytes::head(self.transfer, self.geometry.page_size());
         *child = Child { page: extent.start, digest: Digest::of(page) };
-        self.io.write(self.geometry.offset(extent.start.0), page).map_err(WriteError::Device)?;
+        self.io.write(self.geometry.offset(extent.start.0), page)?;
         self.mark(extent.start, 1, true)?;
         self.map.count_folded(1);
         self.tree_pages += 1;
@@ -375,18 +367,18 @@ impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
 }
 
 impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
-    fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), WriteError<D::Error>> {
+    fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), Failure> {
         if child.page.0 >= *self.pages {
             return Err(self.damaged(child.page));
         }
-        self.io.read(self.geometry.offset(child.page.0), into).map_err(ReadError::Device)?;
+        self.io.read(self.geometry.offset(child.page.0), into)?;
         match NodeView::verified(into, &child.digest, level) {
             Some(_) => Ok(()),
             None => Err(self.damaged(child.page)),
         }
     }
 
-    fn give_up(&mut self, page: PageIndex) -> Result<(), WriteError<D::Error>> {
+    fn give_up(&mut self, page: PageIndex) -> Result<(), Failure> {
         self.tree_pages -= 1;
         self.release(page, 1)
     }
@@ -395,13 +387,7 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         self.overlay.next_frozen(after, name)
     }
 
-    #[inline(never)]
-    fn settle(
-        &mut self,
-        name: &[u8],
-        entry: &Entry,
-        body: &mut [u8],
-    ) -> Result<Settled, WriteError<D::Error>> {
+    fn settle(&mut self, name: &[u8], entry: &Entry, body: &mut [u8]) -> Result<Settled, Failure> {
         match entry.value {
             Value::Deleted => Ok(Settled::Deleted),
             Value::Inline { at } => self.settle_inline(name, entry, at, body),
@@ -424,14 +410,9 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         }
     }
 
-    fn settled_chunk(
-        &mut self,
-        name: &[u8],
-        entry: &Entry,
-        index: u32,
-    ) -> Result<ChunkRef, WriteError<D::Error>> {
+    fn settled_chunk(&mut self, name: &[u8], entry: &Entry, index: u32) -> Result<ChunkRef, Failure> {
         let Value::Chunks { at, chunk_size } = entry.value else {
-            return Err(WriteError::WorkspaceTooSmall);
+            return Err(Failure::WorkspaceTooSmall);
         };
         let start = index as usize * ChunkRef::SIZE;
         let mut found = None;
@@ -440,8 +421,8 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
             Some(chunk) => chunk,
             None => {
                 let mut bytes = [0; ChunkRef::SIZE];
-                self.ring().read(at + start as u64, &mut bytes).map_err(WriteError::Device)?;
-                ChunkRef::read(&bytes).ok_or(WriteError::WorkspaceTooSmall)?
+                self.ring(&mut RingWindow::default()).read(at + start as u64, &mut bytes)?;
+                ChunkRef::read(&bytes).ok_or(Failure::WorkspaceTooSmall)?
             }
         };
         let before = u64::from(index) * u64::from(chunk_size);
@@ -455,15 +436,14 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         Ok(chunk)
     }
 
-    fn release(&mut self, page: PageIndex, length: u64) -> Result<(), WriteError<D::Error>> {
+    fn release(&mut self, page: PageIndex, length: u64) -> Result<(), Failure> {
         self.mark(page, length, false)
     }
 
     #[cold]
     #[inline(never)]
-    fn damaged(&self, page: PageIndex) -> WriteError<D::Error> {
-        let offset = self.geometry.offset(page.0);
-        WriteError::Corrupted(Damage { what: Structure::Registry, offset })
+    fn damaged(&mut self, page: PageIndex) -> Failure {
+        self.io.damaged(Structure::Registry, self.geometry.offset(page.0))
     }
 }
 

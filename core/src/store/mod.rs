@@ -26,7 +26,6 @@ mod bounds;
 mod checkpoint;
 mod commit;
 mod host;
-mod io;
 mod open;
 mod place;
 mod read;
@@ -39,9 +38,9 @@ mod space;
 mod stream;
 mod verify;
 
+pub use crate::device::io::Counters;
 pub use bounds::Bound;
 pub use checkpoint::Progress;
-pub use io::Counters;
 pub use open::{CreateOptions, OpenOptions};
 pub use read::{BlockInfo, BlockLocation, record_info};
 pub use reader::{BlockReader, StreamError};
@@ -50,15 +49,14 @@ pub use space::Memory;
 pub use stream::{BlockWriter, StagedChunk};
 pub use verify::{FreeSpace, Problem, VerifyReport, VerifySink};
 
-use crate::device::BlockDevice;
-use crate::error::WriteError;
+use crate::device::{BlockDevice, Io};
+use crate::failure::Failure;
 use crate::format::{Geometry, Superblock};
 use crate::freemap::FreeMap;
 use crate::ids::Sequence;
 use crate::journal::{Journal, RingWindow};
 use crate::overlay::{Overlay, TreeRoot};
 use crate::tree::Fold;
-use io::Io;
 
 /// What a commit survives once it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,7 +105,7 @@ struct Pending {
 /// All methods take `&mut self`: what may run beside a commit is the business of the shell, which
 /// reads through [`crate::tree`] and its own view of the overlay.
 #[derive(Debug)]
-pub struct Store<D, O, B> {
+pub struct Store<D: BlockDevice, O, B> {
     io: Io<D>,
     overlay: O,
     buffer: B,
@@ -220,17 +218,17 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Whether the store can be written.
-    fn ready(&self) -> Result<(), WriteError<D::Error>> {
+    fn ready(&self) -> Result<(), Failure> {
         if self.read_only {
-            return Err(WriteError::ReadOnly);
+            return Err(Failure::ReadOnly);
         }
-        if self.io.poisoned { Err(WriteError::Poisoned) } else { Ok(()) }
+        if self.io.poisoned { Err(Failure::Poisoned) } else { Ok(()) }
     }
 
     /// The sync that makes commits durable: everything written so far survives a power cut when
     /// this returns Ok. **This is the line where a commit becomes durable.**
-    fn barrier(&mut self) -> Result<(), WriteError<D::Error>> {
-        self.io.sync().map_err(WriteError::Device)?;
+    fn barrier(&mut self) -> Result<(), Failure> {
+        self.io.sync()?;
         self.unsealed |= self.durable < self.sequence;
         self.durable = self.sequence;
         self.journal.seal_unit(&self.geometry);

@@ -1,11 +1,11 @@
 //! Creating and opening a store.
 
-use super::io::{Counters, Io};
-use super::{Memory, Pending, Progress, Recovery, Store, space};
+use super::{Counters, Memory, Pending, Progress, Recovery, Store, space};
 use crate::bytes;
-use crate::device::{BlockDevice, DeviceError, DeviceErrorKind};
+use crate::device::{BlockDevice, Io};
 use crate::digest::Digest;
-use crate::error::{Damage, OpenError, Structure};
+use crate::error::{OpenError, Structure};
+use crate::failure::{Failure, Kept};
 use crate::format::{Geometry, GeometryError, SLOT_STRIDE, SLOTS, Superblock, U32, U64, VERSION};
 use crate::freemap::{FreeMap, MapRef, MapTop};
 use crate::ids::Sequence;
@@ -141,20 +141,20 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         taken.0.take().and_then(Option::as_mut).ok_or(OpenError::WorkspaceTooSmall)
     }
 
-    /// Lays the file out.
     fn lay_out(&mut self, create: &CreateOptions) -> Result<(), OpenError<D::Error>> {
         let unit = self.io.atomic_unit().max(512);
         let geometry = Geometry::new(create.page_size, unit, create.journal_length, create.chunk_size)?;
-        let length = self.io.length().map_err(OpenError::Device)?;
+        self.lay_out_as(create, geometry).map_err(|failure| self.io.open_error(failure))
+    }
+
+    /// Lays the file out in sizes that can be.
+    fn lay_out_as(&mut self, create: &CreateOptions, geometry: Geometry) -> Result<(), Failure> {
+        let length = self.io.length()?;
         let least = geometry.offset(geometry.first_group() + 32);
         if length < least {
-            self.io.grow(least).map_err(|error| match error.kind() {
-                DeviceErrorKind::NoSpace => OpenError::Full,
-                DeviceErrorKind::ReadOnly => OpenError::ReadOnly,
-                DeviceErrorKind::Other => OpenError::Device(error),
-            })?;
+            self.io.grow(least)?;
         }
-        let length = self.io.length().map_err(OpenError::Device)?;
+        let length = self.io.length()?;
         let pages = (length / geometry.page_size() as u64).min(self.memory.max_pages(&geometry));
         self.clear_journal(&geometry)?;
         let superblock = &mut self.superblock;
@@ -162,7 +162,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         superblock.generation = U64::new(1);
         superblock.epoch = U64::new(1);
         superblock.page_size = U32::new(create.page_size);
-        superblock.unit = U32::new(unit);
+        superblock.unit = U32::new(geometry.unit() as u32);
         superblock.journal_offset = U64::new(geometry.journal_offset());
         superblock.journal_length = U64::new(create.journal_length);
         superblock.first_group = U64::new(geometry.first_group());
@@ -173,7 +173,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.begin(geometry);
         self.compose_superblock()?;
         self.write_superblock(&[0, 1])?;
-        self.io.sync().map_err(OpenError::Device)?;
+        self.io.sync()?;
         self.io.counters = Counters::default();
         Ok(())
     }
@@ -181,18 +181,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Writes zeros up to the end of the journal, durably: no old superblock may outlive the old journal, and none be
     /// newer than the new one.
     #[inline(never)]
-    fn clear_journal(&mut self, geometry: &Geometry) -> Result<(), OpenError<D::Error>> {
+    fn clear_journal(&mut self, geometry: &Geometry) -> Result<(), Failure> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, geometry);
-        let zeros = space.ok_or(OpenError::WorkspaceTooSmall)?.transfer;
+        let zeros = space.ok_or(Failure::WorkspaceTooSmall)?.transfer;
         zeros.fill(0);
         let end = geometry.journal_offset() + geometry.journal_length();
         let mut at = 0;
         while at < end {
             let now = (end - at).min(zeros.len() as u64);
-            self.io.write(at, bytes::head(zeros, now as usize)).map_err(OpenError::Device)?;
+            self.io.write(at, bytes::head(zeros, now as usize))?;
             at += now;
         }
-        self.io.sync().map_err(OpenError::Device)
+        self.io.sync()
     }
 
     /// A store that knows its parts and not yet its file. It is made of constants but for those, so that the
@@ -286,12 +286,29 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         buffer: B,
         options: &OpenOptions,
     ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
-        Self::recovered_at(place, device, overlay, buffer, options)
+        Self::recovered_at::<true>(place, device, overlay, buffer, options)
+    }
+
+    /// As [`open_at`](Self::open_at) for reading only, whatever `options` says. An image that opens its store by this alone
+    /// holds nothing of what folds a journal in: it has half the code.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); `place` is empty then.
+    #[inline(never)]
+    pub fn open_to_read_at<'p>(
+        place: &'p mut Option<Self>,
+        device: D,
+        overlay: O,
+        buffer: B,
+        options: &OpenOptions,
+    ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
+        let options = &OpenOptions { read_only: true, ..*options };
+        Self::recovered_at::<false>(place, device, overlay, buffer, options)
     }
 
     /// The store in its place; a place that is empty if it cannot be recovered.
     #[cfg(not(asynchronous))]
-    fn recovered_at<'p>(
+    fn recovered_at<'p, const WRITES: bool>(
         place: &'p mut Option<Self>,
         device: D,
         overlay: O,
@@ -299,22 +316,19 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         options: &OpenOptions,
     ) -> Result<(&'p mut Self, Recovery), OpenError<D::Error>> {
         let mut recovery = Recovery::default();
-        let unrecovered = Self::unrecovered_at(place, device, overlay, buffer, options);
-        let recovered = match unrecovered {
-            Ok(store) => store.recover(options, &mut recovery),
-            Err(error) => Err(error),
-        };
-        if recovered.is_err() {
+        let store = Self::blank_at(place, device, overlay, buffer, options);
+        if let Err(failure) = store.recover::<WRITES>(options, &mut recovery) {
+            let error = store.io.open_error(failure);
             *place = None;
+            return Err(error);
         }
-        recovered?;
         let Some(store) = place else { return Err(OpenError::WorkspaceTooSmall) };
         Ok((store, recovery))
     }
 
     /// The same, and an empty place also if nobody waits for it to be recovered.
     #[cfg(asynchronous)]
-    fn recovered_at<'p>(
+    fn recovered_at<'p, const WRITES: bool>(
         place: &'p mut Option<Self>,
         device: D,
         overlay: O,
@@ -324,30 +338,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let mut taken = Taken(Some(place));
         let Some(place) = &mut taken.0 else { return Err(OpenError::WorkspaceTooSmall) };
         let mut recovery = Recovery::default();
-        Self::unrecovered_at(place, device, overlay, buffer, options)?.recover(options, &mut recovery)?;
+        let store = Self::blank_at(place, device, overlay, buffer, options);
+        store.recover::<WRITES>(options, &mut recovery).map_err(|failure| store.io.open_error(failure))?;
         let store = taken.0.take().and_then(Option::as_mut);
         store.map(|store| (store, recovery)).ok_or(OpenError::WorkspaceTooSmall)
-    }
-
-    /// The store of the newest superblock, before its journal was looked at.
-    #[inline(never)]
-    fn unrecovered_at<'p>(
-        place: &'p mut Option<Self>,
-        device: D,
-        overlay: O,
-        buffer: B,
-        options: &OpenOptions,
-    ) -> Result<&'p mut Self, OpenError<D::Error>> {
-        let store = Self::blank_at(place, device, overlay, buffer, options);
-        let geometry = newest_superblock(&mut store.io, store.buffer.as_mut(), &mut store.superblock)?;
-        check_numbers(&store.superblock)?;
-        // On a device of larger units a torn write would reach beyond what it was meant for.
-        let unit = store.io.atomic_unit();
-        if !options.read_only && unit as usize > geometry.unit() {
-            return Err(OpenError::Geometry(GeometryError::Unit(unit)));
-        }
-        store.begin(geometry);
-        Ok(store)
     }
 
     #[inline(never)]
@@ -361,31 +355,53 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         place.insert(Self::blank(Io::new(device), overlay, buffer, options))
     }
 
-    fn recover(&mut self, options: &OpenOptions, recovery: &mut Recovery) -> Result<(), OpenError<D::Error>> {
+    /// Finds what the file holds, and makes it the durable state if the store may write.
+    fn recover<const WRITES: bool>(
+        &mut self,
+        options: &OpenOptions,
+        recovery: &mut Recovery,
+    ) -> Result<(), Failure> {
+        self.begin_at_newest(options)?;
         self.check_superblock()?;
         self.replay(options.salvage && options.read_only, recovery)?;
-        if !self.read_only {
+        if WRITES && !self.read_only {
             self.settle_recovery(recovery)?;
             // Nothing of what settles it is on the stack any more.
-            while self.checkpoint_step()? != Progress::Idle {}
+            while self.advance()? != Progress::Idle {}
         }
         Ok(())
     }
 
+    /// Begins where the newest superblock says, before its journal was looked at.
     #[inline(never)]
-    fn check_superblock(&mut self) -> Result<(), OpenError<D::Error>> {
+    fn begin_at_newest(&mut self, options: &OpenOptions) -> Result<(), Failure> {
+        newest_superblock(&mut self.io, self.buffer.as_mut(), &mut self.superblock)?;
+        let geometry = self.superblock.geometry();
+        let geometry = geometry.map_err(|error| self.io.fails(Failure::Geometry, Kept::Sizes(error)))?;
+        check_numbers(&mut self.io, &self.superblock)?;
+        // On a device of larger units a torn write would reach beyond what it was meant for.
+        let unit = self.io.atomic_unit();
+        if !options.read_only && unit as usize > geometry.unit() {
+            return Err(self.io.fails(Failure::Geometry, Kept::Sizes(GeometryError::Unit(unit))));
+        }
+        self.begin(geometry);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn check_superblock(&mut self) -> Result<(), Failure> {
         let superblock = &self.superblock;
-        let length = self.io.length().map_err(OpenError::Device)?;
+        let length = self.io.length()?;
         let expected = self.geometry.offset(superblock.pages.get());
         if length < expected {
-            return Err(OpenError::Truncated { expected, actual: length });
+            return Err(self.io.fails(Failure::Truncated, Kept::Lengths { expected, actual: length }));
         }
         let height = superblock.height.get();
         let size = self.geometry.page_size();
         let fits = self.memory.is_possible()
             && self.buffer.as_mut().len() >= self.memory.bytes(size)
             && self.superblock.pages.get() <= self.memory.max_pages(&self.geometry);
-        if fits && height as usize <= self.memory.levels { Ok(()) } else { Err(OpenError::WorkspaceTooSmall) }
+        if fits && height as usize <= self.memory.levels { Ok(()) } else { Err(Failure::WorkspaceTooSmall) }
     }
 }
 
@@ -394,9 +410,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 pub(super) const NUMBERS_END: u64 = u64::MAX / 4;
 
 /// Checks the numbers of a superblock that others are computed from.
-fn check_numbers<E>(superblock: &Superblock) -> Result<(), OpenError<E>> {
+fn check_numbers<D: BlockDevice>(io: &mut Io<D>, superblock: &Superblock) -> Result<(), Failure> {
     if superblock.features.get() != 0 {
-        return Err(OpenError::Features { found: superblock.features.get() });
+        return Err(io.fails(Failure::Features, Kept::Features(superblock.features.get())));
     }
     let counters =
         [superblock.generation, superblock.epoch, superblock.journal_position, superblock.sequence];
@@ -410,20 +426,19 @@ fn check_numbers<E>(superblock: &Superblock) -> Result<(), OpenError<E>> {
     if sound {
         return Ok(());
     }
-    let offset = u64::from(superblock.slot_of(0)) * SLOT_STRIDE;
-    Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset }))
+    Err(io.damaged(Structure::Superblock, u64::from(superblock.slot_of(0)) * SLOT_STRIDE))
 }
 
-/// Puts the newest valid superblock, from whichever slots can be read, into `newest`; its geometry.
+/// Puts the newest valid superblock, from whichever slots can be read, into `newest`.
 #[inline(never)]
 fn newest_superblock<D: BlockDevice>(
     io: &mut Io<D>,
     buffer: &mut [u8],
     newest: &mut Superblock,
-) -> Result<Geometry, OpenError<D::Error>> {
-    let length = io.length().map_err(OpenError::Device)?;
+) -> Result<(), Failure> {
+    let length = io.length()?;
     let unit = io.atomic_unit().clamp(512, 4096) as usize;
-    let bytes = buffer.get_mut(..unit).ok_or(OpenError::WorkspaceTooSmall)?;
+    let bytes = buffer.get_mut(..unit).ok_or(Failure::WorkspaceTooSmall)?;
     let (mut found, mut seen, mut version) = (false, None, None);
     let mut failed = None;
     // Of each generation: a copy could not be read, a copy is whole.
@@ -433,8 +448,8 @@ fn newest_superblock<D: BlockDevice>(
         if offset + unit as u64 > length {
             continue;
         }
-        if let Err(error) = io.read(offset, bytes) {
-            failed = Some(error);
+        if let Err(failure) = io.read(offset, bytes) {
+            failed = Some(failure);
             unread[slot as usize / 2] = true;
             continue;
         }
@@ -454,17 +469,17 @@ fn newest_superblock<D: BlockDevice>(
         }
     }
     // The generation that cannot be read may be the newest: the other one is no answer.
-    if let Some(error) = failed
+    if let Some(failure) = failed
         && unread.iter().zip(whole).any(|(&unread, whole)| unread && !whole)
     {
-        return Err(OpenError::Device(error));
+        return Err(failure);
     }
     if found {
-        return Ok(newest.geometry()?);
+        return Ok(());
     }
-    match (version, seen) {
-        (Some(found), _) => Err(OpenError::Version { found }),
-        (_, Some(offset)) => Err(OpenError::Corrupted(Damage { what: Structure::Superblock, offset })),
-        _ => Err(OpenError::NotBlockyard),
-    }
+    Err(match (version, seen) {
+        (Some(found), _) => io.fails(Failure::Version, Kept::Version(found)),
+        (_, Some(offset)) => io.damaged(Structure::Superblock, offset),
+        _ => Failure::NotBlockyard,
+    })
 }

@@ -5,7 +5,7 @@ use super::room::{Demand, Path};
 use crate::batch::{Batch, GrowBytes, PLACED, operation_at};
 use crate::bytes;
 use crate::device::BlockDevice;
-use crate::error::WriteError;
+use crate::failure::Failure;
 use crate::format::{OpHeader, U32, U64, op_kind};
 use crate::ids::{Extent, PageIndex, Sequence};
 use crate::overlay::Overlay;
@@ -20,7 +20,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         batches: &mut [Batch<M, V>],
         demand: &Demand,
         path: Path,
-    ) -> Result<Path, WriteError<D::Error>> {
+    ) -> Result<Path, Failure> {
+        if !V::HOLDS {
+            return Ok(path);
+        }
         self.settled(demand, |store, floor| {
             let result = store.place_and_write(batches, floor, path);
             if result.is_err() {
@@ -35,7 +38,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         batches: &mut [Batch<M, V>],
         floor: u64,
         path: Path,
-    ) -> Result<Path, WriteError<D::Error>> {
+    ) -> Result<Path, Failure> {
         let mut placed = Placed::default();
         for batch in &mut *batches {
             self.place(batch, floor, &mut placed)?;
@@ -59,7 +62,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         batch: &mut Batch<M, V>,
         floor: u64,
         placed: &mut Placed,
-    ) -> Result<(), WriteError<D::Error>> {
+    ) -> Result<(), Failure> {
         let geometry = self.geometry;
         let mut left = geometry.pages_for(batch.data.as_ref().len() as u64);
         let meta = batch.meta.as_mut();
@@ -80,7 +83,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 if used + pages > run.pages {
                     break;
                 }
-                at = set_location(meta, op, start + used).ok_or(WriteError::BatchTooLarge)?;
+                at = set_location(meta, op, start + used).ok_or(Failure::BatchTooLarge)?;
                 used += pages;
             }
             if used < run.pages {
@@ -104,14 +107,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Writes the values of a batch to their pages, each run at once, and makes extents of them.
-    fn write_values<M: GrowBytes, V: GrowBytes>(
-        &mut self,
-        batch: &mut Batch<M, V>,
-    ) -> Result<(), WriteError<D::Error>> {
+    fn write_values<M: GrowBytes, V: GrowBytes>(&mut self, batch: &mut Batch<M, V>) -> Result<(), Failure> {
         let geometry = self.geometry;
         let page = geometry.page_size();
         if !batch.data.set_length(bytes::round_up(batch.data.as_ref().len(), page)) {
-            return Err(WriteError::BatchTooLarge);
+            return Err(Failure::BatchTooLarge);
         }
         let (meta, data) = (batch.meta.as_mut(), batch.data.as_ref());
         let mut run = Extent::new(PageIndex(0), 0);
@@ -123,14 +123,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 let to = from + run.pages as usize * page;
                 if from < to {
                     let offset = geometry.offset(run.start.0);
-                    let values = data.get(from..to).ok_or(WriteError::BatchTooLarge)?;
-                    BlockDevice::write(&mut self.io, offset, values).map_err(WriteError::Device)?;
+                    let values = data.get(from..to).ok_or(Failure::BatchTooLarge)?;
+                    self.io.write(offset, values)?;
                 }
                 (run, from) = (Extent::new(PageIndex(place.unwrap_or(0)), 0), to);
             }
             let Some((op, length)) = next else { break };
             run.pages += geometry.pages_for(length);
-            at = make_extent(meta, op).ok_or(WriteError::BatchTooLarge)?;
+            at = make_extent(meta, op).ok_or(Failure::BatchTooLarge)?;
         }
         batch.carried = 0;
         Ok(())
@@ -239,6 +239,9 @@ impl Scatter {
 
 /// Makes carried values of the extents that a commit made of them.
 pub(super) fn unplace<M: GrowBytes, V: GrowBytes>(batch: &mut Batch<M, V>) {
+    if !V::HOLDS {
+        return;
+    }
     let meta = batch.meta.as_mut();
     let (mut at, mut carried) = (0, 0);
     while let Some((mut head, _, end)) = operation_at(meta, at) {

@@ -1,15 +1,15 @@
 //! Reading blocks.
 
 use super::host::read_rounded;
-use super::io::Io;
 use super::{Store, space};
 use crate::bytes;
-use crate::device::BlockDevice;
+use crate::device::{BlockDevice, Io};
 use crate::digest::Digest;
-use crate::error::{Damage, ReadError, Structure};
+use crate::error::{ReadError, Structure};
+use crate::failure::Failure;
 use crate::format::{ChunkRef, Geometry};
 use crate::ids::{PageIndex, Sequence};
-use crate::journal::RingReader;
+use crate::journal::{RingReader, RingWindow};
 use crate::overlay::{Entry, Overlay, TreeRoot, Value};
 use crate::tree::{self, Child, Cursor, Key, NodeSource, NodeView, Place, Record};
 
@@ -48,7 +48,7 @@ pub enum BlockLocation {
 }
 
 /// The tree's pages, read from the device through one page of memory.
-pub(super) struct TreePages<'a, D> {
+pub(super) struct TreePages<'a, D: BlockDevice> {
     pub(super) io: &'a mut Io<D>,
     pub(super) geometry: &'a Geometry,
     pub(super) page: &'a mut [u8],
@@ -56,27 +56,25 @@ pub(super) struct TreePages<'a, D> {
 }
 
 impl<D: BlockDevice> NodeSource for TreePages<'_, D> {
-    type Error = D::Error;
+    type Error = Failure;
     type Page<'p>
         = &'p [u8]
     where
         Self: 'p;
 
-    fn node(&mut self, child: Child, level: u32) -> Result<&[u8], ReadError<D::Error>> {
-        let offset = self.offset(child.page);
-        let damage = ReadError::Corrupted(Damage { what: Structure::Registry, offset });
+    fn node(&mut self, child: Child, level: u32) -> Result<&[u8], Failure> {
         if child.page.0 >= self.pages {
-            return Err(damage);
+            return Err(self.damaged(child.page));
         }
-        self.io.read(offset, self.page).map_err(ReadError::Device)?;
+        self.io.read(self.geometry.offset(child.page.0), self.page)?;
         if NodeView::verified(self.page, &child.digest, level).is_none() {
-            return Err(damage);
+            return Err(self.damaged(child.page));
         }
         Ok(self.page)
     }
 
-    fn offset(&self, page: PageIndex) -> u64 {
-        self.geometry.offset(page.0)
+    fn damaged(&mut self, page: PageIndex) -> Failure {
+        self.io.damaged(Structure::Registry, self.geometry.offset(page.0))
     }
 }
 
@@ -107,6 +105,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// # Errors
     /// [`ReadError::Device`], or [`ReadError::Corrupted`] for a damaged registry page.
     pub fn info(&mut self, name: &[u8]) -> Result<Option<BlockInfo>, ReadError<D::Error>> {
+        self.find_info(name).map_err(|failure| self.io.read_error(failure))
+    }
+
+    pub(super) fn find_info(&mut self, name: &[u8]) -> Result<Option<BlockInfo>, Failure> {
         if let Some(entry) = self.pending_entry(name) {
             return self.entry_info(name, &entry);
         }
@@ -127,10 +129,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Finds a name's record; the bytes of an inline block are copied to the body page.
-    pub(super) fn tree_record(&mut self, name: &[u8]) -> Result<Option<Found>, ReadError<D::Error>> {
+    pub(super) fn tree_record(&mut self, name: &[u8]) -> Result<Option<Found>, Failure> {
         let root = self.root();
         let Some((mut pages, body)) = self.tree_pages() else {
-            return Err(ReadError::BufferTooSmall { needed: 0 });
+            return Err(Failure::WorkspaceTooSmall);
         };
         tree::lookup(&mut pages, &root, name, |record| {
             let record = record?;
@@ -143,7 +145,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         })
     }
 
-    fn entry_info(&mut self, name: &[u8], entry: &Entry) -> Result<Option<BlockInfo>, ReadError<D::Error>> {
+    fn entry_info(&mut self, name: &[u8], entry: &Entry) -> Result<Option<BlockInfo>, Failure> {
         let (location, digest) = match entry.value {
             Value::Deleted => return Ok(None),
             Value::Inline { .. } => {
@@ -174,12 +176,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Reads the bytes of a pending inline or carried block.
-    fn pending_bytes(
-        &mut self,
-        name: &[u8],
-        entry: &Entry,
-        into: &mut [u8],
-    ) -> Result<(), ReadError<D::Error>> {
+    fn pending_bytes(&mut self, name: &[u8], entry: &Entry, into: &mut [u8]) -> Result<(), Failure> {
         let mut copied = false;
         self.overlay.with_body(name, entry, &mut |body| copied = bytes::copy(into, body).is_some());
         if copied {
@@ -194,18 +191,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if digest.is_of(into) {
             return Ok(());
         }
-        let offset = self.geometry.ring_offset(at);
-        Err(ReadError::Corrupted(Damage { what: Structure::Journal, offset }))
+        Err(self.io.damaged(Structure::Journal, self.geometry.ring_offset(at)))
     }
 
-    fn journal_bytes(&mut self, at: u64, into: &mut [u8]) -> Result<(), ReadError<D::Error>> {
+    fn journal_bytes(&mut self, at: u64, into: &mut [u8]) -> Result<(), Failure> {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = transfer.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
+        let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
         // No more is read than the units that the bytes lie in.
         let needed = at % self.geometry.unit() as u64 + into.len() as u64;
         let needed = usize::try_from(self.geometry.unit_up(needed)).unwrap_or(usize::MAX).min(transfer.len());
         let transfer = transfer.get_mut(..needed).unwrap_or_default();
-        RingReader::new(&mut self.io, &self.geometry, transfer).read(at, into).map_err(ReadError::Device)
+        let window = &mut RingWindow::default();
+        RingReader::new(&mut self.io, &self.geometry, transfer, window).read(at, into)
     }
 
     /// Whether a block exists.
@@ -213,10 +210,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// # Errors
     /// As [`info`](Self::info).
     pub fn exists(&mut self, name: &[u8]) -> Result<bool, ReadError<D::Error>> {
-        match self.pending_entry(name) {
-            Some(entry) => Ok(entry.value != Value::Deleted),
-            None => Ok(self.tree_record(name)?.is_some()),
+        if let Some(entry) = self.pending_entry(name) {
+            return Ok(entry.value != Value::Deleted);
         }
+        let found = self.tree_record(name).map(|found| found.is_some());
+        found.map_err(|failure| self.io.read_error(failure))
     }
 
     /// Reads a whole block into `buf`, verified, and returns its length.
@@ -225,22 +223,27 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// [`ReadError::BufferTooSmall`] with the length needed; [`ReadError::Corrupted`] if the bytes
     /// are not those that were written: `buf` then holds nothing to be believed.
     pub fn get(&mut self, name: &[u8], buf: &mut [u8]) -> Result<Option<usize>, ReadError<D::Error>> {
+        self.fill(name, buf).map_err(|failure| self.io.read_error(failure))
+    }
+
+    /// Reads a whole block into `buf` and returns its length.
+    fn fill(&mut self, name: &[u8], buf: &mut [u8]) -> Result<Option<usize>, Failure> {
         if let Some(entry) = self.pending_entry(name)
             && matches!(entry.value, Value::Inline { .. } | Value::Carried { .. })
         {
-            // The digest that is compared is the entry's: `info` would read the bytes to compute another.
-            let buf = part_for(buf, entry.length)?;
+            // The digest that is compared is the entry's: `find_info` would read the bytes to compute another.
+            let buf = self.part_for(buf, entry.length)?;
             self.pending_bytes(name, &entry, buf)?;
             return Ok(Some(buf.len()));
         }
-        let Some(info) = self.info(name)? else { return Ok(None) };
-        let buf = part_for(buf, info.length)?;
+        let Some(info) = self.find_info(name)? else { return Ok(None) };
+        let buf = self.part_for(buf, info.length)?;
         let length = buf.len();
         match info.location {
-            // `info` has left the bytes in the body page.
+            // `find_info` has left the bytes in the body page.
             BlockLocation::Memory => {
                 let copied = bytes::copy(buf, self.body_page(length));
-                copied.ok_or(ReadError::BufferTooSmall { needed: info.length })?;
+                copied.ok_or_else(|| self.io.too_small(info.length))?;
             }
             BlockLocation::Extent { page } => self.read_extent(page, &info.digest, buf)?,
             BlockLocation::Chunks { chunk_size, count } => {
@@ -259,17 +262,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         page: PageIndex,
         digest: &Digest,
         into: &mut [u8],
-    ) -> Result<(), ReadError<D::Error>> {
+    ) -> Result<(), Failure> {
         let offset = self.geometry.offset(page.0);
-        let damage = ReadError::Corrupted(Damage { what: Structure::Block, offset });
         let end = page.0.saturating_add(self.geometry.pages_for(into.len() as u64));
-        if end > self.pages {
-            return Err(damage);
+        if end <= self.pages {
+            let edge = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+            let edge = edge.ok_or(Failure::WorkspaceTooSmall)?;
+            read_rounded(&mut self.io, offset, into, edge)?;
+            if digest.is_of(into) {
+                return Ok(());
+            }
         }
-        let edge = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let edge = edge.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
-        read_rounded(&mut self.io, offset, into, edge).map_err(ReadError::Device)?;
-        if digest.is_of(into) { Ok(()) } else { Err(damage) }
+        Err(self.io.damaged(Structure::Block, offset))
     }
 
     /// Where chunk `index` of a block of chunks is, and its digest.
@@ -278,7 +282,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         name: &[u8],
         info: &BlockInfo,
         index: u32,
-    ) -> Result<(PageIndex, Digest), ReadError<D::Error>> {
+    ) -> Result<(PageIndex, Digest), Failure> {
         if let Some(entry) = self.pending_entry(name)
             && let Value::Chunks { at, .. } = entry.value
         {
@@ -299,7 +303,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let root = self.root();
         let offset = self.geometry.offset(root.page.0);
         let Some((mut pages, ..)) = self.tree_pages() else {
-            return Err(ReadError::BufferTooSmall { needed: info.length });
+            return Err(self.io.too_small(info.length));
         };
         let found = tree::lookup_chunk(&mut pages, &root, Key { name, chunk: index }, |record| {
             record.and_then(|record| match record.place {
@@ -308,7 +312,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 _ => None,
             })
         })?;
-        found.ok_or(ReadError::Corrupted(Damage { what: Structure::Registry, offset }))
+        found.ok_or_else(|| self.io.damaged(Structure::Registry, offset))
+    }
+
+    /// The part of `buf` that a block of `length` bytes takes up.
+    fn part_for<'b>(&mut self, buf: &'b mut [u8], length: u64) -> Result<&'b mut [u8], Failure> {
+        let part = usize::try_from(length).ok().and_then(|length| buf.get_mut(..length));
+        part.ok_or_else(|| self.io.too_small(length))
     }
 
     /// The first block whose name is above `after` (of all, if None): copies its name into `name` and
@@ -321,9 +331,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         after: Option<&[u8]>,
         name: &mut [u8],
     ) -> Result<Option<usize>, ReadError<D::Error>> {
+        self.find_next(after, name).map_err(|failure| self.io.read_error(failure))
+    }
+
+    fn find_next(&mut self, after: Option<&[u8]>, name: &mut [u8]) -> Result<Option<usize>, Failure> {
         let root = self.root();
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = transfer.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
+        let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
         let size = self.geometry.page_size();
         let (page, names) = transfer.split_at_mut_checked(size).unwrap_or_default();
         let mut pages = TreePages { io: &mut self.io, geometry: &self.geometry, page, pages: self.pages };
@@ -337,20 +351,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let stored = next_stored(&mut pages, &root, after, below, name)?;
             let Some((length, entry)) = pending.filter(|_| stored.is_none()) else { return Ok(stored) };
             if entry.value != Value::Deleted {
-                let into =
-                    name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
+                let into = name.get_mut(..length).ok_or_else(|| pages.io.too_small(length as u64))?;
                 bytes::copy_some(into, other);
                 return Ok(Some(length));
             }
             bound_length = Some(bytes::copy_some(bound, bytes::head(other, length)));
         }
     }
-}
-
-/// The part of `buf` that a block of `length` bytes takes up.
-fn part_for<E>(buf: &mut [u8], length: u64) -> Result<&mut [u8], ReadError<E>> {
-    let part = usize::try_from(length).ok().and_then(|length| buf.get_mut(..length));
-    part.ok_or(ReadError::BufferTooSmall { needed: length })
 }
 
 /// The first name of the tree above `after`, if it is below `below`.
@@ -360,7 +367,7 @@ fn next_stored<D: BlockDevice>(
     after: Option<&[u8]>,
     below: Option<&[u8]>,
     name: &mut [u8],
-) -> Result<Option<usize>, ReadError<D::Error>> {
+) -> Result<Option<usize>, Failure> {
     if root.height == 0 {
         return Ok(None);
     }
@@ -369,20 +376,20 @@ fn next_stored<D: BlockDevice>(
     cursor.go_to(pages, root, from)?;
     cursor.settle(pages)?;
     let Some((leaf, index)) = cursor.record() else { return Ok(None) };
-    let size = pages.geometry.page_size() as u64;
-    let damage = |page: PageIndex| Damage { what: Structure::Registry, offset: page.0.saturating_mul(size) };
     let page = pages.node(leaf, 0)?;
     let key = NodeView::parse(page).and_then(|node| node.key(index));
     // A name that is not above the last one would lead a caller round in circles.
     let key = key.filter(|key| after.is_none_or(|after| key.name > after));
-    let Some(key) = key else { return Err(ReadError::Corrupted(damage(leaf.page))) };
+    let Some(key) = key else { return Err(pages.damaged(leaf.page)) };
     // The pending entry counts if it comes first or is the same name.
     if below.is_some_and(|below| key.name >= below) {
         return Ok(None);
     }
     let length = key.name.len();
-    let into = name.get_mut(..length).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
-    bytes::copy_some(into, key.name);
+    match name.get_mut(..length) {
+        Some(into) => bytes::copy_some(into, key.name),
+        None => return Err(pages.io.too_small(length as u64)),
+    };
     Ok(Some(length))
 }
 

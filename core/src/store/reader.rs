@@ -2,14 +2,15 @@
 
 use super::{BlockInfo, BlockLocation, Store, space};
 use crate::device::BlockDevice;
-use crate::error::{Damage, ReadError, Structure};
+use crate::error::{ReadError, Structure};
+use crate::failure::Failure;
 use crate::ids::PageIndex;
-use crate::journal::RingReader;
+use crate::journal::{RingReader, RingWindow};
 use crate::overlay::{Entry, Overlay, Value};
 
 /// Reads a block piece by piece through the store's own memory: each chunk is digested first and
 /// handed out after that.
-pub struct BlockReader<'s, D, O, B> {
+pub struct BlockReader<'s, D: BlockDevice, O, B> {
     store: &'s mut Store<D, O, B>,
     name: &'s [u8],
     info: BlockInfo,
@@ -34,6 +35,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> BlockReader<'_, D, O, B> {
     /// # Errors
     /// [`ReadError::Device`], or [`ReadError::Corrupted`] before any byte of a damaged chunk.
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, ReadError<D::Error>> {
+        self.read_next(buf).map_err(|failure| self.store.io.read_error(failure))
+    }
+
+    fn read_next(&mut self, buf: &mut [u8]) -> Result<usize, Failure> {
         let rest = self.info.length - self.at;
         if rest == 0 || buf.is_empty() {
             return Ok(0);
@@ -55,7 +60,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> BlockReader<'_, D, O, B> {
         Ok(read)
     }
 
-    fn verify(&mut self, index: u32, length: u64) -> Result<PageIndex, ReadError<D::Error>> {
+    fn verify(&mut self, index: u32, length: u64) -> Result<PageIndex, Failure> {
         if let Some((verified, page)) = self.verified
             && verified == index
         {
@@ -65,17 +70,17 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> BlockReader<'_, D, O, B> {
             BlockLocation::Extent { page } => (page, self.info.digest),
             _ => self.store.chunk(self.name, &self.info, index)?,
         };
-        let damage = Damage { what: Structure::Block, offset: self.store.geometry.offset(page.0) };
         let end = page.0.saturating_add(self.store.geometry.pages_for(length));
         let inside = end <= self.store.pages;
-        if !inside || !self.store.extent_has(page.0, length, &digest.0).map_err(ReadError::Device)? {
-            return Err(ReadError::Corrupted(damage));
+        if !inside || !self.store.extent_has(page.0, length, &digest.0)? {
+            let offset = self.store.geometry.offset(page.0);
+            return Err(self.store.io.damaged(Structure::Block, offset));
         }
         self.verified = Some((index, page));
         Ok(page)
     }
 
-    fn read_small(&mut self, buf: &mut [u8]) -> Result<usize, ReadError<D::Error>> {
+    fn read_small(&mut self, buf: &mut [u8]) -> Result<usize, Failure> {
         let length = self.info.length as usize;
         let now = (length - self.at as usize).min(buf.len());
         let at = self.at as usize;
@@ -84,8 +89,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> BlockReader<'_, D, O, B> {
             None => {
                 self.store.tree_record(self.name)?;
                 let body = self.store.body_page(length);
-                let part =
-                    body.get(at..at + now).ok_or(ReadError::BufferTooSmall { needed: length as u64 })?;
+                let part = body.get(at..at + now).ok_or(Failure::WorkspaceTooSmall)?;
                 buf[..now].copy_from_slice(part);
             }
         }
@@ -105,34 +109,23 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Reads bytes of a verified extent through the transfer buffer.
-    fn read_within(
-        &mut self,
-        page: PageIndex,
-        within: u64,
-        buf: &mut [u8],
-    ) -> Result<usize, ReadError<D::Error>> {
+    fn read_within(&mut self, page: PageIndex, within: u64, buf: &mut [u8]) -> Result<usize, Failure> {
         let size = self.geometry.page_size() as u64;
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = transfer.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
+        let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
         let first = within - within % size;
         let skip = (within - first) as usize;
         let wanted = (skip + buf.len()).min(transfer.len());
         let whole = wanted.next_multiple_of(self.geometry.page_size()).min(transfer.len());
         let offset = self.geometry.offset(page.0) + first;
-        self.io.read(offset, &mut transfer[..whole]).map_err(ReadError::Device)?;
+        self.io.read(offset, &mut transfer[..whole])?;
         let now = (wanted - skip).min(buf.len());
         buf[..now].copy_from_slice(&transfer[skip..skip + now]);
         Ok(now)
     }
 
     /// Reads part of a pending small block; a part is believed after the whole was digested.
-    fn pending_part(
-        &mut self,
-        name: &[u8],
-        entry: &Entry,
-        at: u64,
-        into: &mut [u8],
-    ) -> Result<(), ReadError<D::Error>> {
+    fn pending_part(&mut self, name: &[u8], entry: &Entry, at: u64, into: &mut [u8]) -> Result<(), Failure> {
         let start = at as usize;
         let kept = self.overlay.with_body(name, entry, &mut |body| {
             if let Some(part) = body.get(start..start + into.len()) {
@@ -148,13 +141,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             _ => return Ok(()),
         };
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = transfer.ok_or(ReadError::BufferTooSmall { needed: 0 })?;
-        let mut ring = RingReader::new(&mut self.io, &self.geometry, transfer);
-        if !ring.has(position, entry.length, &digest.0).map_err(ReadError::Device)? {
+        let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
+        let window = &mut RingWindow::default();
+        let mut ring = RingReader::new(&mut self.io, &self.geometry, transfer, window);
+        if !ring.has(position, entry.length, &digest.0)? {
             let offset = self.geometry.journal_offset() + position % self.geometry.journal_length();
-            return Err(ReadError::Corrupted(Damage { what: Structure::Journal, offset }));
+            return Err(ring.device.damaged(Structure::Journal, offset));
         }
-        ring.read(position + at, into).map_err(ReadError::Device)
+        ring.read(position + at, into)
     }
 }
 

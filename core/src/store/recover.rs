@@ -5,12 +5,12 @@
 //! 3. What was found is folded into a checkpoint of a new epoch before anything else is written, and
 //!    what no sync is known to have covered is copied to fresh pages on the way.
 
-use super::io::Io;
 use super::open::NUMBERS_END;
 use super::{Store, space};
-use crate::device::BlockDevice;
+use crate::device::{BlockDevice, Io};
 use crate::digest::Digest;
-use crate::error::{Damage, OpenError, Structure};
+use crate::error::{Damage, Structure};
+use crate::failure::Failure;
 use crate::format::{RecordHeader, U64, record_kind};
 use crate::ids::Sequence;
 use crate::journal::{Journal, RingReader};
@@ -73,45 +73,31 @@ struct Last {
 }
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
-    pub(super) fn ring(&mut self) -> Result<RingReader<'_, Io<D>>, OpenError<D::Error>> {
+    pub(super) fn ring(&mut self) -> Result<RingReader<'_, Io<D>>, Failure> {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = transfer.ok_or(OpenError::WorkspaceTooSmall)?;
-        Ok(RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window))
+        let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
+        Ok(RingReader::new(&mut self.io, &self.geometry, transfer, &mut self.ring_window))
     }
 
     /// Reads the header at a position of the journal; whether it is whole and was written for it.
-    fn header_at(&mut self, position: u64, header: &mut RecordHeader) -> Result<bool, OpenError<D::Error>> {
-        self.ring()?.header_into(position, header).map_err(OpenError::Device)
+    fn header_at(&mut self, position: u64, header: &mut RecordHeader) -> Result<bool, Failure> {
+        self.ring()?.header_into(position, header)
     }
 
     /// Fills `into` from a position of the journal on.
-    #[inline(never)]
-    pub(super) fn read_journal(&mut self, at: u64, into: &mut [u8]) -> Result<(), OpenError<D::Error>> {
-        self.ring()?.read(at, into).map_err(OpenError::Device)
+    pub(super) fn read_journal(&mut self, at: u64, into: &mut [u8]) -> Result<(), Failure> {
+        self.ring()?.read(at, into)
     }
 
     /// Whether `length` bytes from a position of the journal on have this digest.
-    #[inline(never)]
-    pub(super) fn journal_has(
-        &mut self,
-        at: u64,
-        length: u64,
-        digest: &[u8; 32],
-    ) -> Result<bool, OpenError<D::Error>> {
+    pub(super) fn journal_has(&mut self, at: u64, length: u64, digest: &[u8; 32]) -> Result<bool, Failure> {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = transfer.ok_or(OpenError::WorkspaceTooSmall)?;
-        RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window)
-            .has(at, length, digest)
-            .map_err(OpenError::Device)
+        let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
+        RingReader::new(&mut self.io, &self.geometry, transfer, &mut self.ring_window).has(at, length, digest)
     }
 
     /// Brings the overlay to the state of the last whole commit in the journal.
-    #[inline(never)]
-    pub(super) fn replay(
-        &mut self,
-        salvage: bool,
-        recovery: &mut Recovery,
-    ) -> Result<(), OpenError<D::Error>> {
+    pub(super) fn replay(&mut self, salvage: bool, recovery: &mut Recovery) -> Result<(), Failure> {
         let mut found = Found { records: 0, watermark: 0, torn_tail: false, damage: None };
         self.find(salvage, &mut found)?;
         let mut end = self.start();
@@ -121,17 +107,16 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Looks for the end of the journal, and at what lies behind it.
-    #[inline(never)]
-    fn find(&mut self, salvage: bool, found: &mut Found) -> Result<(), OpenError<D::Error>> {
+    fn find(&mut self, salvage: bool, found: &mut Found) -> Result<(), Failure> {
         let mut walk = self.start();
         self.walk(&mut walk)?;
         let witness = self.witness(&walk)?;
         if witness > walk.sequence {
-            let place = Damage { what: Structure::Journal, offset: self.ring_offset(walk.head) };
+            let offset = self.ring_offset(walk.head);
             if !salvage {
-                return Err(OpenError::Corrupted(place));
+                return Err(self.io.damaged(Structure::Journal, offset));
             }
-            found.damage = Some(place);
+            found.damage = Some(Damage { what: Structure::Journal, offset });
         }
         found.torn_tail = found.damage.is_none() && self.is_torn(&walk)?;
         (found.records, found.watermark) = (walk.records, walk.watermark);
@@ -139,7 +124,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Goes on where the journal ends.
-    #[inline(never)]
     fn adopt(&mut self, found: &Found, end: &Walk, recovery: &mut Recovery) {
         let Found { torn_tail, damage, .. } = *found;
         let from = self.sequence;
@@ -156,13 +140,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Puts what was found into the overlay, as far as it is whole.
-    #[inline(never)]
-    fn take_in(
-        &mut self,
-        found: &mut Found,
-        end: &mut Walk,
-        salvage: bool,
-    ) -> Result<(), OpenError<D::Error>> {
+    fn take_in(&mut self, found: &mut Found, end: &mut Walk, salvage: bool) -> Result<(), Failure> {
         let mut header = RecordHeader::new_zeroed();
         while end.records < found.records {
             let Some(position) = self.next_record(end, &mut header)? else { break };
@@ -173,11 +151,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                     found.torn_tail = true;
                     break;
                 }
-                Err(OpenError::Corrupted(place)) if salvage => {
-                    found.damage = Some(place);
+                Err(Failure::Corrupted) if salvage => {
+                    found.damage = self.io.damage();
                     break;
                 }
-                Err(error) => return Err(error),
+                Err(failure) => return Err(failure),
             }
             end.take(&header, position);
         }
@@ -200,8 +178,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Follows the chain of whole records from where a walk begins.
-    #[inline(never)]
-    fn walk(&mut self, walk: &mut Walk) -> Result<(), OpenError<D::Error>> {
+    fn walk(&mut self, walk: &mut Walk) -> Result<(), Failure> {
         let mut header = RecordHeader::new_zeroed();
         while let Some(position) = self.next_record(walk, &mut header)? {
             let meta_at = position + RecordHeader::SIZE as u64;
@@ -215,12 +192,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Reads the header of the record that follows; its place, if it is whole and continues the chain.
-    #[inline(never)]
-    fn next_record(
-        &mut self,
-        walk: &Walk,
-        header: &mut RecordHeader,
-    ) -> Result<Option<u64>, OpenError<D::Error>> {
+    fn next_record(&mut self, walk: &Walk, header: &mut RecordHeader) -> Result<Option<u64>, Failure> {
         let length = self.geometry.journal_length();
         let start = self.superblock.journal_position.get();
         let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
@@ -254,8 +226,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// The highest watermark that any later record of this epoch carries: proof that commits up to it
     /// were durable, even if the chain breaks before them.
-    #[inline(never)]
-    fn witness(&mut self, walk: &Walk) -> Result<u64, OpenError<D::Error>> {
+    fn witness(&mut self, walk: &Walk) -> Result<u64, Failure> {
         let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
         let unit = self.geometry.unit() as u64;
         let end = self.superblock.journal_position.get() + self.geometry.journal_length();
@@ -279,8 +250,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Whether something was begun behind the last whole record. Of what says so one part may be
     /// damaged: else a flipped bit in the magic of the last commit would lose it without a word.
-    #[inline(never)]
-    fn is_torn(&mut self, walk: &Walk) -> Result<bool, OpenError<D::Error>> {
+    fn is_torn(&mut self, walk: &Walk) -> Result<bool, Failure> {
         let end = self.superblock.journal_position.get() + self.geometry.journal_length();
         let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
         let mut header = RecordHeader::new_zeroed();
@@ -306,8 +276,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Makes the recovered state durable under a new epoch, whatever the medium holds of it: if there is something to
     /// fold in, by the checkpoint that it begins.
-    #[inline(never)]
-    pub(super) fn settle_recovery(&mut self, recovery: &Recovery) -> Result<(), OpenError<D::Error>> {
+    pub(super) fn settle_recovery(&mut self, recovery: &Recovery) -> Result<(), Failure> {
         // The newest superblock could be read; that does not mean that the medium has it.
         if !self.io.reads_come_from_medium() {
             self.assert_superblock()?;
@@ -321,19 +290,17 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Writes the newest superblock again, a copy at a time.
-    #[inline(never)]
-    fn assert_superblock(&mut self) -> Result<(), OpenError<D::Error>> {
+    fn assert_superblock(&mut self) -> Result<(), Failure> {
         self.compose_superblock()?;
         for copy in [0, 1] {
             self.write_superblock(&[copy])?;
-            self.io.sync().map_err(OpenError::Device)?;
+            self.io.sync()?;
         }
         Ok(())
     }
 
     /// Begins a new epoch in a file whose journal holds nothing to fold in.
-    #[inline(never)]
-    fn raise_epoch(&mut self) -> Result<(), OpenError<D::Error>> {
+    fn raise_epoch(&mut self) -> Result<(), Failure> {
         let (head, chain) = (self.journal.head, self.journal.chain);
         let next = self.compose_superblock()?;
         next.generation = U64::new(next.generation.get() + 1);
@@ -341,7 +308,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         next.journal_position = U64::new(head);
         next.chain = chain.0;
         self.write_superblock(&[0, 1])?;
-        self.io.sync().map_err(OpenError::Device)?;
+        self.io.sync()?;
         self.journal.tail = self.journal.head;
         self.adopt_superblock();
         Ok(())

@@ -23,7 +23,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         scratch: &mut Batch<M, V>,
         durability: Durability,
     ) -> Result<Sequence, WriteError<D::Error>> {
-        self.ready()?;
+        self.ready().map_err(|failure| self.io.write_error(failure))?;
         scratch.clear();
         Self::check_name(&self.geometry, to)?;
         let mut info = self.info(from)?.ok_or(WriteError::NotFound)?;
@@ -64,7 +64,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let BlockLocation::Chunks { chunk_size, count } = info.location else { return Ok(()) };
         scratch.begin_chunks(to, info.length, info.tag, chunk_size, info.digest).map_err(batch_error)?;
         for index in 0..count {
-            let (page, digest) = self.chunk(from, info, index)?;
+            let chunk = self.chunk(from, info, index);
+            let (page, digest) = chunk.map_err(|failure| self.io.write_error(failure))?;
             let chunk = ChunkRef { page: crate::format::U64::new(page.0), digest: digest.0 };
             scratch.add_chunk(chunk.as_bytes()).map_err(batch_error)?;
         }

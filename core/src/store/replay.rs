@@ -8,7 +8,8 @@ use crate::batch::body_length;
 use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
-use crate::error::{Damage, OpenError, Structure};
+use crate::error::Structure;
+use crate::failure::{Failure, Kept};
 use crate::format::{ChunkRef, OpHeader, RecordHeader, op_kind};
 use crate::ids::{Extent, PageIndex};
 use crate::journal::{RingReader, RingWindow};
@@ -23,29 +24,28 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         header: &RecordHeader,
         position: u64,
         watermark: u64,
-    ) -> Result<bool, OpenError<D::Error>> {
+    ) -> Result<bool, Failure> {
         let above = header.sequence.get() > watermark;
-        let length = self.io.length().map_err(OpenError::Device)?;
+        let length = self.io.length()?;
         if length < self.geometry.offset(header.pages.get()) {
+            if above {
+                return Ok(false);
+            }
             let expected = self.geometry.offset(header.pages.get());
-            return if above { Ok(false) } else { Err(OpenError::Truncated { expected, actual: length }) };
+            return Err(self.io.fails(Failure::Truncated, Kept::Lengths { expected, actual: length }));
         }
         if !self.overlay.has_room(header.operations.get() as usize) {
-            return Err(OpenError::WorkspaceTooSmall);
+            return Err(Failure::WorkspaceTooSmall);
         }
         // Values first, so that a torn record leaves nothing behind.
         if !self.each_operation(header, position, above, false)? {
             if above {
                 return Ok(false);
             }
-            let offset = self.ring_offset(position);
-            return Err(OpenError::Corrupted(Damage { what: Structure::Journal, offset }));
-        }
-        if self.each_operation(header, position, above, true)? {
+        } else if self.each_operation(header, position, above, true)? {
             return Ok(true);
         }
-        let offset = self.ring_offset(position);
-        Err(OpenError::Corrupted(Damage { what: Structure::Journal, offset }))
+        Err(self.io.damaged(Structure::Journal, self.ring_offset(position)))
     }
 
     /// Goes through a record's operations: checks their values (`!insert`), or puts them into the
@@ -56,7 +56,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         position: u64,
         above: bool,
         insert: bool,
-    ) -> Result<bool, OpenError<D::Error>> {
+    ) -> Result<bool, Failure> {
         let mut at = position + RecordHeader::SIZE as u64;
         let end = at + u64::from(header.meta_length.get());
         let (mut data_at, data_end) = (end, end + u64::from(header.data_length.get()));
@@ -75,7 +75,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 return Ok(false);
             }
             if name_length > self.overlay.max_name() {
-                return Err(OpenError::WorkspaceTooSmall);
+                return Err(Failure::WorkspaceTooSmall);
             }
             let mut location = [0; 8];
             if matches!(head.kind, op_kind::CARRIED | op_kind::EXTENT) {
@@ -101,7 +101,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Whether the values of an operation are whole: those carried always, those in pages only if no
     /// sync is known to cover them (else damage shows when they are read).
-    #[inline(never)]
     fn values_sound(
         &mut self,
         head: &OpHeader,
@@ -109,7 +108,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         location: u64,
         (data_at, data_end): (u64, u64),
         above: bool,
-    ) -> Result<bool, OpenError<D::Error>> {
+    ) -> Result<bool, Failure> {
         let length = head.length.get();
         match head.kind {
             op_kind::INLINE => Ok(length <= self.geometry.max_inline() as u64),
@@ -128,13 +127,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Whether the chunks of an operation are whole, of those in its list at `body_at`.
-    #[inline(never)]
-    fn chunks_sound(
-        &mut self,
-        head: &OpHeader,
-        body_at: u64,
-        above: bool,
-    ) -> Result<bool, OpenError<D::Error>> {
+    fn chunks_sound(&mut self, head: &OpHeader, body_at: u64, above: bool) -> Result<bool, Failure> {
         let length = head.length.get();
         let chunk = u64::from(head.chunk_size.get().max(1));
         for index in 0..bytes::pieces(length, chunk) {
@@ -157,21 +150,20 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         length: u64,
         digest: &[u8; 32],
         check: bool,
-    ) -> Result<bool, OpenError<D::Error>> {
+    ) -> Result<bool, Failure> {
         let extent = Extent::new(PageIndex(page), self.geometry.pages_for(length));
-        let file = self.io.length().map_err(OpenError::Device)?;
+        let file = self.io.length()?;
         if !self.geometry.may_hold(extent) || self.geometry.offset(extent.end()) > file {
             return Ok(false);
         }
         if !check {
             return Ok(true);
         }
-        self.extent_has(page, length, digest).map_err(OpenError::Device)
+        self.extent_has(page, length, digest)
     }
 
     /// Whether the `length` bytes that start at page `page` have this digest; false without memory.
-    #[inline(never)]
-    pub(super) fn extent_has(&mut self, page: u64, length: u64, digest: &[u8; 32]) -> Result<bool, D::Error> {
+    pub(super) fn extent_has(&mut self, page: u64, length: u64, digest: &[u8; 32]) -> Result<bool, Failure> {
         let start = self.geometry.offset(page);
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let Some(transfer) = transfer else { return Ok(false) };
@@ -192,7 +184,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Puts one operation of a record into the overlay and its bytes into the record's hasher.
-    #[inline(never)]
     fn insert_replayed(
         &mut self,
         head: &OpHeader,
@@ -201,7 +192,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         location: u64,
         data_at: u64,
         hasher: &mut Hasher,
-    ) -> Result<bool, OpenError<D::Error>> {
+    ) -> Result<bool, Failure> {
         let name_length = usize::from(head.name_length.get());
         self.read_name(at + OpHeader::SIZE as u64, name_length, hasher)?;
         let carried = head.kind == op_kind::CARRIED;
@@ -232,11 +223,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         // The body goes through memory that nothing else uses during recovery.
         let length = length as usize;
         let space = space::replay(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(OpenError::WorkspaceTooSmall)?;
-        let body = space.body.get_mut(..length).ok_or(OpenError::WorkspaceTooSmall)?;
-        RingReader::resume(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
-            .read(from, body)
-            .map_err(OpenError::Device)?;
+        let space = space.ok_or(Failure::WorkspaceTooSmall)?;
+        let body = space.body.get_mut(..length).ok_or(Failure::WorkspaceTooSmall)?;
+        RingReader::new(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
+            .read(from, body)?;
         if !carried {
             hasher.update(body);
         } else if Digest::of(body).0 != head.digest {
@@ -248,20 +238,19 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// The digest of a body, in one pass through the journal, in pieces; if `listed`, the record's hasher takes it in on
     /// the way.
-    #[inline(never)]
     fn digest_body(
         &mut self,
         mut position: u64,
         mut rest: u64,
         hasher: &mut Hasher,
         listed: bool,
-    ) -> Result<Digest, OpenError<D::Error>> {
+    ) -> Result<Digest, Failure> {
         let mut own = Hasher::new();
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let transfer = transfer.ok_or(OpenError::WorkspaceTooSmall)?;
-        let mut ring = RingReader::resume(&mut self.io, &self.geometry, transfer, &mut self.ring_window);
+        let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
+        let mut ring = RingReader::new(&mut self.io, &self.geometry, transfer, &mut self.ring_window);
         while rest > 0 {
-            let piece = ring.peek(position, rest.min(1 << 20) as usize).map_err(OpenError::Device)?;
+            let piece = ring.peek(position, rest.min(1 << 20) as usize)?;
             own.update(piece);
             if listed {
                 hasher.update(piece);
@@ -273,14 +262,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Reads a name into the first of the names of a fold, of which there is none under way, and into `hasher`.
-    #[inline(never)]
-    fn read_name(&mut self, at: u64, length: usize, hasher: &mut Hasher) -> Result<(), OpenError<D::Error>> {
+    fn read_name(&mut self, at: u64, length: usize, hasher: &mut Hasher) -> Result<(), Failure> {
         let space = space::replay(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let space = space.ok_or(OpenError::WorkspaceTooSmall)?;
-        let name = space.name.get_mut(..length).ok_or(OpenError::WorkspaceTooSmall)?;
-        RingReader::resume(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
-            .read(at, name)
-            .map_err(OpenError::Device)?;
+        let space = space.ok_or(Failure::WorkspaceTooSmall)?;
+        let name = space.name.get_mut(..length).ok_or(Failure::WorkspaceTooSmall)?;
+        RingReader::new(&mut self.io, &self.geometry, space.transfer, &mut self.ring_window)
+            .read(at, name)?;
         hasher.update(name);
         Ok(())
     }

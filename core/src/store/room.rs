@@ -4,9 +4,9 @@
 mod tests;
 
 use super::{Durability, Store};
-use crate::batch::{Batch, GrowBytes};
+use crate::batch::{Batch, GrowBytes, Operation};
 use crate::device::BlockDevice;
-use crate::error::WriteError;
+use crate::failure::{Failure, Kept};
 use crate::format::{HeadValue, InternalCell, LeafCell, NodeHeader, OpHeader, RecordHeader, op_kind};
 use crate::ids::Extent;
 use crate::overlay::{Entry, Overlay, Value};
@@ -32,6 +32,20 @@ pub(super) struct Demand {
     longest_name: usize,
 }
 
+impl Demand {
+    /// Takes in what an operation will take besides the bytes of its batch.
+    fn add(&mut self, operation: &Operation<'_>) {
+        let (head, name) = (&operation.head, operation.name.len());
+        self.deletes_only &= head.kind == op_kind::DELETE;
+        self.longest_name = self.longest_name.max(name);
+        self.longest_list = self.longest_list.max(operation.body.len() as u64);
+        self.records += record_bytes(head, name);
+        if head.kind == op_kind::CARRIED {
+            self.longest_value = self.longest_value.max(head.length.get());
+        }
+    }
+}
+
 /// How a group goes into the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Path {
@@ -54,16 +68,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             demand.meta += batch.meta.as_ref().len() as u64;
             demand.carried += batch.carried;
             demand.pages += self.geometry.pages_for(batch.data.as_ref().len() as u64);
-        }
-        for operation in batches.iter().flat_map(Batch::operations) {
-            let kind = operation.head.kind;
-            demand.deletes_only &= kind == op_kind::DELETE;
-            demand.longest_name = demand.longest_name.max(operation.name.len());
-            demand.longest_list = demand.longest_list.max(operation.body.len() as u64);
-            demand.records += record_bytes(&operation.head, operation.name.len());
-            if kind == op_kind::CARRIED {
-                demand.longest_value = demand.longest_value.max(operation.head.length.get());
-            }
+            batch.operations().for_each(|operation| demand.add(&operation));
         }
         demand
     }
@@ -75,22 +80,22 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         demand: &Demand,
         batches: &[Batch<M, V>],
         durability: Durability,
-    ) -> Result<Path, WriteError<D::Error>> {
+    ) -> Result<Path, Failure> {
         let max = self.overlay.max_name();
         if demand.longest_name > max {
-            return Err(WriteError::NameTooLong { length: demand.longest_name, max });
+            return Err(self.io.fails(Failure::NameTooLong, Kept::Name { length: demand.longest_name, max }));
         }
         if !self.overlay.has_room(demand.operations) || self.takes_inherited(batches) {
-            self.checkpoint()?;
+            self.fold_all()?;
             if !self.overlay.has_room(demand.operations) {
-                return Err(WriteError::BatchTooLarge);
+                return Err(Failure::BatchTooLarge);
             }
         }
-        if !demand.deletes_only && self.height_after(demand) > self.memory.levels as u64 {
-            self.checkpoint()?;
-            if self.height_after(demand) > self.memory.levels as u64 {
-                let full = u64::from(self.superblock.height.get()) >= self.memory.levels as u64;
-                return Err(if full { WriteError::WorkspaceTooSmall } else { WriteError::BatchTooLarge });
+        if !demand.deletes_only && self.height_after(demand) as usize > self.memory.levels {
+            self.fold_all()?;
+            if self.height_after(demand) as usize > self.memory.levels {
+                let full = self.superblock.height.get() as usize >= self.memory.levels;
+                return Err(if full { Failure::WorkspaceTooSmall } else { Failure::BatchTooLarge });
             }
         }
         // An overlay that keeps bodies takes each from a recovery in one piece.
@@ -112,13 +117,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         };
         let fits = readable(demand.longest_list) && demand.meta <= u64::from(u32::MAX) / 2;
         if !fits || record > self.journal.room(&self.geometry) {
-            self.checkpoint()?;
+            self.fold_all()?;
             if !fits || record > self.journal.room(&self.geometry) {
                 path = Path::Checkpoint;
             }
         }
         if path == Path::Checkpoint && !O::KEEPS_BODIES {
-            return Err(WriteError::BatchTooLarge);
+            return Err(Failure::BatchTooLarge);
         }
         self.make_space(demand)?;
         Ok(path)
@@ -130,14 +135,16 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     #[inline(never)]
     fn takes_inherited<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> bool {
         self.active.inherited + self.frozen.inherited > 0
-            && batches.iter().flat_map(Batch::operations).any(|operation| {
-                operation.head.kind != op_kind::MOVE
-                    && self.pending_entry(operation.name).is_some_and(|entry| entry.inherited)
+            && batches.iter().any(|batch| {
+                batch.operations().any(|operation| {
+                    operation.head.kind != op_kind::MOVE
+                        && self.pending_entry(operation.name).is_some_and(|entry| entry.inherited)
+                })
             })
     }
 
     /// Sees to it that after this group a checkpoint still finds the pages it needs.
-    fn make_space(&mut self, demand: &Demand) -> Result<(), WriteError<D::Error>> {
+    fn make_space(&mut self, demand: &Demand) -> Result<(), Failure> {
         let mut last_resort = false;
         for _ in 0..4 {
             let need = demand.pages + self.floor(demand);
@@ -148,7 +155,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let stale = self.map.at.ahead.passed >= self.worth_freeing() || self.sets_much_aside(demand);
             if stale && !last_resort && self.pending() > 0 {
                 last_resort = true;
-                self.checkpoint()?;
+                self.fold_all()?;
                 continue;
             }
             // A device that cannot grow by all of it may still by what is missing.
@@ -158,21 +165,21 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let ahead = demand.pages.saturating_mul(self.groups_ahead).min(self.growth);
             match self.grow(more.max(ahead), missing) {
                 Ok(()) => self.map.keep(self.pages),
-                Err(WriteError::Full) if !last_resort => {
+                Err(Failure::Full) if !last_resort => {
                     last_resort = true;
                     self.new_round()?;
                 }
                 result => result?,
             }
         }
-        Err(WriteError::Full)
+        Err(Failure::Full)
     }
 
     /// Grows the device by a step for `need` pages, or by what is `missing` of them.
     #[inline(never)]
-    fn grow(&mut self, need: u64, missing: u64) -> Result<(), WriteError<D::Error>> {
+    fn grow(&mut self, need: u64, missing: u64) -> Result<(), Failure> {
         self.with_host(None, |host| match host.grow(need) {
-            Err(WriteError::Full) => host.grow(missing),
+            Err(Failure::Full) => host.grow(missing),
             result => result,
         })
     }
@@ -192,7 +199,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let none = Demand::default();
         let records = 4 * self.geometry.pages_for(demand.records);
         self.reserve(&none) >= eighth.max(2 * journal)
-            || self.fresh(&none) >= eighth.max(journal / 2).max(records)
+            || self.fresh(&none) as u64 >= eighth.max(journal / 2).max(records)
     }
 
     /// Whether more of the file's free pages lie behind the allocator than ahead of it, so many that a checkpoint,
@@ -230,16 +237,16 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Makes all free pages of the file available again.
-    fn new_round(&mut self) -> Result<(), WriteError<D::Error>> {
+    fn new_round(&mut self) -> Result<(), Failure> {
         if self.pending() > 0 {
-            self.checkpoint()?;
+            self.fold_all()?;
         }
         self.map.restart(self.pages, &self.geometry);
         Ok(())
     }
 
     /// Hands out `pages` consecutive pages such that a checkpoint still succeeds.
-    pub(super) fn run_of(&mut self, pages: u64) -> Result<Extent, WriteError<D::Error>> {
+    pub(super) fn run_of(&mut self, pages: u64) -> Result<Extent, Failure> {
         let demand = Demand { pages, ..Demand::default() };
         self.make_space(&demand)?;
         self.settled(&demand, |store, floor| {
@@ -256,8 +263,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn settled<R>(
         &mut self,
         demand: &Demand,
-        mut work: impl FnMut(&mut Self, u64) -> Result<R, WriteError<D::Error>>,
-    ) -> Result<R, WriteError<D::Error>> {
+        mut work: impl FnMut(&mut Self, u64) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
         let mut again = true;
         loop {
             self.map.keep(self.pages);
@@ -265,7 +272,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             match work(self, floor) {
                 Err(error) => {
                     self.map.take_back(self.pages, &self.geometry);
-                    if !again || !matches!(error, WriteError::Full) {
+                    if !again || !matches!(error, Failure::Full) {
                         return Err(error);
                     }
                 }
@@ -292,56 +299,64 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Pages that folding everything pending and `demand` in takes at most, or nearly so.
     pub(super) fn reserve(&self, demand: &Demand) -> u64 {
-        let height = u64::from(self.superblock.height.get());
         let fresh = self.fresh(demand);
         // What a checkpoint under way has folded in counts as well: it is folded in anew if the checkpoint fails, or power,
         // and the pages that it took by then are free again only after the next one.
-        let changes = self.pending() + demand.operations as u64;
-        self.rewritten(changes, fresh) + fresh + height + 2
+        let rewritten = self.rewritten(self.changes(demand), fresh);
+        rewritten as u64 + fresh as u64 + u64::from(self.superblock.height.get()) + 2
     }
 
     /// Pages that the records of everything pending and `demand` fill, each half of them.
-    fn fresh(&self, demand: &Demand) -> u64 {
-        self.geometry.pages_for(self.active.records + self.frozen.records + demand.records) * 2
+    fn fresh(&self, demand: &Demand) -> usize {
+        self.records(demand).div_ceil(self.geometry.page_size()).saturating_mul(2)
     }
 
     /// Pages of the registry as it is that so many changes have written anew, at most, if what they add takes `fresh`.
-    fn rewritten(&self, changes: u64, fresh: u64) -> u64 {
-        let nodes = self.superblock.tree_pages.get();
-        let height = u64::from(self.superblock.height.get());
-        let capacity = (self.geometry.page_size() - NodeHeader::SIZE) as u64;
-        let most = nodes.saturating_mul(3) / 2;
+    fn rewritten(&self, changes: usize, fresh: usize) -> usize {
+        let nodes = short(self.superblock.tree_pages.get());
+        let height = self.superblock.height.get() as usize;
+        let capacity = self.geometry.page_size() - NodeHeader::SIZE;
+        let most = nodes.saturating_add(nodes / 2);
         // Of each change its path, and on each level a neighbour that is taken in; but not more than there is.
-        let paths = (changes * (2 * height + 1)).min(most);
+        let paths = changes.saturating_mul(2 * height + 1).min(most);
         // Or of each its leaf and a neighbour, and all inner nodes: each node but one has a cell in one of them, and on
         // an average they are a quarter full at least, for those that are nearly empty take in their neighbours.
-        let leaves = (2 * changes).min(most);
+        let leaves = changes.saturating_mul(2).min(most);
         let cells = nodes.saturating_add(leaves).saturating_add(fresh).saturating_mul(self.longest_cell(0));
         paths.min(leaves.saturating_add(nodes_of(cells, capacity / 4)))
     }
 
+    /// Everything that is pending, and `demand`.
+    fn changes(&self, demand: &Demand) -> usize {
+        short(self.pending()).saturating_add(demand.operations)
+    }
+
+    /// Bytes of the registry's records for that, at most.
+    fn records(&self, demand: &Demand) -> usize {
+        short(self.active.records.saturating_add(self.frozen.records).saturating_add(demand.records))
+    }
+
     /// Bytes of the longest cell that an inner node may have, slot included, if a name of `name` bytes comes in.
-    fn longest_cell(&self, name: usize) -> u64 {
+    fn longest_cell(&self, name: usize) -> usize {
         let known = [self.superblock.longest_name.get(), self.active.longest_name, self.frozen.longest_name];
         let name = known.into_iter().fold(name, |longest, name| longest.max(name as usize));
-        (InternalCell::SIZE + name.min(self.geometry.max_name()) + 2) as u64
+        InternalCell::SIZE + name.min(self.geometry.max_name()) + 2
     }
 
     /// Levels that the tree has at most once everything pending and `demand` are folded in: as if every
     /// change split a leaf of its own, every node was full and every name the longest.
-    fn height_after(&self, demand: &Demand) -> u64 {
-        let height = u64::from(self.superblock.height.get());
-        let nodes_now = self.superblock.tree_pages.get();
-        let entries = self.pending() + demand.operations as u64;
-        let records = self.active.records + self.frozen.records + demand.records;
+    fn height_after(&self, demand: &Demand) -> u32 {
+        let height = self.superblock.height.get();
+        let nodes_now = short(self.superblock.tree_pages.get());
+        let (entries, records) = (self.changes(demand), self.records(demand));
         let geometry = &self.geometry;
-        let capacity = (geometry.page_size() - NodeHeader::SIZE) as u64;
+        let capacity = geometry.page_size() - NodeHeader::SIZE;
         // Each cell has a slot; a node is closed when the next cell does not fit.
         let cell = self.longest_cell(demand.longest_name);
-        let record = cell + (LeafCell::SIZE + HeadValue::SIZE - InternalCell::SIZE) as u64;
-        let record = record.max(record - HeadValue::SIZE as u64 + geometry.max_inline() as u64 + 32);
-        let inner_nodes = |bytes: u64| if bytes <= capacity { 1 } else { nodes_of(bytes, capacity - cell) };
-        let leaves = |bytes: u64| if bytes <= capacity { 1 } else { nodes_of(bytes, capacity - record) };
+        let record = cell + LeafCell::SIZE + HeadValue::SIZE - InternalCell::SIZE;
+        let record = record.max(record - HeadValue::SIZE + geometry.max_inline() + 32);
+        let inner_nodes = |bytes: usize| if bytes <= capacity { 1 } else { nodes_of(bytes, capacity - cell) };
+        let leaves = |bytes: usize| if bytes <= capacity { 1 } else { nodes_of(bytes, capacity - record) };
         let mut nodes = match height {
             0 => leaves(records),
             1 => leaves(capacity.saturating_add(records)),
@@ -364,17 +379,22 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
 /// Nodes that `bytes` of cells fill, so many in each.
 #[inline(never)]
-fn nodes_of(bytes: u64, each: u64) -> u64 {
-    crate::bytes::pieces(bytes, each)
+fn nodes_of(bytes: usize, each: usize) -> usize {
+    bytes.checked_add(each - 1).unwrap_or(bytes).checked_div(each).unwrap_or(0)
+}
+
+/// A number to estimate with: what is beyond the processor's numbers is beyond what it can fold in as well.
+fn short(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// Bytes that the registry's records of an operation take up at most, slots included.
 pub(super) fn record_bytes(head: &OpHeader, name: usize) -> u64 {
     let length = head.length.get();
     match head.kind {
-        op_kind::CHUNKS => records(name, 0, crate::bytes::pieces(length, u64::from(head.chunk_size.get()))),
-        op_kind::INLINE => records(name, length, 0),
-        _ => records(name, 0, 0),
+        op_kind::CHUNKS => record(name, 0, crate::bytes::pieces(length, u64::from(head.chunk_size.get()))),
+        op_kind::INLINE => record(name, length, 0),
+        _ => record(name, 0, 0),
     }
 }
 
@@ -382,14 +402,14 @@ pub(super) fn record_bytes(head: &OpHeader, name: usize) -> u64 {
 pub(super) fn record_of(entry: &Entry, name: usize) -> u64 {
     match entry.value {
         Value::Chunks { chunk_size, .. } => {
-            records(name, 0, crate::bytes::pieces(entry.length, u64::from(chunk_size)))
+            record(name, 0, crate::bytes::pieces(entry.length, u64::from(chunk_size)))
         }
-        Value::Inline { .. } => records(name, entry.length, 0),
-        _ => records(name, 0, 0),
+        Value::Inline { .. } => record(name, entry.length, 0),
+        _ => record(name, 0, 0),
     }
 }
 
-fn records(name: usize, inline: u64, chunks: u64) -> u64 {
+fn record(name: usize, inline: u64, chunks: u64) -> u64 {
     let name = name as u64;
     name + 128 + inline + chunks.saturating_mul(name + 64)
 }

@@ -75,9 +75,7 @@ impl Memory {
     /// The most pages a file can have that this free map memory can work on.
     pub(crate) fn max_pages(&self, geometry: &Geometry) -> u64 {
         // Three more than the levels above the bits; without such, two do as well.
-        let levels = self.map_pages.saturating_sub(3) as u32;
-        let groups = geometry.map_fanout().saturating_pow(levels);
-        geometry.max_pages().min(groups.saturating_mul(geometry.group_pages()))
+        geometry.pages_under(self.map_pages.saturating_sub(3) as u32)
     }
 
     /// Whether the numbers can work at all.

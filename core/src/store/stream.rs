@@ -7,6 +7,7 @@ use crate::batch::{Batch, GrowBytes};
 use crate::device::BlockDevice;
 use crate::digest::Digest;
 use crate::error::WriteError;
+use crate::failure::Failure;
 use crate::format::{ChunkRef, U64};
 use crate::ids::{PageIndex, Sequence};
 use crate::overlay::Overlay;
@@ -53,9 +54,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// [`WriteError::Full`]; [`WriteError::BatchTooLarge`] if it is longer than a chunk;
     /// [`WriteError::Device`] after a failed write poisons the store.
     pub fn write_chunk(&mut self, bytes: &[u8], digest: Digest) -> Result<StagedChunk, WriteError<D::Error>> {
+        let page = self.place_chunk(bytes).map_err(|failure| self.io.write_error(failure))?;
+        Ok(StagedChunk { page, digest })
+    }
+
+    /// Writes one chunk to fresh pages, of which it returns the first.
+    fn place_chunk(&mut self, bytes: &[u8]) -> Result<PageIndex, Failure> {
         self.ready()?;
         if bytes.is_empty() || bytes.len() as u64 > u64::from(self.geometry.chunk_size()) {
-            return Err(WriteError::BatchTooLarge);
+            return Err(Failure::BatchTooLarge);
         }
         let pages = self.geometry.pages_for(bytes.len() as u64);
         let extent = self.run_of(pages)?;
@@ -64,18 +71,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let whole = bytes.len() - bytes.len() % page_size;
         let offset = self.geometry.offset(extent.start.0);
         if whole > 0 {
-            self.io.write(offset, &bytes[..whole]).map_err(WriteError::Device)?;
+            self.io.write(offset, &bytes[..whole])?;
         }
         let rest = &bytes[whole..];
         if !rest.is_empty() {
             let page = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-            let page = page.ok_or(WriteError::WorkspaceTooSmall)?;
+            let page = page.ok_or(Failure::WorkspaceTooSmall)?;
             page[..rest.len()].copy_from_slice(rest);
             page[rest.len()..page_size].fill(0);
-            self.io.write(offset + whole as u64, &page[..page_size]).map_err(WriteError::Device)?;
+            self.io.write(offset + whole as u64, &page[..page_size])?;
         }
         self.io.start_sync_of_much();
-        Ok(StagedChunk { page: extent.start, digest })
+        Ok(extent.start)
     }
 
     /// A writer of one block of any length. `chunk` is its buffer, of the geometry's chunk size or
@@ -90,7 +97,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         tag: u64,
         chunk: &'s mut [u8],
     ) -> Result<BlockWriter<'s, D, O, B, CHUNKS>, WriteError<D::Error>> {
-        self.ready()?;
+        self.ready().map_err(|failure| self.io.write_error(failure))?;
         Self::check_name(&self.geometry, name)?;
         let size = chunk.len();
         let page = self.geometry.page_size();

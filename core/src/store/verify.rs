@@ -5,7 +5,8 @@ mod trail;
 use super::read::TreePages;
 use super::{Store, space};
 use crate::device::BlockDevice;
-use crate::error::{Damage, ReadError, Structure, WriteError};
+use crate::error::{Damage, ReadError, Structure};
+use crate::failure::Failure;
 use crate::format::{MAP_LEVELS, SLOT_STRIDE, SLOTS, Superblock};
 use crate::ids::{Extent, PageIndex};
 use crate::overlay::Overlay;
@@ -74,8 +75,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ///
     /// # Errors
     /// A device that fails to read; damage is reported to `sink` and verification goes on.
-    #[inline(never)]
     pub fn verify(&mut self, sink: &mut impl VerifySink) -> Result<VerifyReport, ReadError<D::Error>> {
+        self.verify_all(sink).map_err(|failure| self.io.read_error(failure))
+    }
+
+    #[inline(never)]
+    fn verify_all(&mut self, sink: &mut impl VerifySink) -> Result<VerifyReport, Failure> {
         let mut report = VerifyReport::default();
         self.verify_superblocks(sink, &mut report)?;
         let root = self.root();
@@ -105,15 +110,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         &mut self,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
-    ) -> Result<(), ReadError<D::Error>> {
+    ) -> Result<(), Failure> {
         for slot in 0..SLOTS {
             let offset = u64::from(slot) * SLOT_STRIDE;
             let size = self.geometry.slot_size();
             let Some((pages, ..)) = self.tree_pages() else {
-                return Err(ReadError::BufferTooSmall { needed: 0 });
+                return Err(Failure::WorkspaceTooSmall);
             };
             let bytes = pages.page.get_mut(..size).unwrap_or_default();
-            pages.io.read(offset, bytes).map_err(ReadError::Device)?;
+            pages.io.read(offset, bytes)?;
             let unwritten = bytes.iter().all(|&byte| byte == 0);
             if !unwritten && !Superblock::read(bytes).is_some_and(|copy| copy.is_valid(slot)) {
                 report.add(sink, None, Problem::Damaged(Damage { what: Structure::Superblock, offset }));
@@ -130,7 +135,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         height: u32,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
-    ) -> Result<(), ReadError<D::Error>> {
+    ) -> Result<(), Failure> {
         let trail = &mut Trail::new();
         let path = &mut Path::new();
         self.verify_node(&root, height - 1, path, trail, sink, report)?;
@@ -161,15 +166,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         trail: &mut Trail,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
-    ) -> Result<(), ReadError<D::Error>> {
+    ) -> Result<(), Failure> {
         let count = match self.verified_node(child, level, |node, _| node.len()) {
             Ok(count) => count,
-            Err(ReadError::Corrupted(damage)) => {
-                report.add(sink, None, Problem::Damaged(damage));
+            Err(Failure::Corrupted) => {
+                self.report_damage(sink, report);
                 trail.lose();
                 return Ok(());
             }
-            Err(error) => return Err(error),
+            Err(failure) => return Err(failure),
         };
         report.tree_pages += 1;
         if report.tree_pages > self.pages {
@@ -181,7 +186,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
         self.verify_used(Extent::new(child.page, 1), None, sink, report)?;
         let node = Node { child: *child, level, index: 0, count };
-        path.push(node).map_err(|_| ReadError::BufferTooSmall { needed: 0 })
+        path.push(node).map_err(|_| Failure::WorkspaceTooSmall)
     }
 
     /// Checks cell `index` of the path's last node, an inner one, and the node below it.
@@ -193,7 +198,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         trail: &mut Trail,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
-    ) -> Result<(), ReadError<D::Error>> {
+    ) -> Result<(), Failure> {
         let Some(Node { child, level, .. }) = path.last() else { return Ok(()) };
         let level = *level;
         let damage = self.node_damage(child);
@@ -223,7 +228,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         trail: &mut Trail,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
-    ) -> Result<(), ReadError<D::Error>> {
+    ) -> Result<(), Failure> {
         let damage = self.node_damage(leaf);
         let record = self.verified_node(leaf, 0, |node, last| {
             let (key, record) = (node.key(index)?, node.record(index)?);
@@ -237,6 +242,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 trail.lose();
                 Ok(())
             }
+        }
+    }
+
+    /// Tells the damage that was met last.
+    fn report_damage(&self, sink: &mut impl VerifySink, report: &mut VerifyReport) {
+        if let Some(damage) = self.io.damage() {
+            report.add(sink, None, Problem::Damaged(damage));
         }
     }
 
@@ -267,15 +279,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         child: &Child,
         level: u32,
         look: impl FnOnce(&NodeView<'_>, &mut [u8]) -> R,
-    ) -> Result<R, ReadError<D::Error>> {
-        let offset = self.geometry.offset(child.page.0);
+    ) -> Result<R, Failure> {
         let Some((mut pages, name)) = self.pages_and_name() else {
-            return Err(ReadError::BufferTooSmall { needed: 0 });
+            return Err(Failure::WorkspaceTooSmall);
         };
         let page = pages.node(*child, level)?;
-        NodeView::parse(page)
-            .map(|node| look(&node, name))
-            .ok_or(ReadError::Corrupted(Damage { what: Structure::Registry, offset }))
+        let looked = NodeView::parse(page).map(|node| look(&node, name));
+        looked.ok_or_else(|| pages.damaged(child.page))
     }
 
     #[inline(never)]
@@ -285,7 +295,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         record: &Fixed,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
-    ) -> Result<(), ReadError<D::Error>> {
+    ) -> Result<(), Failure> {
         let first = trail.chunk() == 0;
         if first {
             report.blocks += 1;
@@ -300,7 +310,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         // A forged tree may name the same pages again and again: no more is read than the file has.
         let inside =
             extent.end() <= self.pages && report.used_pages.saturating_add(extent.pages) <= self.pages;
-        if !inside || !self.extent_has(page.0, bytes, &digest.0).map_err(ReadError::Device)? {
+        if !inside || !self.extent_has(page.0, bytes, &digest.0)? {
             report.add(sink, Some(self.name_of(trail)), Problem::Damaged(damage));
         }
         self.verify_used(extent, Some(trail), sink, report)?;
@@ -316,16 +326,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         trail: Option<&Trail>,
         sink: &mut impl VerifySink,
         report: &mut VerifyReport,
-    ) -> Result<(), ReadError<D::Error>> {
+    ) -> Result<(), Failure> {
         sink.reachable(extent);
         report.used_pages = report.used_pages.saturating_add(extent.pages);
         let inside = self.geometry.may_hold(extent) && extent.end() <= self.pages;
         let marked = inside
             && match self.with_map(|map, space| map.is_used(space, extent)) {
                 Ok(marked) => marked,
-                Err(WriteError::Corrupted(_)) => return Ok(()),
-                Err(WriteError::Device(error)) => return Err(ReadError::Device(error)),
-                Err(_) => return Err(ReadError::BufferTooSmall { needed: 0 }),
+                Err(Failure::Corrupted) => return Ok(()),
+                Err(failure) => return Err(failure),
             };
         if !marked {
             let name = trail.map(|trail| self.name_of(trail));
@@ -336,11 +345,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Reads every map page and compares the number of set bits with what is in use.
     #[inline(never)]
-    fn verify_map(
-        &mut self,
-        sink: &mut impl VerifySink,
-        report: &mut VerifyReport,
-    ) -> Result<(), ReadError<D::Error>> {
+    fn verify_map(&mut self, sink: &mut impl VerifySink, report: &mut VerifyReport) -> Result<(), Failure> {
         let geometry = self.geometry;
         let (mut used, mut slots) = (0, 0);
         for group in 0..geometry.groups(self.pages) {
@@ -350,11 +355,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                     used += bits;
                     slots += geometry.reserved(group);
                 }
-                Err(WriteError::Corrupted(damage)) => {
-                    report.add(sink, None, Problem::Damaged(damage));
-                }
-                Err(WriteError::Device(error)) => return Err(ReadError::Device(error)),
-                Err(_) => return Err(ReadError::BufferTooSmall { needed: 0 }),
+                Err(Failure::Corrupted) => self.report_damage(sink, report),
+                Err(failure) => return Err(failure),
             }
         }
         debug_assert!(self.map.durable().level <= MAP_LEVELS, "checked when the file was opened");
@@ -375,22 +377,21 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// # Errors
     /// [`ReadError::Device`], [`ReadError::Corrupted`] for a damaged map page.
     pub fn free_space(&mut self) -> Result<FreeSpace, ReadError<D::Error>> {
+        self.count_free().map_err(|failure| self.io.read_error(failure))
+    }
+
+    fn count_free(&mut self) -> Result<FreeSpace, Failure> {
         let geometry = self.geometry;
         let mut space = FreeSpace::default();
         for group in 0..geometry.groups(self.pages) {
             let start = geometry.group_start(group);
             let end = self.pages.min(start + geometry.group_pages());
             let mut at = (start + geometry.reserved(group)).min(end);
-            let scanned = self.with_map(|map, maps| {
+            self.with_map(|map, maps| {
                 map.scan_group(maps, group, |used| {
                     space.add(used.start.0.min(end).saturating_sub(at));
                     at = used.end().min(end);
                 })
-            });
-            scanned.map_err(|error| match error {
-                WriteError::Device(error) => ReadError::Device(error),
-                WriteError::Corrupted(damage) => ReadError::Corrupted(damage),
-                _ => ReadError::BufferTooSmall { needed: 0 },
             })?;
             space.add(end - at);
         }
@@ -401,11 +402,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         &mut self,
         work: impl FnOnce(
             &mut crate::freemap::FreeMap,
-            &mut crate::freemap::MapSpace<'_, super::io::Io<D>>,
-        ) -> Result<R, WriteError<D::Error>>,
-    ) -> Result<R, WriteError<D::Error>> {
+            &mut crate::freemap::MapSpace<'_, D>,
+        ) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
         let windows = space::windows(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let windows = windows.ok_or(WriteError::WorkspaceTooSmall)?;
+        let windows = windows.ok_or(Failure::WorkspaceTooSmall)?;
         let mut space = crate::freemap::MapSpace { device: &mut self.io, geometry: &self.geometry, windows };
         work(&mut self.map, &mut space)
     }

@@ -8,7 +8,7 @@
 use super::node::{Child, Key, inner_key, leaf_key};
 use super::search::MAX_HEIGHT;
 use crate::bytes;
-use crate::error::WriteError;
+use crate::failure::Failure;
 use crate::format::{InternalCell, NodeHeader, U16, U32, U64};
 use core::ops::Range;
 use zerocopy::IntoBytes as _;
@@ -44,12 +44,10 @@ pub(crate) struct Builder {
 
 /// Where the builder puts finished nodes.
 pub(crate) trait NodeSink {
-    /// The device's error.
-    type Error;
     /// A page of memory to compose a node in; what lies in it is not kept.
     fn page(&mut self) -> &mut [u8];
     /// Writes the node that was composed to a fresh page; `child` leads to it.
-    fn place_node(&mut self, child: &mut Child) -> Result<(), WriteError<Self::Error>>;
+    fn place_node(&mut self, child: &mut Child) -> Result<(), Failure>;
 }
 
 /// The builder's memory: two pages a level, at least one of the top level.
@@ -81,10 +79,10 @@ impl BuildSpace<'_> {
         level * size..self.levels.len().min((level + 1) * size)
     }
 
-    fn level<E>(&mut self, level: usize) -> Result<&mut [u8], WriteError<E>> {
+    fn level(&mut self, level: usize) -> Result<&mut [u8], Failure> {
         let span = self.span(level);
         let cells = self.levels.get_mut(span).filter(|cells| !cells.is_empty());
-        cells.ok_or(WriteError::WorkspaceTooSmall)
+        cells.ok_or(Failure::WorkspaceTooSmall)
     }
 }
 
@@ -110,8 +108,8 @@ impl Builder {
         self.levels.get(level).copied().unwrap_or_default()
     }
 
-    fn level_mut<E>(&mut self, level: usize) -> Result<&mut Level, WriteError<E>> {
-        self.levels.get_mut(level).ok_or(WriteError::WorkspaceTooSmall)
+    fn level_mut(&mut self, level: usize) -> Result<&mut Level, Failure> {
+        self.levels.get_mut(level).ok_or(Failure::WorkspaceTooSmall)
     }
 
     /// Adds a cell, given in parts, to `level`.
@@ -121,16 +119,16 @@ impl Builder {
         space: &mut BuildSpace<'_>,
         level: usize,
         parts: &[&[u8]],
-    ) -> Result<(), WriteError<S::Error>> {
+    ) -> Result<(), Failure> {
         if level + 1 >= MAX_HEIGHT {
-            return Err(WriteError::WorkspaceTooSmall);
+            return Err(Failure::WorkspaceTooSmall);
         }
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if length + 2 > space.capacity() {
-            return Err(WriteError::WorkspaceTooSmall);
+            return Err(Failure::WorkspaceTooSmall);
         }
         self.make_room(sink, space, level, length)?;
-        self.level_mut(level)?.add(space.level(level)?, length, parts).ok_or(WriteError::WorkspaceTooSmall)
+        self.level_mut(level)?.add(space.level(level)?, length, parts).ok_or(Failure::WorkspaceTooSmall)
     }
 
     /// Sees to it that a cell of `length` bytes fits into `level`.
@@ -140,7 +138,7 @@ impl Builder {
         space: &mut BuildSpace<'_>,
         level: usize,
         length: usize,
-    ) -> Result<(), WriteError<S::Error>> {
+    ) -> Result<(), Failure> {
         // Once is enough but for the cells of a forged node.
         while self.is_full(space, level, length) {
             // What is written becomes a cell of the level above, which may be full as well: the highest goes first.
@@ -159,12 +157,12 @@ impl Builder {
     }
 
     /// Bytes of the cell that the front of `level` becomes in the level above.
-    fn raised_length<E>(&self, space: &BuildSpace<'_>, level: usize) -> Result<usize, WriteError<E>> {
+    fn raised_length(&self, space: &BuildSpace<'_>, level: usize) -> Result<usize, Failure> {
         let staged = space.levels.get(space.span(level)).unwrap_or_default();
         let front = front_key(staged, level, self.level(level).separator);
         let length = front.map(|(name, _)| InternalCell::SIZE + name.len());
         let fits = length.filter(|length| level + 2 < MAX_HEIGHT && length + 2 <= space.capacity());
-        fits.ok_or(WriteError::WorkspaceTooSmall)
+        fits.ok_or(Failure::WorkspaceTooSmall)
     }
 
     /// Adds a child to inner level `level`; everything below it must be closed.
@@ -175,7 +173,7 @@ impl Builder {
         level: usize,
         (name, chunk): (&[u8], u32),
         child: Child,
-    ) -> Result<(), WriteError<S::Error>> {
+    ) -> Result<(), Failure> {
         let head = internal_cell((name, chunk), &child);
         self.push(sink, space, level, &[head.as_bytes(), name])
     }
@@ -186,8 +184,8 @@ impl Builder {
         sink: &mut S,
         space: &mut BuildSpace<'_>,
         level: usize,
-    ) -> Result<(), WriteError<S::Error>> {
-        for level in 0..=level {
+    ) -> Result<(), Failure> {
+        for level in 0..level + 1 {
             while self.level(level).cells > 0 {
                 let staged = self.level(level).staged;
                 let fits = staged <= space.capacity();
@@ -204,7 +202,7 @@ impl Builder {
         &mut self,
         sink: &mut S,
         space: &mut BuildSpace<'_>,
-    ) -> Result<(Child, u32), WriteError<S::Error>> {
+    ) -> Result<(Child, u32), Failure> {
         for level in 0..MAX_HEIGHT - 1 {
             let state = self.level(level);
             let top = self.levels.iter().skip(level + 1).all(|above| above.cells == 0);
@@ -214,7 +212,7 @@ impl Builder {
             if top && level > 0 && state.cells == 1 {
                 let cell = staged_cell(space.level(level)?, 0);
                 let head = cell.and_then(|(cell, _)| InternalCell::read(cell));
-                let head = head.ok_or(WriteError::WorkspaceTooSmall)?;
+                let head = head.ok_or(Failure::WorkspaceTooSmall)?;
                 let page = crate::ids::PageIndex(head.page.get());
                 return Ok((Child { page, digest: crate::Digest(head.digest) }, level as u32));
             }
@@ -222,14 +220,14 @@ impl Builder {
                 let span = space.span(level);
                 let staged = space.levels.get(span).unwrap_or_default();
                 compose(sink.page(), level, bytes::head(staged, state.staged), state.cells)
-                    .ok_or(WriteError::WorkspaceTooSmall)?;
+                    .ok_or(Failure::WorkspaceTooSmall)?;
                 let mut root = Child::default();
                 sink.place_node(&mut root)?;
                 return Ok((root, level as u32 + 1));
             }
             self.close(sink, space, level)?;
         }
-        Err(WriteError::WorkspaceTooSmall)
+        Err(Failure::WorkspaceTooSmall)
     }
 
     /// The first cell of level 0 is staged: so many bytes of its name tell it from all before it.
@@ -248,9 +246,9 @@ impl Builder {
         space: &mut BuildSpace<'_>,
         level: usize,
         target: usize,
-    ) -> Result<(), WriteError<S::Error>> {
+    ) -> Result<(), Failure> {
         let front = self.compose_front(sink.page(), space, level, target);
-        let (taken, cells, last) = front.ok_or(WriteError::WorkspaceTooSmall)?;
+        let (taken, cells, last) = front.ok_or(Failure::WorkspaceTooSmall)?;
         let mut child = Child::default();
         sink.place_node(&mut child)?;
         self.raise_front(space, level, &child)?;
@@ -259,7 +257,6 @@ impl Builder {
 
     /// Lays the cells that [`write_front`](Self::write_front) takes out as a node: how many bytes and cells, and where
     /// the last of them starts.
-    #[inline(never)]
     fn compose_front(
         &self,
         page: &mut [u8],
@@ -282,13 +279,12 @@ impl Builder {
     }
 
     /// Takes what was written off the front of `level`.
-    #[inline(never)]
-    fn drop_front<E>(
+    fn drop_front(
         &mut self,
         space: &mut BuildSpace<'_>,
         level: usize,
         (taken, cells, last): (usize, usize, usize),
-    ) -> Result<(), WriteError<E>> {
+    ) -> Result<(), Failure> {
         let state = self.level(level);
         let buffer = space.level(level)?;
         let separator = if level == 0 && taken < state.staged {
@@ -305,26 +301,24 @@ impl Builder {
 
     /// Makes the node that was written of the front of `level` a child of the level above: the first cell's
     /// key becomes the node's key there.
-    #[inline(never)]
-    fn raise_front<E>(
+    fn raise_front(
         &mut self,
         space: &mut BuildSpace<'_>,
         level: usize,
         child: &Child,
-    ) -> Result<(), WriteError<E>> {
+    ) -> Result<(), Failure> {
         let (separator, above) = (self.level(level).separator, level + 1);
         // The key stays where it is: the two levels' memory lies side by side.
         let (front, span) = (space.span(level), space.span(above));
-        let (below, rest) =
-            space.levels.split_at_mut_checked(front.end).ok_or(WriteError::WorkspaceTooSmall)?;
+        let (below, rest) = space.levels.split_at_mut_checked(front.end).ok_or(Failure::WorkspaceTooSmall)?;
         let buffer = rest.get_mut(..span.len()).filter(|cells| !cells.is_empty());
-        let buffer = buffer.ok_or(WriteError::WorkspaceTooSmall)?;
+        let buffer = buffer.ok_or(Failure::WorkspaceTooSmall)?;
         let key = front_key(below.get(front).unwrap_or_default(), level, separator);
-        let key = key.ok_or(WriteError::WorkspaceTooSmall)?;
+        let key = key.ok_or(Failure::WorkspaceTooSmall)?;
         let head = internal_cell(key, child);
         let length = InternalCell::SIZE + key.0.len();
         let added = self.level_mut(above)?.add(buffer, length, &[head.as_bytes(), key.0]);
-        added.ok_or(WriteError::WorkspaceTooSmall)
+        added.ok_or(Failure::WorkspaceTooSmall)
     }
 }
 

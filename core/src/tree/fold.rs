@@ -14,7 +14,7 @@ use super::builder::{BuildSpace, Builder, NodeSink, separator_above};
 use super::node::{Child, Key, NodeView, Place};
 use super::search::MAX_HEIGHT;
 use crate::bytes;
-use crate::error::WriteError;
+use crate::failure::Failure;
 use crate::format::{
     ChunkRef, ChunkValue, ExtentValue, HeadValue, InlineValue, LeafCell, U16, U32, U64, cell_kind,
 };
@@ -37,30 +37,19 @@ pub(crate) enum Settled {
 /// What a fold asks of the store around it.
 pub(crate) trait FoldHost: NodeSink {
     /// Reads the verified page of a node, perhaps once more.
-    fn read_node(&mut self, child: Child, level: u32, into: &mut [u8])
-    -> Result<(), WriteError<Self::Error>>;
+    fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), Failure>;
     /// The least frozen name above `after`.
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)>;
     /// Takes a node that was read out of the tree: its page is free once the fold is durable.
-    fn give_up(&mut self, page: PageIndex) -> Result<(), WriteError<Self::Error>>;
+    fn give_up(&mut self, page: PageIndex) -> Result<(), Failure>;
     /// Brings a frozen entry's bytes home and marks their pages used.
-    fn settle(
-        &mut self,
-        name: &[u8],
-        entry: &Entry,
-        body: &mut [u8],
-    ) -> Result<Settled, WriteError<Self::Error>>;
+    fn settle(&mut self, name: &[u8], entry: &Entry, body: &mut [u8]) -> Result<Settled, Failure>;
     /// Chunk `index` of a settled entry, at home.
-    fn settled_chunk(
-        &mut self,
-        name: &[u8],
-        entry: &Entry,
-        index: u32,
-    ) -> Result<ChunkRef, WriteError<Self::Error>>;
+    fn settled_chunk(&mut self, name: &[u8], entry: &Entry, index: u32) -> Result<ChunkRef, Failure>;
     /// Frees the pages of `length` bytes that start at `page`.
-    fn release(&mut self, page: PageIndex, length: u64) -> Result<(), WriteError<Self::Error>>;
+    fn release(&mut self, page: PageIndex, length: u64) -> Result<(), Failure>;
     /// The error for a node that does not parse.
-    fn damaged(&self, page: PageIndex) -> WriteError<Self::Error>;
+    fn damaged(&mut self, page: PageIndex) -> Failure;
 }
 
 /// The memory of a fold; all but `build` keep their contents from step to step.
@@ -173,7 +162,7 @@ impl Fold {
         host: &mut H,
         space: &mut FoldSpace<'_>,
         root: &mut (Child, u32),
-    ) -> Result<bool, WriteError<H::Error>> {
+    ) -> Result<bool, Failure> {
         if self.swapped {
             core::mem::swap(&mut space.last, &mut space.next);
         }
@@ -201,8 +190,8 @@ impl Fold {
         self.path.get(level).unwrap_or(&Step::START)
     }
 
-    fn at_mut<E>(&mut self, level: usize) -> Result<&mut Step, WriteError<E>> {
-        self.path.get_mut(level).ok_or(WriteError::WorkspaceTooSmall)
+    fn at_mut(&mut self, level: usize) -> Result<&mut Step, Failure> {
+        self.path.get_mut(level).ok_or(Failure::WorkspaceTooSmall)
     }
 
     /// Makes sure the entry to be folded next is known.
@@ -229,7 +218,7 @@ impl Fold {
         host: &mut H,
         space: &mut FoldSpace<'_>,
         level: usize,
-    ) -> Result<bool, WriteError<H::Error>> {
+    ) -> Result<bool, Failure> {
         let Some(above) = self.bounding(level) else { return Ok(false) };
         self.bring(host, space, above)?;
         let upper = NodeView::parse(space.input(above)).and_then(|node| node.key(self.at(above).index));
@@ -243,12 +232,7 @@ impl Fold {
 
     /// Takes over what is left of the nodes that the target does not fall under, and returns the
     /// level of the lowest path node that it does fall under.
-    #[inline(never)]
-    fn climb<H: FoldHost>(
-        &mut self,
-        host: &mut H,
-        space: &mut FoldSpace<'_>,
-    ) -> Result<usize, WriteError<H::Error>> {
+    fn climb<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<usize, Failure> {
         let top = self.height() - 1;
         if !self.started {
             self.started = true;
@@ -271,7 +255,7 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         level: usize,
         child: Child,
-    ) -> Result<(), WriteError<H::Error>> {
+    ) -> Result<(), Failure> {
         self.read(host, space, level, child)?;
         host.give_up(child.page)?;
         let node = NodeView::parse(space.input(level));
@@ -286,9 +270,9 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         level: usize,
         child: Child,
-    ) -> Result<(), WriteError<H::Error>> {
+    ) -> Result<(), Failure> {
         let (size, at) = (space.page_size(), space.place(level));
-        let into = space.inputs.get_mut(at * size..(at + 1) * size).ok_or(WriteError::WorkspaceTooSmall)?;
+        let into = space.inputs.get_mut(at * size..(at + 1) * size).ok_or(Failure::WorkspaceTooSmall)?;
         host.read_node(child, level as u32, into)?;
         self.held = level;
         Ok(())
@@ -296,13 +280,12 @@ impl Fold {
 
     /// Sees to it that the path's node on `level` is there: where there is one page for all of the path, it is read again,
     /// from the root on, for each node holds the digest of the next.
-    #[inline(never)]
     fn bring<H: FoldHost>(
         &mut self,
         host: &mut H,
         space: &mut FoldSpace<'_>,
         level: usize,
-    ) -> Result<(), WriteError<H::Error>> {
+    ) -> Result<(), Failure> {
         if !space.is_small() || self.held == level {
             return Ok(());
         }
@@ -322,15 +305,14 @@ impl Fold {
     }
 
     /// Goes down to the target's leaf, taking over the subtrees left of it.
-    #[inline(never)]
     fn descend<H: FoldHost>(
         &mut self,
         host: &mut H,
         space: &mut FoldSpace<'_>,
         from: usize,
-    ) -> Result<(), WriteError<H::Error>> {
+    ) -> Result<(), Failure> {
         (self.bound, self.floor) = (None, None);
-        for level in (1..=from.min(self.height() - 1)).rev() {
+        for level in (1..self.height().min(from + 1)).rev() {
             self.bring(host, space, level)?;
             let at = NodeView::parse(space.input(level)).map_or(0, |node| node.child_for(self.target(space)));
             while self.at(level).index < at {
@@ -354,7 +336,7 @@ impl Fold {
         host: &mut H,
         space: &mut FoldSpace<'_>,
         level: usize,
-    ) -> Result<(), WriteError<H::Error>> {
+    ) -> Result<(), Failure> {
         while self.at(level).index < self.at(level).count {
             self.take_over(host, space, level)?;
         }
@@ -368,7 +350,7 @@ impl Fold {
         host: &mut H,
         space: &mut FoldSpace<'_>,
         level: usize,
-    ) -> Result<(), WriteError<H::Error>> {
+    ) -> Result<(), Failure> {
         let index = self.at(level).index;
         let size = space.page_size();
         if level >= 2 {
@@ -399,12 +381,7 @@ impl Fold {
     /// Remembers the bounds of the leaf that the path goes on to, of which the node above is there: the upper one, if it
     /// has one, and the lower one if the first node packed of the leaf will stand in its place: then a key no longer than
     /// before does for that node, whatever its first name is.
-    #[inline(never)]
-    fn note_bounds<H: FoldHost>(
-        &mut self,
-        host: &mut H,
-        space: &mut FoldSpace<'_>,
-    ) -> Result<(), WriteError<H::Error>> {
+    fn note_bounds<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
         if self.builder.staged(0) == 0 {
             let index = self.at(1).index.saturating_sub(1);
             self.floor = Some(self.note_key(host, space, (1, index), true)?);
@@ -417,30 +394,28 @@ impl Fold {
     }
 
     /// Remembers a key of the path's node on `level` as the leaf's lower or upper bound: its length and chunk.
-    #[inline(never)]
     fn note_key<H: FoldHost>(
         &mut self,
         host: &mut H,
         space: &mut FoldSpace<'_>,
         (level, index): (usize, usize),
         lower: bool,
-    ) -> Result<(usize, u32), WriteError<H::Error>> {
+    ) -> Result<(usize, u32), Failure> {
         self.bring(host, space, level)?;
         let node = NodeView::parse(bytes::piece(space.inputs, space.place(level), space.page_size()));
         let key = node.and_then(|node| node.key(index)).ok_or_else(|| host.damaged(self.at(level).page))?;
         let into = if lower { &mut *space.floor } else { &mut *space.bound };
-        bytes::copy(into, key.name).ok_or(WriteError::WorkspaceTooSmall)?;
+        bytes::copy(into, key.name).ok_or(Failure::WorkspaceTooSmall)?;
         Ok((key.name.len(), key.chunk))
     }
 
     /// Merges the path's leaf, or nothing, with the entries that fall under it.
-    #[inline(never)]
     fn merge_leaf<H: FoldHost>(
         &mut self,
         host: &mut H,
         space: &mut FoldSpace<'_>,
         leaf: bool,
-    ) -> Result<(), WriteError<H::Error>> {
+    ) -> Result<(), Failure> {
         let bound = self.bound;
         let count = if leaf { self.at(0).count } else { 0 };
         let mut index = 0;
@@ -487,13 +462,12 @@ impl Fold {
     }
 
     /// Packs a record of the path's leaf as it is.
-    #[inline(never)]
     fn keep_record<H: FoldHost>(
         &mut self,
         host: &mut H,
         space: &mut FoldSpace<'_>,
         index: usize,
-    ) -> Result<(), WriteError<H::Error>> {
+    ) -> Result<(), Failure> {
         let node = NodeView::parse(bytes::piece(space.inputs, 0, space.build.page_size()));
         let record = node.and_then(|node| Some((node.cell(index)?, node.key(index)?)));
         let (cell, key) = record.ok_or_else(|| host.damaged(self.at(0).page))?;
@@ -505,7 +479,6 @@ impl Fold {
     }
 
     /// Frees the pages of the record of the path's leaf that gives way.
-    #[inline(never)]
     fn drop_record<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -513,7 +486,7 @@ impl Fold {
         index: usize,
         chunk: u32,
         moved: bool,
-    ) -> Result<(), WriteError<H::Error>> {
+    ) -> Result<(), Failure> {
         let record = leaf.and_then(|leaf| leaf.record(index));
         let record = record.ok_or_else(|| host.damaged(self.at(0).page))?;
         if chunk == 0 {
@@ -530,12 +503,7 @@ impl Fold {
     }
 
     /// Packs the records of the next entry, which becomes the last one.
-    #[inline(never)]
-    fn fold_entry<H: FoldHost>(
-        &mut self,
-        host: &mut H,
-        space: &mut FoldSpace<'_>,
-    ) -> Result<(), WriteError<H::Error>> {
+    fn fold_entry<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
         // It stays where it lies: it is large for a small stack.
         let Some(Some((length, entry))) = &self.next else { return Ok(()) };
         let length = *length;
@@ -568,13 +536,12 @@ impl Fold {
     }
 
     /// Takes over the rest of the old tree and closes the new one.
-    #[inline(never)]
     fn finish<H: FoldHost>(
         &mut self,
         host: &mut H,
         space: &mut FoldSpace<'_>,
         root: &mut (Child, u32),
-    ) -> Result<(), WriteError<H::Error>> {
+    ) -> Result<(), Failure> {
         if self.started {
             for level in 1..self.height() {
                 self.take_over_rest(host, space, level)?;
@@ -592,14 +559,13 @@ fn separator(floor: &[u8], known: Option<(usize, u32)>, name: &[u8]) -> Option<u
 }
 
 /// Packs the record of an entry whose bytes lie in the memory for them: of so many bytes name, and so many.
-#[inline(never)]
 fn pack_inline<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
     space: &mut FoldSpace<'_>,
     entry: &Entry,
     (length, inline): (usize, usize),
-) -> Result<(), WriteError<H::Error>> {
+) -> Result<(), Failure> {
     let (sequence, tag) = (U64::new(entry.sequence.0), U64::new(entry.tag));
     let value = InlineValue { sequence, tag, length: U32::new(inline as u32) };
     let (name, body) = (bytes::head(space.last, length), bytes::head(space.body, inline));
@@ -608,14 +574,13 @@ fn pack_inline<H: FoldHost>(
 }
 
 /// Packs the record of an entry in one extent.
-#[inline(never)]
 fn pack_extent<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
     space: &mut FoldSpace<'_>,
     entry: &Entry,
     (length, page): (usize, PageIndex),
-) -> Result<(), WriteError<H::Error>> {
+) -> Result<(), Failure> {
     let value = ExtentValue {
         sequence: U64::new(entry.sequence.0),
         tag: U64::new(entry.tag),
@@ -629,14 +594,13 @@ fn pack_extent<H: FoldHost>(
 }
 
 /// Packs the first record of an entry of chunks.
-#[inline(never)]
 fn pack_head<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
     space: &mut FoldSpace<'_>,
     entry: &Entry,
     length: usize,
-) -> Result<(), WriteError<H::Error>> {
+) -> Result<(), Failure> {
     let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
     let name = bytes::head(space.last, length);
     let first = host.settled_chunk(name, entry, 0)?;
@@ -655,14 +619,13 @@ fn pack_head<H: FoldHost>(
 }
 
 /// Packs the record of a further chunk.
-#[inline(never)]
 fn pack_chunk<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
     space: &mut FoldSpace<'_>,
     entry: &Entry,
     (length, index): (usize, u32),
-) -> Result<(), WriteError<H::Error>> {
+) -> Result<(), Failure> {
     let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
     let name = bytes::head(space.last, length);
     let chunk = host.settled_chunk(name, entry, index)?;

@@ -6,6 +6,7 @@ use crate::format::{
 };
 use crate::ids::{PageIndex, Sequence};
 use core::cmp::Ordering;
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 /// A key of the registry: a block's name and the number of a chunk. Orders by name, then chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,94 +83,111 @@ pub enum Place<'a> {
 /// is absent.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeView<'a> {
-    bytes: &'a [u8],
-    count: usize,
-    end: usize,
-    level: u8,
+    node: &'a Node,
+}
+
+/// A page as a node.
+#[derive(Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Node {
+    header: NodeHeader,
+    /// Slots and cells.
+    rest: [u8],
+}
+
+impl Node {
+    const fn count(&self) -> usize {
+        self.header.count.get() as usize
+    }
+
+    const fn end(&self) -> usize {
+        self.header.end.get() as usize
+    }
 }
 
 impl<'a> NodeView<'a> {
     /// The node in `page`, if the page has this digest and parses as a node of this level.
     #[must_use]
     pub fn verified(page: &'a [u8], digest: &Digest, level: u32) -> Option<Self> {
-        if Digest::of(page) != *digest {
+        if !digest.is_of(page) {
             return None;
         }
-        Self::parse(page).filter(|node| u32::from(node.level) == level)
+        Self::parse(page).filter(|view| view.level() == level)
     }
 
     /// The node in `page`, whose digest the caller has compared before.
     #[must_use]
     pub fn parse(page: &'a [u8]) -> Option<Self> {
-        let header = NodeHeader::read(page)?;
-        let count = header.count.get() as usize;
-        let end = header.end.get() as usize;
-        let slots_end = count.checked_mul(2)?.checked_add(NodeHeader::SIZE)?;
-        let fits = header.magic == NodeHeader::MAGIC && count > 0 && slots_end <= end && end <= page.len();
-        fits.then_some(Self { bytes: page, count, end, level: header.level })
+        let node = Node::ref_from_bytes(page).ok()?;
+        let slots_end = node.count().checked_mul(2)?.checked_add(NodeHeader::SIZE)?;
+        let fits = node.header.magic == NodeHeader::MAGIC
+            && node.count() > 0
+            && slots_end <= node.end()
+            && node.end() <= page.len();
+        fits.then_some(Self { node })
     }
 
     /// Number of cells, at least one.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.count
+        self.node.count()
     }
 
     /// Never true: an empty tree has no node.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
     /// Level of the node; 0 is a leaf.
     #[must_use]
     pub const fn level(&self) -> u32 {
-        self.level as u32
+        self.node.header.level as u32
     }
 
+    /// Where cell `index` starts behind the header.
     fn slot(&self, index: usize) -> Option<usize> {
-        if index >= self.count {
+        if index >= self.len() {
             return None;
         }
-        let at = NodeHeader::SIZE + 2 * index;
-        let bytes = self.bytes.get(at..at + 2)?;
-        Some(usize::from(u16::from_le_bytes(bytes.try_into().ok()?)))
+        let (bytes, _) = self.node.rest.get(2 * index..)?.split_first_chunk()?;
+        usize::from(u16::from_le_bytes(*bytes)).checked_sub(NodeHeader::SIZE)
     }
 
     /// The bytes of cell `index`.
     #[must_use]
     pub fn cell(&self, index: usize) -> Option<&'a [u8]> {
         let start = self.slot(index)?;
-        let end = if index + 1 < self.count { self.slot(index + 1)? } else { self.end };
-        let inside = start >= NodeHeader::SIZE + 2 * self.count && end <= self.end;
-        if inside { self.bytes.get(start..end) } else { None }
+        let last = self.node.end() - NodeHeader::SIZE;
+        let end = if index + 1 < self.len() { self.slot(index + 1)? } else { last };
+        if start >= 2 * self.len() && end <= last { self.node.rest.get(start..end) } else { None }
     }
 
     /// The key of cell `index`.
     #[must_use]
     pub fn key(&self, index: usize) -> Option<Key<'a>> {
         let cell = self.cell(index)?;
-        let key = if self.level == 0 { leaf_key(cell) } else { inner_key(cell) };
-        key.filter(|key| key.name.len() <= max_name(self.bytes.len()))
+        let key = if self.level() == 0 { leaf_key(cell) } else { inner_key(cell) };
+        key.filter(|key| key.name.len() <= max_name(NodeHeader::SIZE + self.node.rest.len()))
     }
 
     /// Child `index` of an inner node.
     #[must_use]
     pub fn child(&self, index: usize) -> Option<Child> {
         let cell = InternalCell::read(self.cell(index)?)?;
-        (self.level > 0).then_some(Child { page: PageIndex(cell.page.get()), digest: Digest(cell.digest) })
+        (self.level() > 0).then_some(Child { page: PageIndex(cell.page.get()), digest: Digest(cell.digest) })
     }
 
     /// Record `index` of a leaf.
     #[must_use]
     pub fn record(&self, index: usize) -> Option<Record<'a>> {
-        if self.level > 0 { None } else { leaf_record(self.cell(index)?) }
+        if self.level() > 0 { None } else { leaf_record(self.cell(index)?) }
     }
 
     /// Position of the first cell whose key is not below `key`, and whether it equals it.
     #[must_use]
     pub fn search(&self, key: Key<'_>) -> (usize, bool) {
-        let (mut low, mut high) = (0, self.count);
+        let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = usize::midpoint(low, high);
             match self.key(middle).map(|found| found.cmp(&key)) {

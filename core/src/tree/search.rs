@@ -1,7 +1,6 @@
 //! Finding records and walking leaves in either direction.
 
 use super::node::{Child, Key, NodeView, Record};
-use crate::error::{Damage, ReadError, Structure};
 use crate::ids::PageIndex;
 use crate::overlay::TreeRoot;
 use core::ops::Deref;
@@ -15,7 +14,7 @@ pub(crate) const MAX_HEIGHT: usize = if cfg!(feature = "alloc") { FORMAT_HEIGHT 
 
 /// Gives verified pages of the tree: from a cache, from a device, or from both.
 pub trait NodeSource {
-    /// The device's error.
+    /// What a page that cannot be had is answered with: [`ReadError`](crate::ReadError) of a device, say.
     type Error;
     /// A page for as long as it is looked at.
     type Page<'a>: Deref<Target = [u8]>
@@ -25,15 +24,11 @@ pub trait NodeSource {
     /// The page of the node `child` of level `level`, after its digest and level were compared.
     ///
     /// # Errors
-    /// The device's error, or [`ReadError::Corrupted`].
-    fn node(&mut self, child: Child, level: u32) -> Result<Self::Page<'_>, ReadError<Self::Error>>;
+    /// The device's, or that of [`damaged`](Self::damaged).
+    fn node(&mut self, child: Child, level: u32) -> Result<Self::Page<'_>, Self::Error>;
 
-    /// Byte offset of a page, for reports of damage.
-    fn offset(&self, page: PageIndex) -> u64;
-}
-
-fn damaged<S: NodeSource>(source: &S, child: Child) -> ReadError<S::Error> {
-    ReadError::Corrupted(Damage { what: Structure::Registry, offset: source.offset(child.page) })
+    /// The error of a page that is not what its parent says.
+    fn damaged(&mut self, page: PageIndex) -> Self::Error;
 }
 
 /// Looks `name` up and hands its first record, if there is one, to `found`.
@@ -45,7 +40,7 @@ pub fn lookup<S: NodeSource, R>(
     root: &TreeRoot,
     name: &[u8],
     found: impl FnOnce(Option<Record<'_>>) -> R,
-) -> Result<R, ReadError<S::Error>> {
+) -> Result<R, S::Error> {
     lookup_chunk(source, root, Key::first(name), found)
 }
 
@@ -58,12 +53,12 @@ pub fn lookup_chunk<S: NodeSource, R>(
     root: &TreeRoot,
     key: Key<'_>,
     found: impl FnOnce(Option<Record<'_>>) -> R,
-) -> Result<R, ReadError<S::Error>> {
+) -> Result<R, S::Error> {
     let Some(child) = leaf_for(source, root, key)? else { return Ok(found(None)) };
     let page = source.node(child, 0)?;
     let Some(node) = NodeView::parse(&page) else {
         drop(page);
-        return Err(damaged(source, child));
+        return Err(source.damaged(child.page));
     };
     match node.search(key) {
         (_, false) => Ok(found(None)),
@@ -72,14 +67,13 @@ pub fn lookup_chunk<S: NodeSource, R>(
                 return Ok(found(Some(record)));
             }
             drop(page);
-            Err(damaged(source, child))
+            Err(source.damaged(child.page))
         }
     }
 }
 
 /// A page of the tree and the number of a record in it, or the error of looking for it.
-pub type Found<'s, S> =
-    Result<Option<(<S as NodeSource>::Page<'s>, usize)>, ReadError<<S as NodeSource>::Error>>;
+pub type Found<'s, S> = Result<Option<(<S as NodeSource>::Page<'s>, usize)>, <S as NodeSource>::Error>;
 
 /// Looks one key up and returns the leaf's page and the record's number in it: for a caller whose
 /// pages are shared and who wants to keep the one that holds the bytes.
@@ -88,7 +82,7 @@ pub type Found<'s, S> =
 /// The device's error, or a damaged page on the way.
 pub fn lookup_page<'s, S: NodeSource>(source: &'s mut S, root: &TreeRoot, key: Key<'_>) -> Found<'s, S> {
     let Some(leaf) = leaf_for(source, root, key)? else { return Ok(None) };
-    let damage = damaged(source, leaf);
+    let damage = source.damaged(leaf.page);
     let page = source.node(leaf, 0)?;
     let found = NodeView::parse(&page).map(|node| node.search(key));
     match found {
@@ -99,11 +93,7 @@ pub fn lookup_page<'s, S: NodeSource>(source: &'s mut S, root: &TreeRoot, key: K
 }
 
 /// The leaf under which a key belongs; None in an empty tree.
-fn leaf_for<S: NodeSource>(
-    source: &mut S,
-    root: &TreeRoot,
-    key: Key<'_>,
-) -> Result<Option<Child>, ReadError<S::Error>> {
+fn leaf_for<S: NodeSource>(source: &mut S, root: &TreeRoot, key: Key<'_>) -> Result<Option<Child>, S::Error> {
     if root.height == 0 {
         return Ok(None);
     }
@@ -113,7 +103,7 @@ fn leaf_for<S: NodeSource>(
             let page = source.node(child, level)?;
             NodeView::parse(&page).and_then(|node| node.child(node.child_for(key)))
         };
-        child = next.ok_or_else(|| damaged(source, child))?;
+        child = next.ok_or_else(|| source.damaged(child.page))?;
     }
     Ok(Some(child))
 }
@@ -137,11 +127,7 @@ impl Cursor {
     ///
     /// # Errors
     /// The device's error, or a damaged page on the way.
-    pub fn seek<S: NodeSource>(
-        source: &mut S,
-        root: &TreeRoot,
-        key: Key<'_>,
-    ) -> Result<Self, ReadError<S::Error>> {
+    pub fn seek<S: NodeSource>(source: &mut S, root: &TreeRoot, key: Key<'_>) -> Result<Self, S::Error> {
         let mut cursor = Self::nowhere();
         cursor.go_to(source, root, key)?;
         Ok(cursor)
@@ -159,7 +145,7 @@ impl Cursor {
         source: &mut S,
         root: &TreeRoot,
         key: Key<'_>,
-    ) -> Result<(), ReadError<S::Error>> {
+    ) -> Result<(), S::Error> {
         let mut child = Child { page: root.page, digest: root.digest };
         self.reach(source, root, child)?;
         for level in (0..root.height).rev() {
@@ -170,25 +156,20 @@ impl Cursor {
                 (Step { child, index, count: node.len() }, node.child(index))
             });
             drop(page);
-            let (step, next) = step.ok_or_else(|| damaged(source, child))?;
+            let (step, next) = step.ok_or_else(|| source.damaged(child.page))?;
             self.set(level as usize, step);
             if level > 0 {
-                child = next.ok_or_else(|| damaged(source, child))?;
+                child = next.ok_or_else(|| source.damaged(child.page))?;
             }
         }
         Ok(())
     }
 
     /// Gives a cursor that has none as many steps as the tree has levels.
-    fn reach<S: NodeSource>(
-        &mut self,
-        source: &S,
-        root: &TreeRoot,
-        top: Child,
-    ) -> Result<(), ReadError<S::Error>> {
+    fn reach<S: NodeSource>(&mut self, source: &mut S, root: &TreeRoot, top: Child) -> Result<(), S::Error> {
         for _ in 0..root.height {
             let step = Step { child: top, index: 0, count: 0 };
-            self.path.push(step).map_err(|_| damaged(source, top))?;
+            self.path.push(step).map_err(|_| source.damaged(top.page))?;
         }
         Ok(())
     }
@@ -203,7 +184,7 @@ impl Cursor {
     ///
     /// # Errors
     /// The device's error, or a damaged page on the way.
-    pub fn seek_end<S: NodeSource>(source: &mut S, root: &TreeRoot) -> Result<Self, ReadError<S::Error>> {
+    pub fn seek_end<S: NodeSource>(source: &mut S, root: &TreeRoot) -> Result<Self, S::Error> {
         let top = Child { page: root.page, digest: root.digest };
         let mut cursor = Self::nowhere();
         cursor.reach(source, root, top)?;
@@ -224,7 +205,7 @@ impl Cursor {
     ///
     /// # Errors
     /// The device's error, or a damaged page on the way.
-    pub fn settle<S: NodeSource>(&mut self, source: &mut S) -> Result<(), ReadError<S::Error>> {
+    pub fn settle<S: NodeSource>(&mut self, source: &mut S) -> Result<(), S::Error> {
         while self.path.first().is_some_and(|leaf| leaf.index >= leaf.count) {
             let Some(level) = (1..self.path.len())
                 .find(|&level| self.path.get(level).is_some_and(|step| step.index + 1 < step.count))
@@ -262,7 +243,7 @@ impl Cursor {
     ///
     /// # Errors
     /// The device's error, or a damaged page on the way.
-    pub fn retreat<S: NodeSource>(&mut self, source: &mut S) -> Result<bool, ReadError<S::Error>> {
+    pub fn retreat<S: NodeSource>(&mut self, source: &mut S) -> Result<bool, S::Error> {
         loop {
             match self.path.first_mut() {
                 None => return Ok(false),
@@ -288,9 +269,9 @@ impl Cursor {
         source: &mut S,
         level: usize,
         forward: bool,
-    ) -> Result<Child, ReadError<S::Error>> {
+    ) -> Result<Child, S::Error> {
         let Some(step) = self.path.get_mut(level) else {
-            return Err(damaged(source, Child::default()));
+            return Err(source.damaged(PageIndex::default()));
         };
         step.index = if forward { step.index + 1 } else { step.index - 1 };
         let (parent, index) = (step.child, step.index);
@@ -298,7 +279,7 @@ impl Cursor {
             let page = source.node(parent, level as u32)?;
             NodeView::parse(&page).and_then(|node| node.child(index))
         };
-        child.ok_or_else(|| damaged(source, parent))
+        child.ok_or_else(|| source.damaged(parent.page))
     }
 
     /// Goes down from `child` on `level` along the first or the last children.
@@ -308,7 +289,7 @@ impl Cursor {
         level: usize,
         mut child: Child,
         last: bool,
-    ) -> Result<(), ReadError<S::Error>> {
+    ) -> Result<(), S::Error> {
         for level in (0..=level).rev() {
             let found = {
                 let page = source.node(child, level as u32)?;
@@ -322,10 +303,10 @@ impl Cursor {
                     (Step { child, index, count }, node.child(index))
                 })
             };
-            let (step, next) = found.ok_or_else(|| damaged(source, child))?;
+            let (step, next) = found.ok_or_else(|| source.damaged(child.page))?;
             self.set(level, step);
             if level > 0 {
-                child = next.ok_or_else(|| damaged(source, child))?;
+                child = next.ok_or_else(|| source.damaged(child.page))?;
             }
         }
         Ok(())

@@ -154,6 +154,23 @@ fn a_new_store_can_be_written_whatever_the_options_say() {
     assert_eq!(get(&mut store, b"name").as_deref(), Some(&b"word"[..]));
 }
 
+/// An image that only reads is linked without what folds a journal in: its store must not come there, whatever the options say.
+#[test]
+fn a_store_opened_to_read_writes_nothing() {
+    let mut store: TestStore<Heap> = SHAPE.new_store(SHAPE.device(LIMIT));
+    put(&mut store, b"name", b"word", Durable).unwrap();
+    let device = store.into_device();
+    let before = device.bytes().to_vec();
+    let (mut place, options) = (None, SHAPE.options());
+    let opened = Store::open_to_read_at(&mut place, device, Heap::new(), SHAPE.buffer(), &options);
+    let (store, recovery) = opened.unwrap();
+    assert_eq!((options.read_only, recovery.records), (false, 1));
+    assert_eq!(get(store, b"name").as_deref(), Some(&b"word"[..]));
+    assert_eq!(put(store, b"name", b"", Durable), Err(WriteError::ReadOnly));
+    assert_eq!(store.checkpoint(), Err(WriteError::ReadOnly));
+    assert_eq!(store.device().bytes(), before);
+}
+
 /// Takes out one by one, each rule about which record follows another passed every test: none had a record
 /// that was whole and wrong in one thing alone.
 #[test]

@@ -18,22 +18,22 @@ pub(crate) struct ImagePages<'i> {
 }
 
 impl NodeSource for ImagePages<'_> {
-    type Error = MemoryError;
+    type Error = ReadError<MemoryError>;
     type Page<'p>
         = &'p [u8]
     where
         Self: 'p;
 
-    fn node(&mut self, child: Child, level: u32) -> Result<&[u8], ReadError<Self::Error>> {
-        let start = usize::try_from(self.offset(child.page)).ok();
+    fn node(&mut self, child: Child, level: u32) -> Result<&[u8], Self::Error> {
+        let start = usize::try_from(child.page.0.saturating_mul(self.page_size as u64)).ok();
         let page = start.and_then(|start| self.image.get(start..start.checked_add(self.page_size)?));
         let page = page.filter(|page| NodeView::verified(page, &child.digest, level).is_some());
-        let damage = Damage { what: Structure::Registry, offset: self.offset(child.page) };
-        page.ok_or(ReadError::Corrupted(damage))
+        page.ok_or_else(|| self.damaged(child.page))
     }
 
-    fn offset(&self, page: PageIndex) -> u64 {
-        page.0.saturating_mul(self.page_size as u64)
+    fn damaged(&mut self, page: PageIndex) -> Self::Error {
+        let offset = page.0.saturating_mul(self.page_size as u64);
+        ReadError::Corrupted(Damage { what: Structure::Registry, offset })
     }
 }
 
@@ -80,11 +80,10 @@ fn key_of(
     leaf: Child,
     index: usize,
 ) -> Result<(Vec<u8>, u32), ReadError<MemoryError>> {
-    let damage = Damage { what: Structure::Registry, offset: pages.offset(leaf.page) };
     let page = pages.node(leaf, 0)?;
     let key =
         NodeView::parse(page).and_then(|node| node.key(index).map(|key| (key.name.to_vec(), key.chunk)));
-    key.ok_or(ReadError::Corrupted(damage))
+    key.ok_or_else(|| pages.damaged(leaf.page))
 }
 
 impl<O: Overlay + Default> World<O> {

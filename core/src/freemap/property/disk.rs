@@ -2,7 +2,7 @@
 
 use super::super::{MapSpace, MapTop};
 use super::runs::Runs;
-use crate::device::{BlockDevice, MemoryError};
+use crate::device::{BlockDevice, Io, MemoryError};
 use crate::digest::Digest;
 use crate::format::{Geometry, MapEntry, MapHeader};
 use crate::ids::{Extent, PageIndex};
@@ -22,12 +22,12 @@ impl Disk {
         Self { geometry, pages: BTreeMap::new(), durable: BTreeSet::new() }
     }
 
-    pub(super) fn space<'a>(
-        &'a mut self,
+    pub(super) const fn space<'a>(
+        device: &'a mut Io<Self>,
         geometry: &'a Geometry,
         windows: &'a mut [u8],
     ) -> MapSpace<'a, Self> {
-        MapSpace { device: self, geometry, windows }
+        MapSpace { device, geometry, windows }
     }
 
     /// Demands that the map under `top` says exactly that `used` is in use, and guards its pages.
@@ -52,7 +52,7 @@ impl Disk {
     fn page(
         &self,
         level: u32,
-        index: u64,
+        index: u32,
         (slot, digest): (u32, Digest),
         reached: &mut BTreeSet<u64>,
         known: &mut Runs,
@@ -63,7 +63,8 @@ impl Disk {
         let page = self.pages.get(&at).expect("it was written");
         assert_eq!(Digest::of(page), digest, "map page {index} of level {level}");
         let header = MapHeader::read(page).expect("a head");
-        assert_eq!((header.magic, header.level.get(), header.index.get()), (MapHeader::MAGIC, level, index));
+        let found = (header.magic, header.level.get(), header.index.get());
+        assert_eq!(found, (MapHeader::MAGIC, level, index.into()));
         assert_eq!(header.reserved, [0; 16]);
         let rest = &page[MapHeader::SIZE..];
         if level > 0 {
@@ -73,7 +74,7 @@ impl Disk {
                     assert_eq!(entry.used.get(), 0, "an absent page says that nothing is in use");
                     return 0;
                 }
-                let below = index * geometry.map_fanout() + child;
+                let below = index * geometry.map_fanout() as u32 + child as u32;
                 let bits =
                     self.page(level - 1, below, (entry.slot.get(), Digest(entry.digest)), reached, known);
                 assert_eq!(bits, entry.used.get(), "bits counted below level {level}");

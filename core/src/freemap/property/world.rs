@@ -5,6 +5,7 @@ use super::disk::Disk;
 use super::parts::{Commit, Fold, Record, Superblock};
 use super::runs::Runs;
 use super::{Event, Start, TALLY};
+use crate::device::Io;
 use crate::format::Geometry;
 use crate::ids::{Extent, PageIndex};
 use alloc::vec;
@@ -12,7 +13,7 @@ use alloc::vec::Vec;
 
 pub(super) struct World {
     geometry: Geometry,
-    disk: Disk,
+    disk: Io<Disk>,
     windows: Vec<u8>,
     map: FreeMap,
     pages: u64,
@@ -42,7 +43,7 @@ impl World {
         let top = MapTop::default();
         Self {
             geometry,
-            disk: Disk::new(geometry),
+            disk: Io::new(Disk::new(geometry)),
             windows: vec![0xEE; start.windows * size as usize],
             map: FreeMap::new(top, cursor, pages, &geometry),
             pages,
@@ -95,7 +96,7 @@ impl World {
     fn allocate(&mut self, (min, want): (u64, u64), floor: u64, own: &[Extent]) -> Option<Extent> {
         let (ahead, free) = (self.runs_ahead(), self.map.at.free);
         let pinned = pin(self.pinned);
-        let space = &mut self.disk.space(&self.geometry, &mut self.windows);
+        let space = &mut Disk::space(&mut self.disk, &self.geometry, &mut self.windows);
         let found = self.map.allocate(space, (min, want), (self.pages, floor), pinned).expect("no damage");
         let Some(extent) = found else {
             let longest = ahead.iter().map(|(from, to)| to - from).max().unwrap_or(0);
@@ -193,7 +194,7 @@ impl World {
     }
 
     fn mark(&mut self, extent: Extent, used: bool) {
-        let space = &mut self.disk.space(&self.geometry, &mut self.windows);
+        let space = &mut Disk::space(&mut self.disk, &self.geometry, &mut self.windows);
         self.map.mark_extent(space, extent, used).expect("no damage");
         let next = &mut self.fold.as_mut().expect("under way").next;
         if used { next.add(extent) } else { next.take(extent) }
@@ -239,13 +240,13 @@ impl World {
 
     fn finish(&mut self) {
         while self.settle() {}
-        let space = &mut self.disk.space(&self.geometry, &mut self.windows);
+        let space = &mut Disk::space(&mut self.disk, &self.geometry, &mut self.windows);
         let top = self.map.flush(space).expect("no damage");
         let fold = self.fold.take().expect("under way");
         TALLY.hit(if self.stages.is_empty() { "checkpoint" } else { "checkpoint with staged pages" });
         TALLY.add("two levels of map", u64::from(top.level == 1));
         TALLY.add("three levels of map", u64::from(top.level == 2));
-        self.disk.adopt(top, &fold.next);
+        self.disk.device.adopt(top, &fold.next);
         self.superblock = Superblock { top, cursor: self.map.mark(), pages: self.pages };
         self.used = fold.next;
         self.commits.retain(|commit| !commit.frozen);
@@ -342,7 +343,7 @@ impl World {
             if self.geometry.group_of(extent.end() - 1) != group {
                 continue;
             }
-            let space = &mut self.disk.space(&self.geometry, &mut self.windows);
+            let space = &mut Disk::space(&mut self.disk, &self.geometry, &mut self.windows);
             let answer = self.map.is_used(space, extent).expect("no damage");
             assert_eq!(answer, self.used.covers(extent), "{extent:?}");
             let mut scanned = Runs::default();

@@ -347,7 +347,7 @@ fn a_device_that_cannot_grow_by_all_grows_by_what_is_missing() {
     let mut store = store_over(MapOverlay::default(), (pages + missing + 31) * PAGE);
     store.map.at.free = 20;
     let refused = store.make_space(&demand);
-    assert!(matches!(refused, Err(WriteError::Full)), "{refused:?}");
+    assert!(matches!(refused, Err(Failure::Full)), "{refused:?}");
 }
 
 #[test]
@@ -394,22 +394,22 @@ fn work_that_finds_no_room_is_tried_once_more() {
     let mut calls = 0;
     let done = store.settled(&demand, |_, _| {
         calls += 1;
-        if calls == 1 { Err(WriteError::Full) } else { Ok(calls) }
+        if calls == 1 { Err(Failure::Full) } else { Ok(calls) }
     });
     assert_eq!(done.ok(), Some(2));
     calls = 0;
     let refused = store.settled(&demand, |_, _| -> Result<(), _> {
         calls += 1;
-        Err(WriteError::Full)
+        Err(Failure::Full)
     });
-    assert!(matches!(refused, Err(WriteError::Full)));
+    assert!(matches!(refused, Err(Failure::Full)));
     assert_eq!(calls, 2);
     calls = 0;
     let refused = store.settled(&demand, |_, _| -> Result<(), _> {
         calls += 1;
-        Err(WriteError::BatchTooLarge)
+        Err(Failure::BatchTooLarge)
     });
-    assert!(matches!(refused, Err(WriteError::BatchTooLarge)));
+    assert!(matches!(refused, Err(Failure::BatchTooLarge)));
     assert_eq!(calls, 1, "another round brings nothing");
 }
 
@@ -516,7 +516,7 @@ mod height {
                 ..Demand::default()
             };
             let expected = levels(tree, &store.geometry);
-            assert_eq!(store.height_after(&demand), expected, "{tree:?}");
+            assert_eq!(u64::from(store.height_after(&demand)), expected, "{tree:?}");
             seen[expected.min(11) as usize] += 1;
         }
         assert!(seen.iter().filter(|count| **count > 100).count() >= 5, "{seen:?}");

@@ -2,7 +2,8 @@
 
 use super::super::*;
 use crate::digest::Digest;
-use crate::error::{ReadError, WriteError};
+use crate::error::{Damage, ReadError, Structure};
+use crate::failure::Failure;
 use crate::format::ChunkRef;
 use crate::ids::PageIndex;
 use crate::overlay::{Entry, TreeRoot, Value};
@@ -199,13 +200,11 @@ impl World {
 }
 
 impl NodeSink for World {
-    type Error = Infallible;
-
     fn page(&mut self) -> &mut [u8] {
         &mut self.page
     }
 
-    fn place_node(&mut self, child: &mut Child) -> Result<(), WriteError<Infallible>> {
+    fn place_node(&mut self, child: &mut Child) -> Result<(), Failure> {
         let at = self.next_page;
         self.next_page += 1;
         // What is brought home goes through the same memory.
@@ -219,7 +218,7 @@ impl NodeSink for World {
 }
 
 impl FoldHost for World {
-    fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), WriteError<Infallible>> {
+    fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), Failure> {
         assert!(!self.placed.contains(&child.page.0), "a fold reads the old tree");
         let again = !self.read.insert(child.page.0);
         assert!(!again || self.small && self.released.contains(&child.page.0), "a node is read once");
@@ -228,7 +227,7 @@ impl FoldHost for World {
         Ok(())
     }
 
-    fn give_up(&mut self, page: PageIndex) -> Result<(), WriteError<Infallible>> {
+    fn give_up(&mut self, page: PageIndex) -> Result<(), Failure> {
         assert!(self.read.contains(&page.0), "a node that is given up was read");
         self.release(page, 1)
     }
@@ -241,12 +240,7 @@ impl FoldHost for World {
         Some((next.len(), self.frozen[next]))
     }
 
-    fn settle(
-        &mut self,
-        name: &[u8],
-        entry: &Entry,
-        body: &mut [u8],
-    ) -> Result<Settled, WriteError<Infallible>> {
+    fn settle(&mut self, name: &[u8], entry: &Entry, body: &mut [u8]) -> Result<Settled, Failure> {
         assert!(self.settled.insert(name.to_vec()), "an entry is settled once");
         assert_eq!(self.frozen[name], *entry);
         let inherited = self.inherited.contains(name);
@@ -267,12 +261,7 @@ impl FoldHost for World {
         }
     }
 
-    fn settled_chunk(
-        &mut self,
-        name: &[u8],
-        _: &Entry,
-        index: u32,
-    ) -> Result<ChunkRef, WriteError<Infallible>> {
+    fn settled_chunk(&mut self, name: &[u8], _: &Entry, index: u32) -> Result<ChunkRef, Failure> {
         let Body::Chunks { chunks, .. } = &self.after[name].body else { panic!("{:?}", self.after[name]) };
         let chunk = chunks[index as usize];
         let (page, length) = self.after[name].body.extents()[index as usize];
@@ -280,7 +269,7 @@ impl FoldHost for World {
         Ok(chunk)
     }
 
-    fn release(&mut self, page: PageIndex, length: u64) -> Result<(), WriteError<Infallible>> {
+    fn release(&mut self, page: PageIndex, length: u64) -> Result<(), Failure> {
         for page in page.0..page.0 + length.div_ceil(self.page_size as u64) {
             assert!(self.used.contains(&page), "page {page} is not in use and is freed");
             assert!(self.released.insert(page), "page {page} is freed twice");
@@ -288,13 +277,13 @@ impl FoldHost for World {
         Ok(())
     }
 
-    fn damaged(&self, page: PageIndex) -> WriteError<Infallible> {
+    fn damaged(&mut self, page: PageIndex) -> Failure {
         panic!("page {page} does not parse")
     }
 }
 
 impl NodeSource for World {
-    type Error = Infallible;
+    type Error = ReadError<Infallible>;
     type Page<'a> = &'a [u8];
 
     fn node(&mut self, child: Child, level: u32) -> Result<&[u8], ReadError<Infallible>> {
@@ -303,7 +292,7 @@ impl NodeSource for World {
         Ok(page)
     }
 
-    fn offset(&self, page: PageIndex) -> u64 {
-        page.0
+    fn damaged(&mut self, page: PageIndex) -> ReadError<Infallible> {
+        ReadError::Corrupted(Damage { what: Structure::Registry, offset: page.0 })
     }
 }

@@ -29,22 +29,21 @@ struct Pages<'d> {
 }
 
 impl NodeSource for Pages<'_> {
-    type Error = core::convert::Infallible;
+    type Error = ReadError<core::convert::Infallible>;
     type Page<'p>
         = Vec<u8>
     where
         Self: 'p;
 
-    fn node(&mut self, child: Child, level: u32) -> Result<Vec<u8>, ReadError<Self::Error>> {
+    fn node(&mut self, child: Child, level: u32) -> Result<Vec<u8>, Self::Error> {
         self.met.push(child.page.0);
-        let offset = self.offset(child.page);
-        let page = self.device.page(offset, self.geometry.page_size());
+        let page = self.device.page(self.geometry.offset(child.page.0), self.geometry.page_size());
         page.filter(|page| NodeView::verified(page, &child.digest, level).is_some())
-            .ok_or(ReadError::Corrupted(Damage { what: Structure::Registry, offset }))
+            .ok_or_else(|| self.damaged(child.page))
     }
 
-    fn offset(&self, page: PageIndex) -> u64 {
-        self.geometry.offset(page.0)
+    fn damaged(&mut self, page: PageIndex) -> Self::Error {
+        ReadError::Corrupted(Damage { what: Structure::Registry, offset: self.geometry.offset(page.0) })
     }
 }
 

@@ -8,8 +8,8 @@ use blockyard_firmware_sizes::{Card, MEMORY, TinyStore, buffer, get_all, pending
 board::entry!(main);
 
 fn main() -> ! {
-    let options = OpenOptions { read_only: true, ..OpenOptions::new(MEMORY) };
-    if let Ok((store, _)) = TinyStore::open_at(place(), Card, pending(), buffer(), &options) {
+    let options = OpenOptions::new(MEMORY);
+    if let Ok((store, _)) = TinyStore::open_to_read_at(place(), Card, pending(), buffer(), &options) {
         get_all(store);
     }
     rest()
