@@ -7,6 +7,8 @@
 //! 3. The ends do not cross: each compares what it meets with what the other met last.
 
 mod path;
+#[cfg(test)]
+mod property;
 mod run;
 mod span;
 mod walk;
