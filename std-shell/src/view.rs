@@ -11,7 +11,7 @@
 
 use crate::buffer::{Buffer, Pool};
 use crate::cache::Link;
-use crate::memtable::{self, Change, Memtable, Portion, Slot, Spare};
+use crate::memtable::{self, Change, Cursor, Memtable, Portion, Slot, Spare};
 use crate::names::Names;
 use arc_swap::ArcSwap;
 use blockyard_core::overlay::{Entry, Lent, Overlay, OverlayFull, Pins, TreeRoot};
@@ -211,6 +211,8 @@ pub(crate) struct Layered {
     shared: Arc<Shared>,
     active: Arc<Memtable>,
     frozen: Option<Arc<Memtable>>,
+    /// How far a checkpoint is in the frozen table.
+    cursor: Cursor,
     /// Memory of the table that was folded in last.
     spare: Spare,
     /// Where the memory of batches goes that tables share.
@@ -225,8 +227,17 @@ pub(crate) struct Layered {
 impl Layered {
     pub(crate) fn new(shared: Arc<Shared>, pool: Arc<Pool>) -> Self {
         let active = Arc::clone(&shared.layers.load().active);
-        let (spare, pins) = (Spare::default(), RefCell::default());
-        Self { shared, active, frozen: None, spare, pool, lent: None, announced: false, pins }
+        Self {
+            shared,
+            active,
+            frozen: None,
+            cursor: Cursor::default(),
+            spare: Spare::default(),
+            pool,
+            lent: None,
+            announced: false,
+            pins: RefCell::default(),
+        }
     }
 
     /// Shows new layers; `root` is given when a checkpoint has ended.
@@ -300,14 +311,17 @@ impl Overlay for Layered {
         (self.lent, self.announced) = (None, false);
         let fresh = Arc::new(Memtable::reusing(std::mem::take(&mut self.spare)));
         self.frozen = Some(std::mem::replace(&mut self.active, fresh));
+        self.cursor.reset();
         self.pins.get_mut().begin();
         self.replace(None);
     }
 
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
-        let slot = self.frozen.as_ref()?.next(after, false, u64::MAX)?;
-        name.get_mut(..slot.name().len())?.copy_from_slice(slot.name());
-        Some((slot.name().len(), slot.entry))
+        let look = |found: &[u8], entry| {
+            name.get_mut(..found.len())?.copy_from_slice(found);
+            Some((found.len(), entry))
+        };
+        self.frozen.as_ref()?.next_at(&self.cursor, after, look)?
     }
 
     fn next(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
@@ -322,8 +336,10 @@ impl Overlay for Layered {
 
     fn with_body(&self, name: &[u8], entry: &Entry, use_body: &mut dyn FnMut(&[u8])) -> bool {
         // A checkpoint asks for what is frozen.
-        let layers = [self.frozen.as_ref(), Some(&self.active)];
-        layers.into_iter().flatten().any(|layer| layer.with_body(name, entry.sequence.0, &mut *use_body))
+        let sequence = entry.sequence.0;
+        let is_frozen =
+            |table: &Arc<Memtable>| table.with_body_at(&self.cursor, name, sequence, &mut *use_body);
+        self.frozen.as_ref().is_some_and(is_frozen) || self.active.with_body(name, sequence, use_body)
     }
 
     fn folded(&mut self, root: TreeRoot) {

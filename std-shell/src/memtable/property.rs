@@ -69,6 +69,37 @@ fn assert_alike(table: &Memtable, model: &Model, random: &mut fastrand::Rng) {
     }
 }
 
+/// Goes through a table as a checkpoint does, which now and then begins anew or asks for another name.
+fn assert_folds_alike(table: &Memtable, model: &Model, random: &mut fastrand::Rng) {
+    let mut newest: Vec<Seen<'_>> =
+        model.iter().map(|((name, Reverse(version)), body)| (&name[..], *version, &body[..])).collect();
+    newest.dedup_by_key(|(name, ..)| *name);
+    let cursor = Cursor::default();
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let at = newest.partition_point(|(name, ..)| after.as_ref().is_some_and(|after| *name <= &after[..]));
+        let found = table.next_at(&cursor, after.as_deref(), |name, entry| (name.to_vec(), entry.sequence.0));
+        let expected = newest.get(at).map(|(name, sequence, _)| (name.to_vec(), *sequence));
+        assert_eq!(found, expected, "after {after:?}");
+        let asked = if random.u8(0..8) == 0 { random.usize(0..newest.len()) } else { at };
+        if let Some((name, sequence, body)) = newest.get(asked) {
+            let mut bodies = Vec::new();
+            let mut ask =
+                |sequence| table.with_body_at(&cursor, name, sequence, |found| bodies.push(found.to_vec()));
+            assert_eq!((ask(*sequence), ask(sequence.wrapping_add(1))), (true, false));
+            assert_eq!(bodies, [*body]);
+        }
+        after = match random.u8(0..64) {
+            0 => None,
+            1 => Some(name(random)),
+            _ => match found {
+                Some((name, _)) => Some(name),
+                None => return,
+            },
+        };
+    }
+}
+
 #[test]
 fn a_table_is_what_a_plain_map_is_whatever_comes_between() {
     let (pool, mut spare, mut held) = (Pool::new(1 << 20), Spare::default(), Vec::new());
@@ -107,6 +138,7 @@ fn a_table_is_what_a_plain_map_is_whatever_comes_between() {
         }
         assert_eq!(table.len(), model.len());
         (0..10).for_each(|_| assert_alike(&table, &model, random));
+        assert_folds_alike(&table, &model, random);
         spare = table.into_spare(&pool);
         // Readers keep what they took, whoever has the table's memory next.
         for (slot, model) in held.drain(..) {

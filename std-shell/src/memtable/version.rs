@@ -1,6 +1,7 @@
 //! A version as a table keeps it, and as readers take it along.
 
 use super::memory::{Memory, Place};
+use crate::fetch::fetch;
 use blockyard_core::overlay::{Entry, Value};
 use blockyard_core::{Digest, Sequence};
 use std::cmp::Ordering;
@@ -10,6 +11,9 @@ use std::sync::Arc;
 
 /// Bytes of a name that lie in its versions and in the leaves that order them.
 pub(super) const HEAD: usize = 16;
+
+/// Bytes of a name and its body that are fetched ahead at most: behind them the processor goes on by itself.
+const FETCHED: usize = 512;
 
 /// The first bytes of a name as a number that orders as they do.
 pub(super) fn head(name: &[u8]) -> u128 {
@@ -106,6 +110,14 @@ impl Version {
     pub(super) fn body<'m>(&self, memory: &'m Memory) -> &'m [u8] {
         let (piece, range) = self.place.body();
         &memory.piece(piece)[range]
+    }
+
+    /// Has the processor fetch its name and the beginning of its body.
+    pub(super) fn fetch(&self, memory: &Memory) {
+        let name = self.place.name();
+        let piece = memory.piece(self.place.piece);
+        let end = piece.len().min(name.end + self.place.body_length as usize).min(name.start + FETCHED);
+        fetch(&piece[name.start..end.max(name.start)]);
     }
 
     pub(super) fn slot(&self, memory: &Memory) -> Slot {
