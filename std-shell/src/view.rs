@@ -11,7 +11,7 @@
 
 use crate::buffer::{Buffer, Pool};
 use crate::cache::Link;
-use crate::memtable::{self, Change, Cursor, Memtable, Portion, Slot, Spare};
+use crate::memtable::{self, Changes, Cursor, Memtable, Portion, Slot, Spare};
 use crate::names::Names;
 use arc_swap::ArcSwap;
 use blockyard_core::overlay::{Entry, Lent, Overlay, OverlayFull, Pins, TreeRoot};
@@ -138,35 +138,14 @@ impl View {
         }
     }
 
-    /// The changes behind `after`, of each table a portion; whether there may be more.
-    pub(crate) fn copy_pending(
-        &self,
-        forward: bool,
-        from: Option<(&[u8], bool)>,
-        portion: Portion<'_>,
-    ) -> (Vec<Change>, bool) {
-        let copy = |table: &Memtable, into: &mut Vec<Change>| match (forward, from) {
-            (true, from) => {
-                let (after, inclusive) =
-                    from.map_or((None, false), |(name, inclusive)| (Some(name), inclusive));
-                table.copy_next(after, inclusive, self.sequence, portion, into)
-            }
-            // The least name above an included one has a zero byte more.
-            (false, Some((name, true))) => {
-                let above = [name, &[0]].concat();
-                table.copy_previous(Some(&above), self.sequence, portion, into)
-            }
-            (false, from) => table.copy_previous(from.map(|(name, _)| name), self.sequence, portion, into),
-        };
-        let mut active = Vec::with_capacity(portion.most);
-        let more = copy(&self.layers.active, &mut active);
+    /// A portion of the changes, of each table; whether there may be more.
+    pub(crate) fn copy_pending(&self, portion: Portion<'_>) -> (Changes, bool) {
+        let first = self.layers.active.copy(self.sequence, portion);
         match &self.layers.frozen {
             Some(table) if !table.is_empty() => {
-                let mut frozen = Vec::with_capacity(portion.most);
-                let older = copy(table, &mut frozen);
-                merge(forward, (active, more), (frozen, older))
+                Changes::merge(portion.forward, first, table.copy(self.sequence, portion))
             }
-            _ => (active, more),
+            _ => first,
         }
     }
 
@@ -174,35 +153,6 @@ impl View {
     pub(crate) fn is_folded(&self) -> bool {
         self.layers.active.is_empty() && self.layers.frozen.as_ref().is_none_or(|frozen| frozen.is_empty())
     }
-}
-
-/// The changes of two tables in order, of which the first hides those of its names in the second, as far as
-/// both are known; whether there may be more.
-fn merge(
-    forward: bool,
-    (first, more_first): (Vec<Change>, bool),
-    (second, more_second): (Vec<Change>, bool),
-) -> (Vec<Change>, bool) {
-    let more = more_first || more_second;
-    let mut merged = Vec::with_capacity(first.len() + second.len());
-    let (mut first, mut second) = (first.into_iter().peekable(), second.into_iter().peekable());
-    loop {
-        let order = match (first.peek(), second.peek()) {
-            // What lies behind the end of either is not known.
-            (None, _) if more_first => break,
-            (_, None) if more_second => break,
-            (Some(a), Some(b)) if forward => a.name().cmp(b.name()),
-            (Some(a), Some(b)) => b.name().cmp(a.name()),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (None, None) => break,
-        };
-        if order.is_eq() {
-            second.next();
-        }
-        merged.extend(if order.is_gt() { second.next() } else { first.next() });
-    }
-    (merged, more)
 }
 
 /// The engine's overlay over the layers that readers see.

@@ -24,6 +24,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use walk::{Changes, Stored};
 
+/// How many changes ahead the processor is told to fetch one.
+const AHEAD: usize = 4;
+
 /// One end of an iterator.
 #[derive(Debug)]
 struct End {
@@ -121,6 +124,7 @@ impl End {
             Blocks::Pending(_) => {
                 last.index += 1;
                 self.changes.pass();
+                last.run.fetch_change(last.index + AHEAD);
             }
         }
         true

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// Changes that are copied at once: few at first, for those who want few.
 const FEW: usize = 16;
-const MANY: usize = 64;
+const MANY: usize = 256;
 
 /// A block met: a run and the place in it.
 pub(super) type At<'a> = (&'a Arc<Run>, usize);
@@ -212,10 +212,10 @@ impl Changes {
     fn turn(&mut self, moment: &Arc<Moment>, span: &Span, forward: bool) {
         let last = self.run.as_ref().and_then(|run| Some((run.name(self.count.checked_sub(1)?), false)));
         let most = if last.is_some() { MANY } else { FEW };
-        let wanted = |name: &[u8]| span.reaches(name, forward);
         let from = last.or_else(|| span.start(forward));
-        let (slots, more) = moment.view.copy_pending(forward, from, Portion { wanted: &wanted, most });
-        (self.at, self.count, self.more) = (0, slots.len(), more);
-        self.run = Some(Run::new(moment, Blocks::Pending(slots), None));
+        let portion = Portion { forward, from, until: span.until(forward), most };
+        let (changes, more) = moment.view.copy_pending(portion);
+        (self.at, self.count, self.more) = (0, changes.len(), more);
+        self.run = Some(Run::new(moment, Blocks::Pending(changes), self.run.as_deref()));
     }
 }

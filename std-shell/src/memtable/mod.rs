@@ -9,9 +9,11 @@
 //! 4. The number of versions is told without the lock; it is raised before what was inserted is published.
 //! 5. All memory comes from an earlier table, as far as there is some.
 
+mod changes;
 mod cursor;
 mod memory;
 mod order;
+mod pieces;
 #[cfg(test)]
 mod property;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod walk;
 
 use crate::buffer::Pool;
 use blockyard_core::overlay::Entry;
+pub(crate) use changes::{ChangeKind, Changes};
 pub(crate) use cursor::Cursor;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -28,10 +31,11 @@ pub(crate) use memory::Lent;
 use memory::Memory;
 use order::Order;
 use parking_lot::{RwLock, RwLockReadGuard};
+use pieces::Pieces;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{self, AtomicUsize};
-pub(crate) use version::{Change, ChangeKind, Slot};
+pub(crate) use version::Slot;
 use version::{Number, Version, head};
 pub(crate) use walk::Portion;
 
@@ -272,7 +276,7 @@ impl Memtable {
     }
 
     /// Calls `look` with the newest version of `name` not above `sequence`.
-    fn look_up<R>(&self, name: &[u8], sequence: u64, look: impl FnOnce(&Version, &Memory) -> R) -> Option<R> {
+    fn look_up<R>(&self, name: &[u8], sequence: u64, look: impl FnOnce(&Version, &Pieces) -> R) -> Option<R> {
         if self.is_empty() {
             return None;
         }
@@ -298,7 +302,7 @@ impl Memtable {
 
     /// Calls `look` with the body of the version of `name` that `sequence` made.
     pub(crate) fn with_body(&self, name: &[u8], sequence: u64, look: impl FnOnce(&[u8])) -> bool {
-        let look = |version: &Version, memory: &Memory| {
+        let look = |version: &Version, memory: &Pieces| {
             let found = version.sequence == sequence;
             if found {
                 look(version.body(memory));

@@ -3,6 +3,7 @@
 use super::*;
 use blockyard_core::overlay::Value;
 use blockyard_core::{Digest, Sequence};
+use std::ops::Bound;
 
 /// As of a block of eight bytes in a journal record.
 pub(super) fn entry(sequence: u64) -> Entry {
@@ -34,9 +35,10 @@ fn a_walk_goes_on_whatever_sequences_a_file_claims() {
         after = Some(slot.name().to_vec());
     }
     assert_eq!(names, [b"a", b"b", b"c"]);
-    let mut below = Vec::new();
-    table.copy_previous(None, 6, Portion { wanted: &|_| true, most: 9 }, &mut below);
-    assert_eq!(below.iter().map(Change::name).collect::<Vec<_>>(), [b"b", b"a"]);
+    let portion = Portion { forward: false, from: None, until: Bound::Unbounded, most: 9 };
+    let (below, more) = table.copy(6, portion);
+    assert_eq!((0..below.len()).map(|index| below.name(index)).collect::<Vec<_>>(), [b"b", b"a"]);
+    assert!(!more);
 }
 
 #[test]
@@ -54,38 +56,26 @@ fn what_is_copied_is_what_a_plain_map_has() {
         let (low, high) = (b'a' + random.u8(0..20), b'a' + random.u8(0..20));
         let visible = written.iter().filter(|(_, written)| *written <= sequence).copied();
         let newest: std::collections::BTreeMap<u8, u64> = visible.collect();
-        let assert_copied = |copied: &[Change], more: bool, expected: Vec<(u8, u64)>| {
-            let copied: Vec<(u8, u64)> = copied
-                .iter()
-                .map(|slot| {
-                    (
-                        slot.name()[0],
-                        u64::from_le_bytes(slot.here().expect("in memory").1.try_into().expect("a number")),
-                    )
-                })
-                .collect();
-            assert_eq!((&copied[..], more), (&expected[..expected.len().min(most)], expected.len() > most));
+        let copied = |forward, from: &[u8], inclusive, until: &[u8]| {
+            let (from, until) = (Some((from, inclusive)), Bound::Included(until));
+            let (copied, more) = table.copy(sequence, Portion { forward, from, until, most });
+            let number = |body: &[u8]| u64::from_le_bytes(body.try_into().expect("a number"));
+            let shown = |index| (copied.name(index)[0], number(copied.here(index).expect("in memory").1));
+            ((0..copied.len()).map(shown).collect::<Vec<_>>(), more)
         };
+        let portion = |expected: Vec<(u8, u64)>| {
+            let more = expected.len() > most;
+            (expected.into_iter().take(most).collect::<Vec<_>>(), more)
+        };
+        let newest = newest.into_iter().collect::<Vec<_>>();
         for inclusive in [false, true] {
-            let mut copied = Vec::new();
-            let wanted = |name: &[u8]| name <= &[high];
-            let more = table.copy_next(
-                Some(&[low]),
-                inclusive,
-                sequence,
-                Portion { wanted: &wanted, most },
-                &mut copied,
-            );
             let above = |name: u8| name > low || inclusive && name == low;
-            let expected = newest.iter().filter(|(name, _)| above(**name) && **name <= high);
-            assert_copied(&copied, more, expected.map(|(name, written)| (*name, *written)).collect());
+            let up = newest.iter().copied().filter(|(name, _)| above(*name) && *name <= high);
+            assert_eq!(copied(true, &[low], inclusive, &[high]), portion(up.collect()));
+            let below = |name: u8| name < high || inclusive && name == high;
+            let down = newest.iter().rev().copied().filter(|(name, _)| below(*name) && *name >= low);
+            assert_eq!(copied(false, &[high], inclusive, &[low]), portion(down.collect()));
         }
-        let mut copied = Vec::new();
-        let wanted = |name: &[u8]| name >= &[low];
-        let more =
-            table.copy_previous(Some(&[high]), sequence, Portion { wanted: &wanted, most }, &mut copied);
-        let expected = newest.iter().rev().filter(|(name, _)| **name < high && **name >= low);
-        assert_copied(&copied, more, expected.map(|(name, written)| (*name, *written)).collect());
     }
 }
 
