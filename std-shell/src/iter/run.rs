@@ -8,6 +8,7 @@ use crate::names::Known;
 use crate::read::{self, BlockRef, Located, Metadata};
 use crate::source::{Found, NodePage};
 use crate::view::View;
+use blockyard_core::tree::Key;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -86,6 +87,19 @@ impl Run {
         }
     }
 
+    /// Whether each record of a leaf is a block's first.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(&self.blocks, Blocks::Leaf(page) if page.node.is_whole())
+    }
+
+    /// Where a block of this name belongs in a leaf, and whether there is one.
+    pub(super) fn search(&self, name: &[u8]) -> (usize, bool) {
+        match &self.blocks {
+            Blocks::Leaf(page) => page.node.search(page, Key::first(name)),
+            Blocks::Pending(_) => (0, false),
+        }
+    }
+
     /// Whether the name stands for nothing but a deletion.
     pub(super) fn is_deleted(&self, index: usize) -> bool {
         match &self.blocks {
@@ -126,6 +140,7 @@ impl Run {
 
     /// The bytes of a block that is part of its run, in its leaf or beside its change, and the allocation that
     /// they lie in.
+    #[inline]
     fn inline(&self, index: usize) -> Option<(&Arc<[u8]>, &[u8])> {
         match &self.blocks {
             Blocks::Leaf(page) => Some((&page.bytes, page.node.inline(page, index)?)),
@@ -134,6 +149,7 @@ impl Run {
     }
 
     /// As [`inline`](Self::inline), for somebody who looks at them.
+    #[inline]
     fn show_inline(&self, index: usize) -> Option<(&Arc<[u8]>, &[u8])> {
         // In a leaf they have been fetched with it.
         if matches!(self.blocks, Blocks::Pending(_)) {

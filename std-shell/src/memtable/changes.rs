@@ -66,6 +66,7 @@ impl Changes {
     }
 
     /// A block's bytes if they are here, and the allocation that they lie in.
+    #[inline(never)]
     pub(crate) fn here(&self, index: usize) -> Option<(&Arc<[u8]>, &[u8])> {
         let change = self.list.get(index).filter(|change| change.kind == ChangeKind::Here)?;
         let (piece, range) = change.place.body();
