@@ -1,7 +1,7 @@
 //! A checkpoint's way through a frozen table.
 
 use super::order::{Order, Spot};
-use super::version::head;
+use super::version::{Version, head};
 use super::{Inner, Memtable, Versions};
 use crate::fetch::fetch;
 use blockyard_core::overlay::Entry;
@@ -83,7 +83,7 @@ impl Memtable {
             let inner = self.inner.read();
             let versions = &inner.versions;
             let version = inner.order.at(spot).map(|number| versions.get(number));
-            let is_it = |version: &&super::Version| {
+            let is_it = |version: &&Version| {
                 version.sequence == sequence && version.is_of(head(name), name, &versions.memory)
             };
             if let Some(version) = version.filter(is_it) {

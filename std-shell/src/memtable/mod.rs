@@ -8,6 +8,8 @@
 //! 3. The lock is held for one look-up, one insert, or the ordering or copying of a few versions, never across I/O.
 //! 4. The number of versions is told without the lock; it is raised before what was inserted is published.
 //! 5. All memory comes from an earlier table, as far as there is some.
+//! 6. What names and bodies lie in stays where it is, and a walk that has copied where they are looks at them without the
+//!    lock ([`pieces`]).
 
 mod changes;
 mod cursor;

@@ -95,3 +95,25 @@ fn a_huge_table_leaves_little_memory_behind() {
     again.insert(b"name", &entry(2), &[], None);
     assert_eq!(again.len(), 1);
 }
+
+/// A walk's copies outlive the table, whoever has its memory next.
+#[test]
+fn what_was_copied_stays_when_the_table_goes() {
+    let (pool, portion) =
+        (Pool::default(), Portion { forward: true, from: None, until: Bound::Unbounded, most: 9 });
+    let (batch, mut spare, mut held) = (Arc::<[u8]>::from(*b"lentbody"), Spare::default(), Vec::new());
+    for round in 0..4_u8 {
+        let table = Memtable::reusing(spare);
+        let lent = table.borrow(&batch, None);
+        table.insert(&batch[..4], &entry(1), &batch[4..], Some(lent));
+        table.insert(b"own", &entry(2), &[round], None);
+        let (copied, _) = table.copy(2, portion);
+        // Every other time nobody holds on to it.
+        held.extend((round % 2 == 0).then_some((round, copied)));
+        spare = table.into_spare(&pool);
+    }
+    for (round, copied) in held {
+        let shown = |index| (copied.name(index), copied.here(index).expect("in memory").1);
+        assert_eq!([shown(0), shown(1)], [(&b"lent"[..], &b"body"[..]), (b"own", &[round])]);
+    }
+}
