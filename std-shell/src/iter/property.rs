@@ -10,7 +10,7 @@ use std::sync::Arc;
 type Model = BTreeMap<Vec<u8>, Arc<[u8]>>;
 
 /// Stores; each has a history of its own.
-const STORES: u64 = 100;
+const STORES: u64 = 60;
 
 /// Where a name begins.
 const PREFIXES: [&[u8]; 5] = [b"", b"a", b"\0", b"\xff\xff", b"a name of sixteen"];
