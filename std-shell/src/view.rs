@@ -11,7 +11,7 @@
 
 use crate::buffer::{Buffer, Pool};
 use crate::cache::Link;
-use crate::memtable::{self, Change, Memtable, Portion, Slot, Spare};
+use crate::memtable::{self, Changes, Cursor, Memtable, Portion, Slot, Spare};
 use crate::names::Names;
 use arc_swap::ArcSwap;
 use blockyard_core::overlay::{Entry, Lent, Overlay, OverlayFull, Pins, TreeRoot};
@@ -138,35 +138,14 @@ impl View {
         }
     }
 
-    /// The changes behind `after`, of each table a portion; whether there may be more.
-    pub(crate) fn copy_pending(
-        &self,
-        forward: bool,
-        from: Option<(&[u8], bool)>,
-        portion: Portion<'_>,
-    ) -> (Vec<Change>, bool) {
-        let copy = |table: &Memtable, into: &mut Vec<Change>| match (forward, from) {
-            (true, from) => {
-                let (after, inclusive) =
-                    from.map_or((None, false), |(name, inclusive)| (Some(name), inclusive));
-                table.copy_next(after, inclusive, self.sequence, portion, into)
-            }
-            // The least name above an included one has a zero byte more.
-            (false, Some((name, true))) => {
-                let above = [name, &[0]].concat();
-                table.copy_previous(Some(&above), self.sequence, portion, into)
-            }
-            (false, from) => table.copy_previous(from.map(|(name, _)| name), self.sequence, portion, into),
-        };
-        let mut active = Vec::with_capacity(portion.most);
-        let more = copy(&self.layers.active, &mut active);
+    /// A portion of the changes, of each table; whether there may be more.
+    pub(crate) fn copy_pending(&self, portion: Portion<'_>) -> (Changes, bool) {
+        let first = self.layers.active.copy(self.sequence, portion);
         match &self.layers.frozen {
             Some(table) if !table.is_empty() => {
-                let mut frozen = Vec::with_capacity(portion.most);
-                let older = copy(table, &mut frozen);
-                merge(forward, (active, more), (frozen, older))
+                Changes::merge(portion.forward, first, table.copy(self.sequence, portion))
             }
-            _ => (active, more),
+            _ => first,
         }
     }
 
@@ -176,41 +155,14 @@ impl View {
     }
 }
 
-/// The changes of two tables in order, of which the first hides those of its names in the second, as far as
-/// both are known; whether there may be more.
-fn merge(
-    forward: bool,
-    (first, more_first): (Vec<Change>, bool),
-    (second, more_second): (Vec<Change>, bool),
-) -> (Vec<Change>, bool) {
-    let more = more_first || more_second;
-    let mut merged = Vec::with_capacity(first.len() + second.len());
-    let (mut first, mut second) = (first.into_iter().peekable(), second.into_iter().peekable());
-    loop {
-        let order = match (first.peek(), second.peek()) {
-            // What lies behind the end of either is not known.
-            (None, _) if more_first => break,
-            (_, None) if more_second => break,
-            (Some(a), Some(b)) if forward => a.name().cmp(b.name()),
-            (Some(a), Some(b)) => b.name().cmp(a.name()),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (None, None) => break,
-        };
-        if order.is_eq() {
-            second.next();
-        }
-        merged.extend(if order.is_gt() { second.next() } else { first.next() });
-    }
-    (merged, more)
-}
-
 /// The engine's overlay over the layers that readers see.
 #[derive(Debug)]
 pub(crate) struct Layered {
     shared: Arc<Shared>,
     active: Arc<Memtable>,
     frozen: Option<Arc<Memtable>>,
+    /// How far a checkpoint is in the frozen table.
+    cursor: Cursor,
     /// Memory of the table that was folded in last.
     spare: Spare,
     /// Where the memory of batches goes that tables share.
@@ -225,8 +177,17 @@ pub(crate) struct Layered {
 impl Layered {
     pub(crate) fn new(shared: Arc<Shared>, pool: Arc<Pool>) -> Self {
         let active = Arc::clone(&shared.layers.load().active);
-        let (spare, pins) = (Spare::default(), RefCell::default());
-        Self { shared, active, frozen: None, spare, pool, lent: None, announced: false, pins }
+        Self {
+            shared,
+            active,
+            frozen: None,
+            cursor: Cursor::default(),
+            spare: Spare::default(),
+            pool,
+            lent: None,
+            announced: false,
+            pins: RefCell::default(),
+        }
     }
 
     /// Shows new layers; `root` is given when a checkpoint has ended.
@@ -300,14 +261,17 @@ impl Overlay for Layered {
         (self.lent, self.announced) = (None, false);
         let fresh = Arc::new(Memtable::reusing(std::mem::take(&mut self.spare)));
         self.frozen = Some(std::mem::replace(&mut self.active, fresh));
+        self.cursor.reset();
         self.pins.get_mut().begin();
         self.replace(None);
     }
 
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
-        let slot = self.frozen.as_ref()?.next(after, false, u64::MAX)?;
-        name.get_mut(..slot.name().len())?.copy_from_slice(slot.name());
-        Some((slot.name().len(), slot.entry))
+        let look = |found: &[u8], entry| {
+            name.get_mut(..found.len())?.copy_from_slice(found);
+            Some((found.len(), entry))
+        };
+        self.frozen.as_ref()?.next_at(&self.cursor, after, look)?
     }
 
     fn next(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
@@ -322,8 +286,10 @@ impl Overlay for Layered {
 
     fn with_body(&self, name: &[u8], entry: &Entry, use_body: &mut dyn FnMut(&[u8])) -> bool {
         // A checkpoint asks for what is frozen.
-        let layers = [self.frozen.as_ref(), Some(&self.active)];
-        layers.into_iter().flatten().any(|layer| layer.with_body(name, entry.sequence.0, &mut *use_body))
+        let sequence = entry.sequence.0;
+        let is_frozen =
+            |table: &Arc<Memtable>| table.with_body_at(&self.cursor, name, sequence, &mut *use_body);
+        self.frozen.as_ref().is_some_and(is_frozen) || self.active.with_body(name, sequence, use_body)
     }
 
     fn folded(&mut self, root: TreeRoot) {

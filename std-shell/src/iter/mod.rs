@@ -7,6 +7,8 @@
 //! 3. The ends do not cross: each compares what it meets with what the other met last.
 
 mod path;
+#[cfg(test)]
+mod property;
 mod run;
 mod span;
 mod walk;
@@ -22,11 +24,16 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use walk::{Changes, Stored};
 
+/// How many changes ahead the processor is told to fetch one.
+const AHEAD: usize = 4;
+
 /// One end of an iterator.
 #[derive(Debug)]
 struct End {
     stored: Stored,
     changes: Changes,
+    /// Where the next change belongs in the leaf at hand, and whether that has its name, once that was looked up.
+    place: Option<(usize, bool)>,
     /// What was handed out or passed over last.
     last: Option<Item>,
     /// Blocks of that one's run which come next, with nothing in between.
@@ -37,7 +44,32 @@ struct End {
 
 impl End {
     fn new(moment: &Moment) -> Self {
-        Self { stored: Stored::default(), changes: Changes::of(moment), last: None, ahead: 0, fetched: 0 }
+        Self {
+            stored: Stored::default(),
+            changes: Changes::of(moment),
+            place: None,
+            last: None,
+            ahead: 0,
+            fetched: 0,
+        }
+    }
+
+    /// How the next stored block and the next change follow each other on the way; None if there is neither. Where a
+    /// change belongs in a leaf is looked up once.
+    fn order(&mut self, forward: bool) -> Option<Ordering> {
+        match (self.stored.peek(forward), self.changes.peek()) {
+            (None, None) => None,
+            (Some(_), None) => Some(Ordering::Less),
+            (None, Some(_)) => Some(Ordering::Greater),
+            (Some((leaf, index)), Some((run, change))) => {
+                let (at, same) = *self.place.get_or_insert_with(|| leaf.search(run.name(change)));
+                Some(if same && index == at {
+                    Ordering::Equal
+                } else {
+                    directed(if index < at { Ordering::Less } else { Ordering::Greater }, forward)
+                })
+            }
+        }
     }
 
     /// Goes to the nearer of the next stored and the next changed block, of which the change hides the stored one;
@@ -50,16 +82,13 @@ impl End {
         other: Option<&Item>,
     ) -> Result<bool> {
         self.ahead = 0;
-        self.stored.reach(moment, span, forward)?;
+        if self.stored.reach(moment, span, forward)? {
+            self.place = None;
+        }
         self.changes.reach(moment, span, forward);
+        let Some(order) = self.order(forward) else { return Ok(false) };
         let (stored, change) = (self.stored.peek(forward), self.changes.peek());
-        let order = match (stored, change) {
-            (None, None) => return Ok(false),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some((leaf, at)), Some((run, index))) => directed(leaf.name(at).cmp(run.name(index)), forward),
-        };
-        let (near, far) = if order.is_lt() { (stored, change) } else { (change, stored) };
+        let near = if order.is_lt() { stored } else { change };
         let Some((run, index)) = near else { return Ok(false) };
         if other.is_some_and(|other| directed(run.name(index).cmp(other.name()), forward).is_ge()) {
             return Ok(false);
@@ -74,14 +103,15 @@ impl End {
                 false
             }
         };
-        // Two of a run, one after the other: how far it goes like this is looked up once. Where nothing else is in the
-        // way it goes to its end.
-        if order.is_ne() && other.is_none() && (again || far.is_none()) {
-            let until = far.map(|(run, index)| run.name(index));
+        // How far it goes like this is looked up once, of changes when there are two in a row. Where nothing else is in
+        // the way it goes to the run's end.
+        if order.is_ne() && other.is_none() {
             let ahead = if order.is_lt() {
-                self.stored.ahead(run, until, forward)
+                self.stored.ahead(self.place, forward)
+            } else if again || stored.is_none() {
+                self.changes.ahead(stored.map(|(leaf, at)| leaf.name(at)), forward)
             } else {
-                self.changes.ahead(run, until, forward)
+                1
             };
             self.ahead = ahead.saturating_sub(1);
         }
@@ -90,6 +120,7 @@ impl End {
         }
         if order.is_ge() {
             self.changes.pass();
+            self.place = None;
         }
         Ok(true)
     }
@@ -119,6 +150,7 @@ impl End {
             Blocks::Pending(_) => {
                 last.index += 1;
                 self.changes.pass();
+                last.run.fetch_change(last.index + AHEAD);
             }
         }
         true

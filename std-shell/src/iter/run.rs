@@ -3,11 +3,12 @@
 use crate::cache::{Handle, Piece};
 use crate::error::{Error, Result};
 use crate::inner::Inner;
-use crate::memtable::{Change, ChangeKind};
+use crate::memtable::{ChangeKind, Changes};
 use crate::names::Known;
 use crate::read::{self, BlockRef, Located, Metadata};
 use crate::source::{Found, NodePage};
 use crate::view::View;
+use blockyard_core::tree::Key;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,7 +33,7 @@ pub(super) struct Run {
 #[derive(Debug)]
 pub(super) enum Blocks {
     Leaf(NodePage),
-    Pending(Vec<Change>),
+    Pending(Changes),
 }
 
 impl Run {
@@ -59,6 +60,15 @@ impl Run {
         }
     }
 
+    /// Has the processor fetch the bytes of a change's block, if somebody looks at bytes.
+    pub(super) fn fetch_change(&self, index: usize) {
+        if let Blocks::Pending(changes) = &self.blocks
+            && self.is_shown()
+        {
+            changes.fetch(index);
+        }
+    }
+
     /// Has the processor fetch the bytes of block `index` of a leaf, and what leads to those of block `then`.
     /// Takes and returns what [`Cache::fetch`](crate::cache::Cache::fetch) does.
     pub(super) fn fetch(&self, index: usize, then: usize, behind: usize) -> usize {
@@ -73,7 +83,20 @@ impl Run {
     pub(super) fn name(&self, index: usize) -> &[u8] {
         match &self.blocks {
             Blocks::Leaf(page) => page.node.name(page, index).unwrap_or_default(),
-            Blocks::Pending(changes) => changes.get(index).map(Change::name).unwrap_or_default(),
+            Blocks::Pending(changes) => changes.name(index),
+        }
+    }
+
+    /// Whether each record of a leaf is a block's first.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(&self.blocks, Blocks::Leaf(page) if page.node.is_whole())
+    }
+
+    /// Where a block of this name belongs in a leaf, and whether there is one.
+    pub(super) fn search(&self, name: &[u8]) -> (usize, bool) {
+        match &self.blocks {
+            Blocks::Leaf(page) => page.node.search(page, Key::first(name)),
+            Blocks::Pending(_) => (0, false),
         }
     }
 
@@ -81,18 +104,14 @@ impl Run {
     pub(super) fn is_deleted(&self, index: usize) -> bool {
         match &self.blocks {
             Blocks::Leaf(_) => false,
-            Blocks::Pending(changes) => {
-                changes.get(index).is_none_or(|change| change.kind == ChangeKind::Deleted)
-            }
+            Blocks::Pending(changes) => changes.kind(index).is_none_or(|kind| kind == ChangeKind::Deleted),
         }
     }
 
     fn locate(&self, index: usize) -> Option<Located> {
         match &self.blocks {
             Blocks::Leaf(page) => Found::of(page, index).locate(),
-            Blocks::Pending(changes) => {
-                read::locate_slot(self.moment.view.pending(changes.get(index)?.name())?)
-            }
+            Blocks::Pending(changes) => read::locate_slot(self.moment.view.pending(changes.name(index))?),
         }
     }
 
@@ -108,11 +127,10 @@ impl Run {
         match &self.blocks {
             Blocks::Leaf(page) => cache.pin_whole(page.node.link(index)?.get()),
             Blocks::Pending(changes) => {
-                let change = changes.get(index)?;
-                if change.kind != ChangeKind::Elsewhere {
+                if changes.kind(index)? != ChangeKind::Elsewhere {
                     return None;
                 }
-                match inner.shared.names.find(change.name(), view.sequence)? {
+                match inner.shared.names.find(changes.name(index), view.sequence)? {
                     Known::Absent => None,
                     Known::Here(handle, range) => cache.pin_piece(handle, range),
                 }
@@ -122,11 +140,22 @@ impl Run {
 
     /// The bytes of a block that is part of its run, in its leaf or beside its change, and the allocation that
     /// they lie in.
+    #[inline]
     fn inline(&self, index: usize) -> Option<(&Arc<[u8]>, &[u8])> {
         match &self.blocks {
             Blocks::Leaf(page) => Some((&page.bytes, page.node.inline(page, index)?)),
-            Blocks::Pending(changes) => changes.get(index)?.here(),
+            Blocks::Pending(changes) => changes.here(index),
         }
+    }
+
+    /// As [`inline`](Self::inline), for somebody who looks at them.
+    #[inline]
+    fn show_inline(&self, index: usize) -> Option<(&Arc<[u8]>, &[u8])> {
+        // In a leaf they have been fetched with it.
+        if matches!(self.blocks, Blocks::Pending(_)) {
+            self.show();
+        }
+        self.inline(index)
     }
 
     fn read(&self, index: usize) -> Result<BlockRef> {
@@ -186,7 +215,7 @@ impl Item {
     /// # Errors
     /// [`Error::Corrupted`] if they are damaged, [`Error::Io`] if they cannot be read.
     pub fn value(&self) -> Result<BlockRef> {
-        if let Some((all, bytes)) = self.run.inline(self.index) {
+        if let Some((all, bytes)) = self.run.show_inline(self.index) {
             return Ok(BlockRef::within(all, bytes));
         }
         self.run.show();
@@ -202,7 +231,7 @@ impl Item {
     /// # Errors
     /// As [`value`](Self::value).
     pub fn with_value<R>(&self, look: impl FnOnce(&[u8]) -> R) -> Result<R> {
-        if let Some((_, bytes)) = self.run.inline(self.index) {
+        if let Some((_, bytes)) = self.run.show_inline(self.index) {
             return Ok(look(bytes));
         }
         self.run.show();

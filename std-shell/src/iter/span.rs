@@ -36,15 +36,9 @@ impl Span {
         Self { lower: owned(range.start_bound()), upper: owned(range.end_bound()) }
     }
 
-    /// Whether a name lies on this side of the far end, seen from where an iterator comes from.
-    pub(super) fn reaches(&self, name: &[u8], forward: bool) -> bool {
-        match (forward, &self.lower, &self.upper) {
-            (true, _, Bound::Included(upper)) => name <= upper.as_slice(),
-            (true, _, Bound::Excluded(upper)) => name < upper.as_slice(),
-            (false, Bound::Included(lower), _) => name >= lower.as_slice(),
-            (false, Bound::Excluded(lower), _) => name > lower.as_slice(),
-            _ => true,
-        }
+    /// The far end, seen from where an iterator comes from.
+    pub(super) fn until(&self, forward: bool) -> Bound<&[u8]> {
+        if forward { &self.upper } else { &self.lower }.as_ref().map(Vec::as_slice)
     }
 
     /// Where an iterator begins, and whether that name belongs to it; None at the very end.

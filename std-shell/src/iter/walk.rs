@@ -9,13 +9,13 @@ use crate::memtable::Portion;
 use crate::source::{NodePage, SPREAD, Source};
 use blockyard_core::PageIndex;
 use blockyard_core::store::{BlockLocation, record_info};
-use blockyard_core::tree::{Key, NodeView};
+use blockyard_core::tree::NodeView;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Changes that are copied at once: few at first, for those who want few.
 const FEW: usize = 16;
-const MANY: usize = 64;
+const MANY: usize = 256;
 
 /// A block met: a run and the place in it.
 pub(super) type At<'a> = (&'a Arc<Run>, usize);
@@ -33,19 +33,21 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Goes to the leaf of the next block, if there is one.
-    pub(super) fn reach(&mut self, moment: &Arc<Moment>, span: &Span, forward: bool) -> Result<()> {
+    /// Goes to the leaf of the next block, if there is one; whether that is another leaf.
+    pub(super) fn reach(&mut self, moment: &Arc<Moment>, span: &Span, forward: bool) -> Result<bool> {
+        let mut turned = false;
         loop {
             while !self.rest.is_empty() {
                 if self.leaf.as_ref().is_some_and(|leaf| is_block(leaf, self.next(forward))) {
-                    return Ok(());
+                    return Ok(turned);
                 }
                 self.pass(forward);
             }
             if self.exhausted {
-                return Ok(());
+                return Ok(turned);
             }
             self.turn(moment, span, forward)?;
+            turned = true;
         }
     }
 
@@ -68,16 +70,13 @@ impl Stored {
         }
     }
 
-    /// How many blocks of `run` come next with nothing in between, if they lie in front of `until`, seen from where
-    /// the walk comes from; 0 if it is another run.
-    pub(super) fn ahead(&self, run: &Arc<Run>, until: Option<&[u8]>, forward: bool) -> usize {
-        let leaf = self.leaf.as_ref().filter(|leaf| Arc::ptr_eq(leaf, run));
-        let Some(Blocks::Leaf(page)) = leaf.map(|leaf| &leaf.blocks) else { return 0 };
-        if !page.node.is_whole() {
+    /// How many blocks of the leaf come next with nothing in between, if they lie in front of a place, seen from where the
+    /// walk comes from, at which the leaf may have a block that is not one of them.
+    pub(super) fn ahead(&self, place: Option<(usize, bool)>, forward: bool) -> usize {
+        if !self.leaf.as_ref().is_some_and(|leaf| leaf.is_whole()) {
             return 0;
         }
-        let Some(until) = until else { return self.rest.len() };
-        let (at, same) = page.node.search(page, Key::first(until));
+        let Some((at, same)) = place else { return self.rest.len() };
         let free = if forward { self.rest.start..at } else { at + usize::from(same)..self.rest.end };
         free.len().min(self.rest.len())
     }
@@ -131,7 +130,7 @@ fn is_block(leaf: &Run, index: usize) -> bool {
     match &leaf.blocks {
         Blocks::Leaf(page) => {
             let key = || NodeView::parse(page)?.key(index);
-            page.node.is_whole() || key().is_some_and(|key| key.chunk == 0)
+            leaf.is_whole() || key().is_some_and(|key| key.chunk == 0)
         }
         Blocks::Pending(_) => true,
     }
@@ -185,10 +184,10 @@ impl Changes {
         self.run.as_ref().filter(|_| self.at < self.count).map(|run| (run, self.at))
     }
 
-    /// How many changes of `run` come next with nothing in between, if they lie in front of `until`, seen from where
-    /// the walk comes from; 0 if it is another run.
-    pub(super) fn ahead(&self, run: &Arc<Run>, until: Option<&[u8]>, forward: bool) -> usize {
-        let Some(own) = self.run.as_ref().filter(|own| Arc::ptr_eq(own, run)) else { return 0 };
+    /// How many changes of the run come next with nothing in between, if they lie in front of `until`, seen from where
+    /// the walk comes from.
+    pub(super) fn ahead(&self, until: Option<&[u8]>, forward: bool) -> usize {
+        let Some(own) = &self.run else { return 0 };
         let rest = self.count - self.at;
         let Some(until) = until else { return rest };
         let (mut low, mut high) = (0, rest);
@@ -212,10 +211,10 @@ impl Changes {
     fn turn(&mut self, moment: &Arc<Moment>, span: &Span, forward: bool) {
         let last = self.run.as_ref().and_then(|run| Some((run.name(self.count.checked_sub(1)?), false)));
         let most = if last.is_some() { MANY } else { FEW };
-        let wanted = |name: &[u8]| span.reaches(name, forward);
         let from = last.or_else(|| span.start(forward));
-        let (slots, more) = moment.view.copy_pending(forward, from, Portion { wanted: &wanted, most });
-        (self.at, self.count, self.more) = (0, slots.len(), more);
-        self.run = Some(Run::new(moment, Blocks::Pending(slots), None));
+        let portion = Portion { forward, from, until: span.until(forward), most };
+        let (changes, more) = moment.view.copy_pending(portion);
+        (self.at, self.count, self.more) = (0, changes.len(), more);
+        self.run = Some(Run::new(moment, Blocks::Pending(changes), self.run.as_deref()));
     }
 }

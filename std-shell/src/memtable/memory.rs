@@ -1,28 +1,16 @@
 //! The memory that the names and bodies of a table lie in.
 
+use super::pieces::{Piece, Pieces};
 use crate::buffer::Pool;
-use std::num::NonZeroU32;
-use std::ops::Range;
+use crate::fetch::fetch;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 /// The most bytes of a scratch buffer that are kept.
 const SPARE_SCRATCH: usize = 1 << 20;
 
-/// The most places for pieces that are kept.
-const SPARE_PIECES: usize = 512;
-
-/// Which piece of memory: one of a batch that lent it, or one of a version alone. In 32 bits, of which none are left for
-/// "no piece", so that an optional one takes no more.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Piece(NonZeroU32);
-
-impl Piece {
-    /// Of the last piece of a list that is not empty. A table holds far fewer than 2^31: each has a change of its own, for
-    /// which the journal has a header.
-    const fn last(list: &[Arc<[u8]>], lent: bool) -> Self {
-        Self(NonZeroU32::MIN.saturating_add((list.len() as u32 - 1) << 1 | lent as u32))
-    }
-}
+/// Bytes of a body that are fetched ahead at most: behind them the processor goes on by itself.
+const FETCHED: usize = 512;
 
 /// The pieces of a batch that versions may lie in.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +37,17 @@ impl Place {
         range(self.name_at, self.name_length)
     }
 
+    pub(super) fn name_in<'m>(&self, memory: &'m Pieces) -> &'m [u8] {
+        &memory.piece(self.piece)[self.name()]
+    }
+
+    /// Has the processor fetch the body, or the beginning of it, with the name if it lies behind that.
+    pub(super) fn fetch(&self, memory: &Pieces) {
+        let (piece, body) = self.body();
+        let start = if self.apart.is_some() { body.start } else { self.name_at as usize };
+        fetch(&memory.piece(piece)[start..body.end.min(start + FETCHED)]);
+    }
+
     pub(super) const fn body(&self) -> (Piece, Range<usize>) {
         match self.apart {
             Some(piece) => (piece, range(self.apart_at, self.body_length)),
@@ -67,26 +66,35 @@ fn place_in(bytes: &Arc<[u8]>, part: &[u8]) -> Option<u32> {
     (at + part.len() <= bytes.len()).then_some(u32::try_from(at).ok()?)
 }
 
-/// The pieces.
+/// The pieces, and how many there are. Readers may hold the pieces by themselves.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    lent: Vec<Arc<[u8]>>,
-    own: Vec<Arc<[u8]>>,
+    pieces: Arc<Pieces>,
+    lent: usize,
+    own: usize,
     scratch: Vec<u8>,
 }
 
+impl Deref for Memory {
+    type Target = Pieces;
+
+    fn deref(&self) -> &Pieces {
+        &self.pieces
+    }
+}
+
 impl Memory {
-    pub(super) fn piece(&self, piece: Piece) -> &Arc<[u8]> {
-        let number = piece.0.get() - 1;
-        let list = if number % 2 == 1 { &self.lent } else { &self.own };
-        &list[number as usize / 2]
+    /// The pieces, for whoever reads them without the table's lock.
+    pub(super) fn share(&self) -> Arc<Pieces> {
+        Arc::clone(&self.pieces)
     }
 
     /// Takes a batch's memory in.
     pub(super) fn borrow(&mut self, names: &Arc<[u8]>, bodies: Option<&Arc<[u8]>>) -> Lent {
         let mut push = |piece: &Arc<[u8]>| {
-            self.lent.push(Arc::clone(piece));
-            Piece::last(&self.lent, true)
+            self.pieces.lent.set(self.lent, Arc::clone(piece));
+            self.lent += 1;
+            Piece::at(self.lent - 1, true)
         };
         Lent { names: push(names), bodies: bodies.map(push) }
     }
@@ -111,19 +119,25 @@ impl Memory {
         self.scratch.clear();
         self.scratch.extend_from_slice(name);
         self.scratch.extend_from_slice(body);
-        self.own.push(Arc::from(self.scratch.as_slice()));
-        let piece = Piece::last(&self.own, false);
+        self.pieces.own.set(self.own, Arc::from(self.scratch.as_slice()));
+        let piece = Piece::at(self.own, false);
+        self.own += 1;
         let (name_length, body_length) = (name.len() as u32, body.len() as u32);
         Place { piece, name_at: 0, name_length, body_length, apart: None, apart_at: 0 }
     }
 
     /// Lets go of all pieces, of which `pool` gets those of batches.
     pub(super) fn clear(&mut self, pool: &Pool) {
-        self.own.clear();
-        self.own.shrink_to(SPARE_PIECES);
+        match Arc::get_mut(&mut self.pieces) {
+            Some(pieces) => {
+                pieces.own.clear(drop);
+                pieces.lent.clear(|piece| pool.give(piece));
+            }
+            // The last item of a walk lets go of them.
+            None => self.pieces = Arc::default(),
+        }
+        (self.lent, self.own) = (0, 0);
         self.scratch.clear();
         self.scratch.shrink_to(SPARE_SCRATCH);
-        self.lent.drain(..).for_each(|piece| pool.give(piece));
-        self.lent.shrink_to(SPARE_PIECES);
     }
 }

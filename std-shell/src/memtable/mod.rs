@@ -8,26 +8,38 @@
 //! 3. The lock is held for one look-up, one insert, or the ordering or copying of a few versions, never across I/O.
 //! 4. The number of versions is told without the lock; it is raised before what was inserted is published.
 //! 5. All memory comes from an earlier table, as far as there is some.
+//! 6. What names and bodies lie in stays where it is, and a walk that has copied where they are looks at them without the
+//!    lock ([`pieces`]).
 
+mod changes;
+mod cursor;
 mod memory;
 mod order;
+mod pieces;
 #[cfg(test)]
 mod property;
+#[cfg(test)]
+mod tests;
 mod version;
+mod walk;
 
 use crate::buffer::Pool;
 use blockyard_core::overlay::Entry;
+pub(crate) use changes::{ChangeKind, Changes};
+pub(crate) use cursor::Cursor;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 pub(crate) use memory::Lent;
 use memory::Memory;
-use order::{Order, Spot};
+use order::Order;
 use parking_lot::{RwLock, RwLockReadGuard};
+use pieces::Pieces;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{self, AtomicUsize};
-pub(crate) use version::{Change, ChangeKind, Slot};
+pub(crate) use version::Slot;
 use version::{Number, Version, head};
+pub(crate) use walk::Portion;
 
 /// Versions in a piece of memory: 8 KiB.
 const PIECE: usize = 64;
@@ -248,15 +260,6 @@ pub(crate) struct Memtable {
     versions: AtomicUsize,
 }
 
-/// How much is copied at once.
-#[derive(Clone, Copy)]
-pub(crate) struct Portion<'a> {
-    /// Up to the first name that is not wanted.
-    pub(crate) wanted: &'a dyn Fn(&[u8]) -> bool,
-    /// So many names.
-    pub(crate) most: usize,
-}
-
 impl Memtable {
     /// An empty table that uses the memory of earlier ones.
     pub(crate) fn reusing(spare: Spare) -> Self {
@@ -275,7 +278,7 @@ impl Memtable {
     }
 
     /// Calls `look` with the newest version of `name` not above `sequence`.
-    fn look_up<R>(&self, name: &[u8], sequence: u64, look: impl FnOnce(&Version, &Memory) -> R) -> Option<R> {
+    fn look_up<R>(&self, name: &[u8], sequence: u64, look: impl FnOnce(&Version, &Pieces) -> R) -> Option<R> {
         if self.is_empty() {
             return None;
         }
@@ -301,7 +304,7 @@ impl Memtable {
 
     /// Calls `look` with the body of the version of `name` that `sequence` made.
     pub(crate) fn with_body(&self, name: &[u8], sequence: u64, look: impl FnOnce(&[u8])) -> bool {
-        let look = |version: &Version, memory: &Memory| {
+        let look = |version: &Version, memory: &Pieces| {
             let found = version.sequence == sequence;
             if found {
                 look(version.body(memory));
@@ -349,212 +352,8 @@ impl Memtable {
         self.len() == 0
     }
 
-    /// The least name above `after` (or not below, if `inclusive`) that has a version not above
-    /// `sequence`, with the newest such version.
-    pub(crate) fn next(&self, after: Option<&[u8]>, inclusive: bool, sequence: u64) -> Option<Slot> {
-        if self.is_empty() {
-            return None;
-        }
-        let inner = self.in_order();
-        let Inner { versions, order, .. } = &*inner;
-        let start = start(&inner, after, inclusive);
-        // Too new: an older version may be visible, or the next name.
-        let mut behind = order.from(start).map(|number| versions.get(number));
-        behind.find(|version| version.sequence <= sequence).map(|version| version.slot(&versions.memory))
-    }
-
     /// Number of versions.
     pub(crate) fn len(&self) -> usize {
         self.versions.load(atomic::Ordering::Acquire)
-    }
-
-    /// Copies to `into` the newest versions not above `sequence` of a portion of the names above `after` (or not
-    /// below, if `inclusive`). Answers whether there may be more.
-    pub(crate) fn copy_next(
-        &self,
-        after: Option<&[u8]>,
-        inclusive: bool,
-        sequence: u64,
-        portion: Portion<'_>,
-        into: &mut Vec<Change>,
-    ) -> bool {
-        let inner = self.in_order();
-        let Inner { versions, order, .. } = &*inner;
-        let (start, memory) = (start(&inner, after, inclusive), &versions.memory);
-        let mut copied = 0;
-        for version in order.from(start).map(|number| versions.get(number)) {
-            let name = version.name(memory);
-            // Of several versions of a name the first that is not too new counts.
-            let seen = copied > 0 && into.last().is_some_and(|last| last.name() == name);
-            if version.sequence > sequence || seen {
-                continue;
-            }
-            if !(portion.wanted)(name) {
-                return false;
-            }
-            if copied == portion.most {
-                return true;
-            }
-            into.push(version.change(memory));
-            copied += 1;
-        }
-        false
-    }
-
-    /// As [`copy_next`](Self::copy_next), of names below `before` (of all, if None), from the greatest down.
-    pub(crate) fn copy_previous(
-        &self,
-        before: Option<&[u8]>,
-        sequence: u64,
-        portion: Portion<'_>,
-        into: &mut Vec<Change>,
-    ) -> bool {
-        let inner = self.in_order();
-        let Inner { versions, order, .. } = &*inner;
-        let (end, memory) = (before.map(|before| order.seek(before, u64::MAX, versions)), &versions.memory);
-        let mut copied = 0;
-        for version in order.before(end).map(|number| versions.get(number)) {
-            let name = version.name(memory);
-            if version.sequence > sequence {
-                continue;
-            }
-            if let Some(last) = into.last_mut().filter(|last| copied > 0 && last.name() == name) {
-                // Newer versions of a name come later on this way.
-                *last = version.change(memory);
-                continue;
-            }
-            if !(portion.wanted)(name) {
-                return false;
-            }
-            if copied == portion.most {
-                return true;
-            }
-            into.push(version.change(memory));
-            copied += 1;
-        }
-        false
-    }
-}
-
-/// Where a walk begins.
-fn start(inner: &Inner, after: Option<&[u8]>, inclusive: bool) -> Spot {
-    match after {
-        Some(after) if !inclusive => inner.order.behind(after, &inner.versions),
-        Some(after) => inner.order.seek(after, u64::MAX, &inner.versions),
-        None => Spot::FIRST,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use blockyard_core::overlay::Value;
-    use blockyard_core::{Digest, Sequence};
-
-    /// As of a block of eight bytes in a journal record.
-    pub(super) fn entry(sequence: u64) -> Entry {
-        Entry {
-            sequence: Sequence(sequence),
-            tag: 0,
-            length: 0,
-            digest: Digest::default(),
-            body_digest: Digest::default(),
-            value: Value::Inline { at: 0 },
-            base_moved: false,
-            inherited: false,
-        }
-    }
-
-    /// A journal record whose operations claim commit 0, which no engine writes, kept a walk on one name
-    /// for ever: the open of a hostile file never ended.
-    #[test]
-    fn a_walk_goes_on_whatever_sequences_a_file_claims() {
-        let table = Memtable::default();
-        for (name, sequence) in [("a", 0), ("b", 0), ("b", 7), ("c", u64::MAX)] {
-            table.insert(name.as_bytes(), &entry(sequence), &[], None);
-        }
-        let mut names = Vec::new();
-        let mut after: Option<Vec<u8>> = None;
-        while let Some(slot) = table.next(after.as_deref(), false, u64::MAX) {
-            names.push(slot.name().to_vec());
-            assert!(names.len() <= 3, "{names:?}");
-            after = Some(slot.name().to_vec());
-        }
-        assert_eq!(names, [b"a", b"b", b"c"]);
-        let mut below = Vec::new();
-        table.copy_previous(None, 6, Portion { wanted: &|_| true, most: 9 }, &mut below);
-        assert_eq!(below.iter().map(Change::name).collect::<Vec<_>>(), [b"b", b"a"]);
-    }
-
-    #[test]
-    fn what_is_copied_is_what_a_plain_map_has() {
-        let mut random = fastrand::Rng::with_seed(11);
-        for _ in 0..300 {
-            let table = Memtable::default();
-            let mut written = Vec::new();
-            for sequence in 1..random.u64(2..400) {
-                let name = b'a' + random.u8(0..20);
-                table.insert(&[name], &entry(sequence), &sequence.to_le_bytes(), None);
-                written.push((name, sequence));
-            }
-            let (sequence, most) = (random.u64(0..400), random.usize(1..30));
-            let (low, high) = (b'a' + random.u8(0..20), b'a' + random.u8(0..20));
-            let visible = written.iter().filter(|(_, written)| *written <= sequence).copied();
-            let newest: std::collections::BTreeMap<u8, u64> = visible.collect();
-            let assert_copied = |copied: &[Change], more: bool, expected: Vec<(u8, u64)>| {
-                let copied: Vec<(u8, u64)> = copied
-                    .iter()
-                    .map(|slot| {
-                        (
-                            slot.name()[0],
-                            u64::from_le_bytes(
-                                slot.here().expect("in memory").1.try_into().expect("a number"),
-                            ),
-                        )
-                    })
-                    .collect();
-                assert_eq!(
-                    (&copied[..], more),
-                    (&expected[..expected.len().min(most)], expected.len() > most)
-                );
-            };
-            for inclusive in [false, true] {
-                let mut copied = Vec::new();
-                let wanted = |name: &[u8]| name <= &[high];
-                let more = table.copy_next(
-                    Some(&[low]),
-                    inclusive,
-                    sequence,
-                    Portion { wanted: &wanted, most },
-                    &mut copied,
-                );
-                let above = |name: u8| name > low || inclusive && name == low;
-                let expected = newest.iter().filter(|(name, _)| above(**name) && **name <= high);
-                assert_copied(&copied, more, expected.map(|(name, written)| (*name, *written)).collect());
-            }
-            let mut copied = Vec::new();
-            let wanted = |name: &[u8]| name >= &[low];
-            let more =
-                table.copy_previous(Some(&[high]), sequence, Portion { wanted: &wanted, most }, &mut copied);
-            let expected = newest.iter().rev().filter(|(name, _)| **name < high && **name >= low);
-            assert_copied(&copied, more, expected.map(|(name, written)| (*name, *written)).collect());
-        }
-    }
-
-    /// The leaves of a table that took one huge batch stayed in memory for ever.
-    #[test]
-    fn a_huge_table_leaves_little_memory_behind() {
-        let table = Memtable::default();
-        for index in 0..(SPARE * PIECE * 2) as u32 {
-            table.insert(&index.to_be_bytes(), &entry(1), &[], None);
-        }
-        table.put_in_order();
-        let spare = table.into_spare(&Pool::default());
-        let inner = &spare.0;
-        assert!(inner.order.spare() <= SPARE && inner.versions.spare.len() <= SPARE);
-        assert!(inner.newest.capacity() <= 2 * SPARE * PIECE);
-        let again = Memtable::reusing(spare);
-        again.insert(b"name", &entry(2), &[], None);
-        assert_eq!(again.len(), 1);
     }
 }

@@ -126,6 +126,24 @@ impl Order {
         self.lasts[leaf] = self.leaves[leaf].heads.last().copied().unwrap_or_default();
     }
 
+    /// What lies at a place.
+    pub(super) fn at(&self, spot: Spot) -> Option<Number> {
+        self.leaves.get(spot.leaf)?.numbers.get(spot.at).copied()
+    }
+
+    /// The place behind one at which something lies.
+    pub(super) fn after(&self, Spot { leaf, at }: Spot) -> Spot {
+        let more = self.leaves.get(leaf).is_some_and(|leaf| at + 1 < leaf.len());
+        if more { Spot { leaf, at: at + 1 } } else { Spot { leaf: leaf + 1, at: 0 } }
+    }
+
+    /// What lies so many places behind one, if that is in its leaf or in the next.
+    pub(super) fn ahead(&self, Spot { leaf, at }: Spot, by: usize) -> Option<Number> {
+        let here = &self.leaves.get(leaf)?.numbers;
+        let next = || self.leaves.get(leaf + 1)?.numbers.get((at + by).checked_sub(here.len())?);
+        here.get(at + by).or_else(next).copied()
+    }
+
     /// What lies at a place and behind it, in order.
     pub(super) fn from(&self, spot: Spot) -> impl Iterator<Item = Number> {
         let Spot { leaf, at } = spot;

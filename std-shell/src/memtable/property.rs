@@ -5,6 +5,7 @@ use super::tests::entry;
 use super::*;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::{Bound, RangeBounds as _};
 use std::sync::atomic::AtomicU64;
 
 type Model = BTreeMap<(Vec<u8>, Reverse<u64>), Vec<u8>>;
@@ -25,17 +26,21 @@ fn assert_slot(slot: Option<Slot>, expected: Option<&Seen<'_>>) {
     assert_eq!(found.as_ref(), expected);
 }
 
+/// What was copied: names, and bodies in memory.
+fn shown(copied: &Changes) -> Vec<(&[u8], &[u8])> {
+    let shown = |index| (copied.name(index), copied.here(index).expect("in memory").1);
+    (0..copied.len()).map(shown).collect()
+}
+
 fn assert_copied<'m>(
-    copied: &[Change],
-    more: bool,
+    (copied, more): (Changes, bool),
     expected: impl Iterator<Item = &'m Seen<'m>>,
     most: usize,
 ) {
-    let copied: Vec<_> = copied.iter().map(|copy| (copy.name(), copy.here().expect("in memory").1)).collect();
     let mut expected: Vec<_> = expected.map(|(name, _, body)| (*name, *body)).collect();
     assert_eq!(more, expected.len() > most);
     expected.truncate(most);
-    assert_eq!(copied, expected);
+    assert_eq!(shown(&copied), expected);
 }
 
 /// Asks for one name, and what lies about it, at one moment.
@@ -52,20 +57,59 @@ fn assert_alike(table: &Memtable, model: &Model, random: &mut fastrand::Rng) {
     let has = table.with_body(&from, sequence, |found| body = Some(found.to_vec()));
     let exact = at.filter(|(_, version, _)| *version == sequence).map(|(_, _, body)| *body);
     assert_eq!((has, body.as_deref()), (exact.is_some(), exact));
-    let portion = Portion { wanted: &|_| true, most };
-    for (after, inclusive) in [(None, true), (Some(&from[..]), false), (Some(&from[..]), true)] {
-        let is_behind = |name: &[u8]| after.is_none_or(|after| name > after || inclusive && name == after);
-        let rest = || all.iter().filter(|(name, ..)| is_behind(name));
-        assert_slot(table.next(after, inclusive, sequence), rest().next());
-        let mut copied = Vec::new();
-        let more = table.copy_next(after, inclusive, sequence, portion, &mut copied);
-        assert_copied(&copied, more, rest(), most);
+    let end = name(random);
+    for from in [None, Some((&from[..], false)), Some((&from[..], true))] {
+        let is_behind = |name: &[u8], forward: bool| {
+            from.is_none_or(|(from, inclusive)| {
+                name == from && inclusive || if forward { name > from } else { name < from }
+            })
+        };
+        let (after, inclusive) = from.map_or((None, true), |(name, inclusive)| (Some(name), inclusive));
+        let next = all.iter().find(|(name, ..)| is_behind(name, true));
+        assert_slot(table.next(after, inclusive, sequence), next);
+        for until in [Bound::Unbounded, Bound::Included(&end[..]), Bound::Excluded(&end[..])] {
+            let portion = |forward| Portion { forward, from, until, most };
+            let up = all
+                .iter()
+                .filter(|(name, ..)| is_behind(name, true) && (Bound::Unbounded, until).contains(name));
+            assert_copied(table.copy(sequence, portion(true)), up, most);
+            let down = all
+                .iter()
+                .rev()
+                .filter(|(name, ..)| is_behind(name, false) && (until, Bound::Unbounded).contains(name));
+            assert_copied(table.copy(sequence, portion(false)), down, most);
+        }
     }
-    for before in [None, Some(&from[..])] {
-        let mut copied = Vec::new();
-        let more = table.copy_previous(before, sequence, portion, &mut copied);
-        let rest = all.iter().rev().filter(|(name, ..)| before.is_none_or(|before| *name < before));
-        assert_copied(&copied, more, rest, most);
+}
+
+/// Goes through a table as a checkpoint does, which now and then begins anew or asks for another name.
+fn assert_folds_alike(table: &Memtable, model: &Model, random: &mut fastrand::Rng) {
+    let mut newest: Vec<Seen<'_>> =
+        model.iter().map(|((name, Reverse(version)), body)| (&name[..], *version, &body[..])).collect();
+    newest.dedup_by_key(|(name, ..)| *name);
+    let cursor = Cursor::default();
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let at = newest.partition_point(|(name, ..)| after.as_ref().is_some_and(|after| *name <= &after[..]));
+        let found = table.next_at(&cursor, after.as_deref(), |name, entry| (name.to_vec(), entry.sequence.0));
+        let expected = newest.get(at).map(|(name, sequence, _)| (name.to_vec(), *sequence));
+        assert_eq!(found, expected, "after {after:?}");
+        let asked = if random.u8(0..8) == 0 { random.usize(0..newest.len()) } else { at };
+        if let Some((name, sequence, body)) = newest.get(asked) {
+            let mut bodies = Vec::new();
+            let mut ask =
+                |sequence| table.with_body_at(&cursor, name, sequence, |found| bodies.push(found.to_vec()));
+            assert_eq!((ask(*sequence), ask(sequence.wrapping_add(1))), (true, false));
+            assert_eq!(bodies, [*body]);
+        }
+        after = match random.u8(0..64) {
+            0 => None,
+            1 => Some(name(random)),
+            _ => match found {
+                Some((name, _)) => Some(name),
+                None => return,
+            },
+        };
     }
 }
 
@@ -107,6 +151,7 @@ fn a_table_is_what_a_plain_map_is_whatever_comes_between() {
         }
         assert_eq!(table.len(), model.len());
         (0..10).for_each(|_| assert_alike(&table, &model, random));
+        assert_folds_alike(&table, &model, random);
         spare = table.into_spare(&pool);
         // Readers keep what they took, whoever has the table's memory next.
         for (slot, model) in held.drain(..) {
@@ -128,9 +173,9 @@ fn threads_see_what_was_published() {
         for (name, version) in &all {
             assert_eq!(table.get(name, at).map(|slot| slot.entry.sequence.0), Some(*version), "{name:?}");
         }
-        let (mut copied, portion) = (Vec::new(), Portion { wanted: &|_| true, most: usize::MAX });
-        table.copy_next(None, true, at, portion, &mut copied);
-        let copied = copied.iter().map(|copy| (copy.name(), copy.here().expect("in memory").1.to_vec()));
+        let portion = Portion { forward: true, from: None, until: Bound::Unbounded, most: 1000 };
+        let (copied, _) = table.copy(at, portion);
+        let copied = shown(&copied).into_iter().map(|(name, body)| (name, body.to_vec()));
         assert!(copied.eq(all.iter().map(|(name, version)| (&name[..], version.to_le_bytes().to_vec()))));
     };
     std::thread::scope(|scope| {

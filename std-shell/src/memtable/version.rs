@@ -1,6 +1,9 @@
 //! A version as a table keeps it, and as readers take it along.
 
-use super::memory::{Memory, Place};
+use super::changes::{Change, ChangeKind};
+use super::memory::Place;
+use super::pieces::Pieces;
+use crate::fetch::fetch;
 use blockyard_core::overlay::{Entry, Value};
 use blockyard_core::{Digest, Sequence};
 use std::cmp::Ordering;
@@ -75,12 +78,12 @@ impl Version {
         self.head
     }
 
-    pub(super) fn name<'m>(&self, memory: &'m Memory) -> &'m [u8] {
-        &memory.piece(self.place.piece)[self.place.name()]
+    pub(super) fn name<'m>(&self, memory: &'m Pieces) -> &'m [u8] {
+        self.place.name_in(memory)
     }
 
     /// How its name compares with another of the same head.
-    pub(super) fn order_behind_head(&self, name: &[u8], memory: &Memory) -> Ordering {
+    pub(super) fn order_behind_head(&self, name: &[u8], memory: &Pieces) -> Ordering {
         let length = self.place.name_length as usize;
         // Shorter names are filled up with zeros in their heads, so that of these the shorter begins the longer.
         if length.min(name.len()) <= HEAD {
@@ -90,37 +93,55 @@ impl Version {
         }
     }
 
+    /// How its name compares with one whose head is `head`.
+    pub(super) fn order_to(&self, head: u128, name: &[u8], memory: &Pieces) -> Ordering {
+        self.head.cmp(&head).then_with(|| self.order_behind_head(name, memory))
+    }
+
+    /// Whether it is one of another version's name.
+    pub(super) fn is_beside(&self, other: &Self, memory: &Pieces) -> bool {
+        self.head == other.head && self.order_behind_head(other.name(memory), memory).is_eq()
+    }
+
     /// Whether it is one of a name, whose head is `head`.
-    pub(super) fn is_of(&self, head: u128, name: &[u8], memory: &Memory) -> bool {
+    pub(super) fn is_of(&self, head: u128, name: &[u8], memory: &Pieces) -> bool {
         self.head == head && self.order_behind_head(name, memory).is_eq()
     }
 
     /// By name, then the newest version first.
-    pub(super) fn order(&self, other: &Self, memory: &Memory) -> Ordering {
+    pub(super) fn order(&self, other: &Self, memory: &Pieces) -> Ordering {
         self.head
             .cmp(&other.head)
             .then_with(|| self.order_behind_head(other.name(memory), memory))
             .then_with(|| other.sequence.cmp(&self.sequence))
     }
 
-    pub(super) fn body<'m>(&self, memory: &'m Memory) -> &'m [u8] {
+    pub(super) fn body<'m>(&self, memory: &'m Pieces) -> &'m [u8] {
         let (piece, range) = self.place.body();
         &memory.piece(piece)[range]
     }
 
-    pub(super) fn slot(&self, memory: &Memory) -> Slot {
+    /// Has the processor fetch what a look-up asks for.
+    pub(super) fn fetch_first(&self) {
+        fetch(&self.head);
+    }
+
+    /// Has the processor fetch its name and the beginning of its body.
+    pub(super) fn fetch(&self, memory: &Pieces) {
+        self.place.fetch(memory);
+    }
+
+    pub(super) fn slot(&self, memory: &Pieces) -> Slot {
         Slot { bytes: Bytes::of(&self.place, memory), entry: self.entry() }
     }
 
-    pub(super) fn change(&self, memory: &Memory) -> Change {
+    pub(super) const fn change(&self) -> Change {
         let kind = match self.value {
             Value::Deleted => ChangeKind::Deleted,
             Value::Inline { .. } | Value::Carried { .. } => ChangeKind::Here,
             Value::Extent { .. } | Value::Chunks { .. } => ChangeKind::Elsewhere,
         };
-        // What is not looked at is not held.
-        let apart = self.place.apart.filter(|_| kind == ChangeKind::Here);
-        Change { bytes: Bytes::of(&Place { apart, ..self.place }, memory), kind }
+        Change::new(self.place, kind)
     }
 }
 
@@ -134,7 +155,7 @@ struct Bytes {
 }
 
 impl Bytes {
-    fn of(place: &Place, memory: &Memory) -> Self {
+    fn of(place: &Place, memory: &Pieces) -> Self {
         let names = Arc::clone(memory.piece(place.piece));
         Self { names, place: *place, bodies: place.apart.map(|piece| Arc::clone(memory.piece(piece))) }
     }
@@ -169,35 +190,5 @@ impl Slot {
     pub(crate) fn into_body(self) -> (Arc<[u8]>, Range<usize>) {
         let range = self.bytes.place.body().1;
         (self.bytes.bodies.unwrap_or(self.bytes.names), range)
-    }
-}
-
-/// What a walk takes along of a version: less than a slot, of which it may copy many.
-#[derive(Clone, Debug)]
-pub(crate) struct Change {
-    bytes: Bytes,
-    pub(crate) kind: ChangeKind,
-}
-
-/// Where a version's bytes are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChangeKind {
-    /// Nowhere.
-    Deleted,
-    /// In memory.
-    Here,
-    /// In the file.
-    Elsewhere,
-}
-
-impl Change {
-    pub(crate) fn name(&self) -> &[u8] {
-        self.bytes.name()
-    }
-
-    /// The block's bytes if they are here, and the allocation that they lie in.
-    pub(crate) fn here(&self) -> Option<(&Arc<[u8]>, &[u8])> {
-        let (bytes, range) = self.bytes.body();
-        (self.kind == ChangeKind::Here).then(|| (bytes, &bytes[range]))
     }
 }

@@ -354,3 +354,28 @@ fn point_reads_announce_the_leaves_beside_one_that_was_read() {
     assert!(told.iter().all(|(offset, length)| *length >= 8192 && offset + length <= file), "{told:?}");
     assert!(told.iter().map(|(_, length)| length).sum::<u64>() < file / 8, "leaves are few: {told:?}");
 }
+
+/// Of large pages a node has more children than are worth reading for one of them: a point read announced a gigabyte of
+/// leaves. From a place on no more than 4 MiB are.
+#[test]
+fn a_point_read_announces_4_mib_of_leaves_at_most() {
+    const BLOCKS: u64 = 600;
+    let options = small().page_size(64 << 10).journal_size(4 << 20);
+    let device = Told::default();
+    let store = options.clone().open_device(device.clone()).expect("store");
+    // Five in a leaf, all leaves under one page and in one place.
+    let mut batch = store.batch();
+    (0..BLOCKS).for_each(|index| batch.put(name(index), bytes(index, 12_000)).expect("fits"));
+    store.commit(batch).expect("commit");
+    store.checkpoint().expect("checkpoint");
+    assert_eq!(store.stats().expect("stats").height, 2);
+    store.close().expect("close");
+    let store = options.open_device(device.clone()).expect("store");
+    device.take();
+    for index in (0..BLOCKS).rev() {
+        assert_eq!(store.get(name(index)).expect("get"), Some(bytes(index, 12_000)));
+    }
+    let told = device.take();
+    assert!(!told.is_empty() && told.iter().all(|(_, length)| *length <= 4 << 20), "{told:?}");
+    assert!(told.iter().any(|(_, length)| *length == 4 << 20), "the bound was met: {told:?}");
+}
