@@ -121,11 +121,10 @@ fn sleep(inner: &Inner, idle: bool, paused: bool) -> Wake {
     let mut signal = inner.signal.lock();
     if !signal.wake && !signal.stop {
         let wait = match signal.since {
-            // Nobody tells of a sync that makes the account even before it is due; then this time is idle. An interval
-            // beyond what the clock can count to never ends.
+            // An interval beyond what the clock can count to never ends.
             Some(since) => since
                 .checked_add(inner.flush_interval)
-                .map_or(IDLE, |due| due.saturating_duration_since(Instant::now()).min(IDLE)),
+                .map_or(LOOK, |due| due.saturating_duration_since(Instant::now())),
             None if idle => LOOK,
             None => IDLE,
         };

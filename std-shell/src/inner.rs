@@ -351,6 +351,8 @@ impl Inner {
     /// Tells the flusher what has come up.
     pub(crate) fn note_work(&self, operations: usize, synced: bool, checkpoint: Wanted) {
         let mut signal = self.signal.lock();
+        // The flusher sleeps until what was not synced is due. It is not any more, and idle time begins.
+        let settled = synced && signal.since.is_some();
         if synced {
             (signal.unsynced, signal.since) = (0, None);
         } else {
@@ -365,8 +367,9 @@ impl Inner {
             Wanted::InIdleTime => signal.resting,
             Wanted::No => false,
         };
-        if called || signal.unsynced >= self.flush_operations || first {
-            signal.wake = true;
+        let called = called || signal.unsynced >= self.flush_operations || first;
+        signal.wake |= called;
+        if called || settled {
             self.signalled.notify_all();
         }
     }

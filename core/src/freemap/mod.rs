@@ -195,6 +195,11 @@ impl FreeMap {
         }
     }
 
+    /// Whether there are such writes.
+    pub(crate) const fn has_staged(&self) -> bool {
+        self.staged > 0
+    }
+
     /// The cursor that the checkpoint's superblock records.
     pub(crate) const fn mark(&self) -> u64 {
         self.mark

@@ -87,7 +87,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let since = u128::from(self.journal.head - checkpoint.head);
         let before = checkpoint.head - self.journal.tail;
         let room = u128::from(self.geometry.journal_length().saturating_sub(before));
-        let (folded, all) = (u128::from(checkpoint.fold.folded), u128::from(self.frozen.entries.max(1)));
+        let all = u128::from(self.frozen.entries.max(1));
+        // That there is nothing more to fold in counts as one more.
+        let folded = u128::from(checkpoint.fold.folded).min(all);
         let pressing = (2 * since).saturating_sub(3 * room / 4);
         pressing * all <= room * folded && !self.is_short_of_pages()
     }

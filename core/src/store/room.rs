@@ -207,16 +207,17 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn wants_pages(&self) -> bool {
         let passed = self.map.at.ahead.passed;
         let least = self.worth_freeing().max(self.superblock.tree_pages.get().saturating_mul(2));
-        let wants = passed >= least && passed > self.map.at.free;
+        let wants = passed >= least && passed > self.map.at.free && !self.map.has_staged();
         (wants || self.nears_the_floor() && self.sets_much_aside(&Demand::default()))
             && self.active.entries > 0
     }
 
     /// Whether free pages lie behind the allocator that a checkpoint in idle time would make available, half as many as
-    /// are ahead of it or more.
+    /// are ahead of it or more, and as are worth one at any time. While a block is being written it would bring none.
     pub(super) fn misses_pages(&self) -> bool {
         let passed = self.map.at.ahead.passed;
-        4 * passed >= self.worth_freeing() && 2 * passed > self.map.at.free && self.active.entries > 0
+        let many = 2 * passed >= self.worth_freeing() && 2 * passed > self.map.at.free;
+        many && self.active.entries > 0 && !self.map.has_staged()
     }
 
     /// Pages of values that a commit may bring, besides some of its own for the registry, before it has to make a

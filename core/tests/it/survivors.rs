@@ -685,16 +685,16 @@ fn every_commit_answers_with_its_number() {
 #[test]
 fn a_checkpoint_has_time_for_seven_eighths_of_what_is_left_of_the_journal() {
     let mut answers = [0, 0];
-    for journal_pages in [64, 65] {
+    for (journal_pages, names) in [(64, 30), (65, 30), (64, 1), (65, 2)] {
         let shape = Shape { journal_pages, ..SHAPE };
         let mut store: TestStore<Heap> = shape.new_store(shape.device(600));
         for _ in 0..10 {
             put(&mut store, &[1], b"word", Durable).unwrap();
         }
         store.checkpoint().unwrap();
-        let mut names = batch(store.geometry());
-        (0..30_u8).for_each(|name| names.put(&[name], b"word", 0).unwrap());
-        store.commit(&mut [names], Durable).unwrap();
+        let mut many = batch(store.geometry());
+        (0..names).for_each(|name| many.put(&[name], b"word", 0).unwrap());
+        store.commit(&mut [many], Durable).unwrap();
         let before = store.journal_used();
         let most = (journal_pages * 512 - before) * 7 / 4;
         assert_eq!(store.checkpoint_step(), Ok(Progress::Working));
