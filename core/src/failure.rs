@@ -88,12 +88,12 @@ impl Failure {
         }
     }
 
-    /// What a caller who opens or creates is told.
+    /// What a caller who opens or creates is told; `wrote` if it was a write or a sync that failed last.
     #[cold]
     #[inline(never)]
-    pub(crate) fn of_open<E: DeviceError>(self, kept: Kept<E>) -> OpenError<E> {
+    pub(crate) fn of_open<E: DeviceError>(self, kept: Kept<E>, wrote: bool) -> OpenError<E> {
         match (self, kept) {
-            (Self::Device, Kept::Error(error)) if error.kind() == DeviceErrorKind::ReadOnly => {
+            (Self::Device, Kept::Error(error)) if wrote && error.kind() == DeviceErrorKind::ReadOnly => {
                 OpenError::ReadOnly
             }
             (Self::Device, Kept::Error(error)) => OpenError::Device(error),

@@ -89,7 +89,7 @@ impl<D: BlockDevice> Io<D> {
 
     /// As [`read_error`](Self::read_error), of a call that opens or creates.
     pub(crate) fn open_error(&mut self, failure: Failure) -> OpenError<D::Error> {
-        failure.of_open(core::mem::replace(&mut self.kept, Kept::Nothing))
+        failure.of_open(core::mem::replace(&mut self.kept, Kept::Nothing), self.poisoned)
     }
 
     /// Keeps the device's error, if there is one.

@@ -52,7 +52,9 @@ impl FreeMap {
             return Ok(self.windows.len() - 1);
         }
         let on_path = |w: &Window| w.dirty && w.index == space.geometry.map_above(self.group, w.level);
-        let lowest = |a: &(usize, &Window)| (a.1.dirty, if a.1.dirty { a.1.level } else { 0 }, a.1.touched);
+        // The clock goes round: what counts is how long ago that was.
+        let (clock, levels) = (self.clock, |w: &Window| if w.dirty { w.level } else { 0 });
+        let lowest = |a: &(usize, &Window)| (a.1.dirty, levels(a.1), !clock.wrapping_sub(a.1.touched));
         let others =
             self.windows.iter().enumerate().filter(|(at, window)| !on_path(window) && Some(*at) != but);
         let victim = others.min_by_key(lowest).map(|(at, _)| at);
