@@ -1,4 +1,4 @@
-//! Failures inside the engine: what went wrong, in one byte. Where it did, and the device's error, are kept beside the
+//! Failures inside the engine: what went wrong, in one word. Where it did, and the device's error, are kept beside the
 //! device ([`Io`](crate::device::Io)) until a public call puts both together for its caller: handed on through each
 //! function they would be a tenth of the code of a chip.
 //!
@@ -88,7 +88,7 @@ impl Failure {
         }
     }
 
-    /// What a caller who opens or creates is told; `wrote` if it was a write or a sync that failed last.
+    /// What a caller who opens or creates is told; `wrote` if a write, a sync or growth failed.
     #[cold]
     #[inline(never)]
     pub(crate) fn of_open<E: DeviceError>(self, kept: Kept<E>, wrote: bool) -> OpenError<E> {
@@ -130,3 +130,33 @@ impl fmt::Display for Failure {
 }
 
 impl core::error::Error for Failure {}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Refused;
+
+    impl fmt::Display for Refused {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("refused")
+        }
+    }
+
+    impl core::error::Error for Refused {}
+
+    impl DeviceError for Refused {
+        fn kind(&self) -> DeviceErrorKind {
+            DeviceErrorKind::ReadOnly
+        }
+    }
+
+    /// Who may not read is not told to open for reading only.
+    #[test]
+    fn only_what_could_not_be_written_is_read_only() {
+        let open = |wrote| Failure::Device.of_open(Kept::Error(Refused), wrote);
+        assert_eq!(open(false), OpenError::Device(Refused));
+        assert_eq!(open(true), OpenError::ReadOnly);
+    }
+}

@@ -94,6 +94,7 @@ pub(crate) struct Plan {
 
 const QUICK: &[&str] = &["single", "batch", "relaxed", "read", "zero-copy", "scan", "threads-8"];
 const TINY: &[&str] = &["single", "batch", "read", "missing", "scan", "load-sorted", "load-random"];
+
 /// Warm-up rounds of the predecessor's table, each with four batches.
 const WARM_UPS: u32 = 10;
 

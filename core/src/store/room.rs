@@ -212,8 +212,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             && self.active.entries > 0
     }
 
-    /// Whether free pages lie behind the allocator that a checkpoint in idle time would make available, half as many as
-    /// are ahead of it or more, and as are worth one at any time. While a block is being written it would bring none.
+    /// Whether free pages lie behind the allocator that a checkpoint in idle time would make available: half as many as are
+    /// ahead of it or more, and half as many as are worth a checkpoint at any time. While a block is being written it would bring none.
     pub(super) fn misses_pages(&self) -> bool {
         let passed = self.map.at.ahead.passed;
         let many = 2 * passed >= self.worth_freeing() && 2 * passed > self.map.at.free;
