@@ -8,6 +8,7 @@
 
 use crate::digests::Digests;
 use crate::inner::GROUP_BYTES;
+use crate::recycled::Recycled;
 use blockyard_core::Digest;
 use blockyard_core::batch::GrowBytes;
 use parking_lot::Mutex;
@@ -25,8 +26,14 @@ const SMALL: usize = 4 << 10;
 /// An empty buffer keeps no more memory than this: more goes to the pool, which is bounded.
 const OWN: usize = 64 << 10;
 
-/// From here on a buffer grows by a quarter and not to twice its length.
-const LARGE: usize = 1 << 20;
+/// From here on a buffer grows by half and not to twice its length.
+const LARGE: usize = 2 << 20;
+
+/// From here on the lengths of pieces are multiples of [`STEP`], so that one that comes back serves the next batch too.
+const STEPPED: usize = 1 << 20;
+
+/// See [`STEPPED`].
+const STEP: usize = 64 << 10;
 
 /// The most that is lent to a table, and that a buffer begins with because it held so much before.
 const MOST_LENT: usize = GROUP_BYTES;
@@ -95,9 +102,11 @@ pub(crate) enum Role {
     Data,
 }
 
-/// Memory for the buffers to come.
+/// Memory for the buffers to come, and for changes that are copied.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
+    /// Of changes by themselves.
+    pub(crate) single: Recycled,
     most: usize,
     /// Bytes that the last buffer of each [`Role`] held which went to the pool.
     usual: [AtomicUsize; 2],
@@ -106,14 +115,36 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// From the least to the largest.
-    pieces: Vec<Arc<[u8]>>,
+    /// From the least to the largest, each with the number of its return.
+    pieces: Vec<(u64, Arc<[u8]>)>,
     /// The last one that came back, if there is room for it.
     large: Option<Arc<Vec<u8>>>,
     bytes: usize,
+    /// Pieces that have come back.
+    returns: u64,
 }
 
 impl Kept {
+    fn put(&mut self, piece: Arc<[u8]>) {
+        self.bytes += piece.len();
+        self.returns += 1;
+        let at = self.pieces.partition_point(|(_, other)| other.len() < piece.len());
+        self.pieces.insert(at, (self.returns, piece));
+    }
+
+    fn take(&mut self, at: usize) -> Arc<[u8]> {
+        let (_, piece) = self.pieces.remove(at);
+        self.bytes -= piece.len();
+        piece
+    }
+
+    /// The piece that has waited longest: batches of its length are not made any more.
+    fn take_oldest(&mut self) -> Option<Arc<[u8]>> {
+        let numbers = self.pieces.iter().map(|(number, _)| number).enumerate();
+        let (at, _) = numbers.min_by_key(|&(_, number)| number)?;
+        Some(self.take(at))
+    }
+
     fn take_large(&mut self) -> Option<Arc<Vec<u8>>> {
         let large = self.large.take()?;
         self.bytes -= large.capacity();
@@ -122,37 +153,45 @@ impl Kept {
 }
 
 impl Pool {
-    /// Keeps at most so many bytes.
+    /// Keeps at most so many bytes of batches, and half as many of single changes.
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, ..Self::default() })
+        Arc::new(Self { most, single: Recycled::new(most / 2), ..Self::default() })
     }
 
     /// The least piece of so many bytes or more, but not many more.
     fn take(&self, least: usize) -> Option<Arc<[u8]>> {
         let mut kept = self.kept.lock();
-        let at = kept.pieces.partition_point(|piece| piece.len() < least);
-        kept.pieces.get(at).filter(|piece| piece.len() <= least.max(2 * LEAST).saturating_add(least / 2))?;
-        let piece = kept.pieces.remove(at);
-        kept.bytes -= piece.len();
-        Some(piece)
+        let at = kept.pieces.partition_point(|(_, piece)| piece.len() < least);
+        let most = least.max(2 * LEAST).saturating_add(least / 2);
+        kept.pieces.get(at).filter(|(_, piece)| piece.len() <= most)?;
+        Some(kept.take(at))
     }
 
-    /// Keeps a piece, unless somebody else holds it or there is enough.
+    /// Keeps a piece, unless somebody else holds it; those that have waited longest make way for it.
     pub(crate) fn give(&self, mut piece: Arc<[u8]>) {
-        if piece.len() < LEAST || Arc::get_mut(&mut piece).is_none() {
+        if !(LEAST..=self.most).contains(&piece.len()) || Arc::get_mut(&mut piece).is_none() {
             return;
         }
         let mut kept = self.kept.lock();
+        let mut outdated = Vec::new();
+        if kept.pieces.len() >= MOST_KEPT {
+            // Little memory is soon had anew.
+            if kept.pieces.first().is_some_and(|(_, least)| piece.len() <= least.len()) {
+                return;
+            }
+            outdated.push(kept.take(0));
+        }
         // What is needed often comes first.
         let last = if kept.bytes + piece.len() > self.most { kept.take_large() } else { None };
-        if kept.pieces.len() < MOST_KEPT && kept.bytes + piece.len() <= self.most {
-            kept.bytes += piece.len();
-            let at = kept.pieces.partition_point(|other| other.len() < piece.len());
-            kept.pieces.insert(at, piece);
+        while kept.bytes + piece.len() > self.most
+            && let Some(oldest) = kept.take_oldest()
+        {
+            outdated.push(oldest);
         }
-        // Large memory goes back to the system without the lock.
+        kept.put(piece);
+        // Memory goes back to the system without the lock.
         drop(kept);
-        drop(last);
+        drop((last, outdated));
     }
 
     /// As [`give`](Self::give); it takes the place of the last one.
@@ -190,7 +229,7 @@ impl Pool {
         let usual = self.usual[role as usize].load(Ordering::Relaxed).min(MOST_LENT);
         // A piece may have half as much again.
         let wanted = if 4 * least >= 3 * usual { least.max(usual) } else { least };
-        let rounded = wanted.next_multiple_of(if wanted < LARGE { LEAST } else { LARGE / 16 });
+        let rounded = wanted.next_multiple_of(if wanted < STEPPED { LEAST } else { STEP });
         let piece = self.take(wanted);
         Memory::Lendable(piece.unwrap_or_else(|| std::iter::repeat_n(0, rounded).collect()))
     }
@@ -240,7 +279,7 @@ impl Buffer {
         let has = self.memory.size();
         let stays = matches!(self.memory, Memory::Large(_)) && self.memory.is_ours();
         if length > has && !stays {
-            let more = if has < LARGE { has } else { has / 4 };
+            let more = if has < LARGE { has } else { has / 2 };
             // As much as it took the last time; if that was much, once it shows that it will hold more than a little again.
             let usual = if self.usual <= 4 * OWN || length > OWN / 4 { self.usual } else { 0 };
             self.replace((has + more).min(MOST_LENT).max(length).max(usual));
@@ -514,5 +553,22 @@ mod tests {
         assert_eq!(pool.kept.lock().pieces.len(), 2);
         pool.give(vec![0; 4].into());
         assert_eq!(pool.kept.lock().pieces.len(), 2);
+        pool.give(vec![0; 10_001].into());
+        assert_eq!(pool.kept.lock().pieces.len(), 2, "more than it may keep in all");
+        // Batches have become longer.
+        for length in [5000, 4900] {
+            pool.give(vec![0; length].into());
+        }
+        assert_eq!(pool.kept.lock().bytes, 9900);
+        let pool = Pool::new(1 << 20);
+        (0..MOST_KEPT).for_each(|_| pool.give(vec![0; 2000].into()));
+        for length in [1500, 60_000] {
+            pool.give(vec![0; length].into());
+        }
+        assert_eq!(
+            pool.kept.lock().bytes,
+            (MOST_KEPT - 1) * 2000 + 60_000,
+            "one that is worth more than the others"
+        );
     }
 }

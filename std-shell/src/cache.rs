@@ -15,7 +15,7 @@ use crate::fetch::fetch;
 use crate::node::Node;
 use blockyard_core::{Digest, PageIndex};
 use foldhash::fast::RandomState;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
@@ -369,9 +369,61 @@ impl Cache {
         self.handle(index).unwrap_or(Handle::NONE)
     }
 
-    /// Keeps bytes that nobody will look for by a key.
-    pub(crate) fn insert_unnamed(&self, bytes: Arc<[u8]>) -> Handle {
-        self.insert(Key::NOBODY, bytes, None)
+    /// Keeps bytes that nobody will look for by a key; in the place of what `outdated` names, for which nobody will ask any
+    /// more, unless that has a key.
+    pub(crate) fn insert_unnamed(&self, bytes: Arc<[u8]>, outdated: Handle) -> Handle {
+        match self.replace(&bytes, outdated) {
+            Some(handle) => handle,
+            None => self.insert(Key::NOBODY, bytes, None),
+        }
+    }
+
+    /// As [`insert_unnamed`](Self::insert_unnamed), a copy: into the memory of what is outdated, if that is as long and
+    /// nobody looks at it.
+    pub(crate) fn insert_copy(&self, bytes: &[u8], outdated: Handle) -> Handle {
+        match self.overwrite(bytes, outdated) {
+            Some(handle) => handle,
+            None => self.insert_unnamed(Arc::from(bytes), outdated),
+        }
+    }
+
+    fn overwrite(&self, bytes: &[u8], outdated: Handle) -> Option<Handle> {
+        let mut held = self.outdated(outdated)?;
+        let memory = Arc::get_mut(held.bytes.as_mut()?).filter(|memory| memory.len() == bytes.len())?;
+        memory.copy_from_slice(bytes);
+        held.version += 1;
+        Some(Handle::new(outdated.frame() as u32, held.version))
+    }
+
+    /// The frame that a handle names, if it has no key, another version can follow and nobody looks at it.
+    fn outdated(&self, handle: Handle) -> Option<RwLockWriteGuard<'_, Held>> {
+        if handle == Handle::NONE {
+            return None;
+        }
+        let held = self.frame(handle.frame())?.0.try_write()?;
+        let can_go_on = held.key == Key::NOBODY && held.version < u32::MAX;
+        (held.version == handle.version() && can_go_on).then_some(held)
+    }
+
+    /// Puts bytes into a frame in place of others without a key, if they fit; they keep its place in its queue.
+    fn replace(&self, bytes: &Arc<[u8]>, outdated: Handle) -> Option<Handle> {
+        let mut list = self.list.lock();
+        let mut held = self.outdated(outdated)?;
+        let (before, now) = (held.weight(), weight(Some(bytes), None));
+        if list.bytes - before + now > self.most {
+            return None;
+        }
+        list.bytes = list.bytes - before + now;
+        if held.queue == Queue::Small {
+            list.small_bytes = list.small_bytes - before + now;
+        }
+        let last = held.bytes.replace(Arc::clone(bytes));
+        held.version += 1;
+        let handle = Handle::new(outdated.frame() as u32, held.version);
+        // Memory is given back without the locks.
+        drop((held, list));
+        drop(last);
+        Some(handle)
     }
 
     /// Puts a content into a frame that is empty and that nobody looks at.
@@ -504,7 +556,7 @@ mod tests {
                 }
                 assert!(cache.bytes() <= most, "{} bytes of {most}", cache.bytes());
             }
-            let unnamed = cache.insert_unnamed(bytes(7, 100));
+            let unnamed = cache.insert_unnamed(bytes(7, 100), Handle::NONE);
             handles.push((unnamed, 7));
             // Old handles name what they named, or nothing.
             for (handle, number) in handles {
@@ -522,6 +574,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_nobody_will_ask_for_makes_way_for_what_takes_its_place() {
+        let cache = Cache::new(48 << 10);
+        let named = cache.insert(key(1), bytes(1, 100), None);
+        let first = cache.insert_unnamed(bytes(2, 4096), Handle::NONE);
+        let before = cache.bytes();
+        let second = cache.insert_unnamed(bytes(3, 4000), first);
+        assert_eq!((cache.bytes(), cache.pin(first).is_none()), (before - 96, true));
+        assert_eq!(cache.pin(second).expect("it is there").bytes(), Some(&bytes(3, 4000)));
+        let copied = cache.insert_copy(&bytes(8, 4000), second);
+        assert!(cache.pin(second).is_none());
+        let second = cache.insert_copy(&bytes(3, 4000), copied);
+        assert_eq!((cache.bytes(), cache.pin(copied).is_none()), (before - 96, true));
+        // Somebody looks at it, it has a key, it went long ago, it is too much: another frame.
+        let looked_at = cache.pin(second);
+        let third = cache.insert_unnamed(bytes(4, 100), second);
+        assert_eq!(looked_at.expect("it is there").bytes(), Some(&bytes(3, 4000)));
+        let fourth = cache.insert_unnamed(bytes(5, 100), named);
+        let fifth = cache.insert_unnamed(bytes(6, 100), first);
+        for (handle, number) in [(named, 1), (third, 4), (fourth, 5), (fifth, 6)] {
+            assert_eq!(cache.pin(handle).expect("it is there").bytes(), Some(&bytes(number, 100)));
+        }
+        assert_eq!(
+            cache.insert_unnamed(bytes(7, 60_000), second),
+            Handle::NONE,
+            "more than there is room for"
+        );
+        assert!(cache.bytes() <= 48 << 10);
     }
 
     #[test]

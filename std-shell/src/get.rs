@@ -69,9 +69,12 @@ impl<'a> Reads<'a> {
         let range = match located {
             Located::Memory { bytes, .. } => {
                 if handle == Handle::NONE && names.would_learn(name, view.sequence) {
-                    handle = self.inner.source.keep_unnamed(&bytes.bytes);
+                    let range;
+                    (handle, range) = self.inner.source.keep_unnamed(bytes, names.outdated_by(name));
+                    range
+                } else {
+                    bytes.range.clone()
                 }
-                bytes.range.clone()
             }
             Located::File { info, .. } => 0..info.length as usize,
         };

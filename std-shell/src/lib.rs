@@ -47,6 +47,7 @@ mod node;
 mod open;
 mod options;
 mod read;
+mod recycled;
 mod snapshot;
 mod source;
 mod stats;

@@ -146,19 +146,30 @@ impl Names {
         if self.changed[number].load(Ordering::Acquire) > sequence {
             return;
         }
-        let set = &self.sets[number];
+        self.sets[number].entry_for(tag).write(name, tag, sequence, known);
+    }
+
+    /// What the entry says in which a name would be noted: the bytes of what it says no more then, unless
+    /// somebody else is quicker.
+    pub(crate) fn outdated_by(&self, name: &[u8]) -> Handle {
+        let entry = self.place(name).map(|(number, tag)| self.sets[number].entry_for(tag));
+        entry.map_or(Handle::NONE, |entry| Handle::from_word(entry.handle.load(Ordering::Relaxed)))
+    }
+}
+
+impl Set {
+    /// The entry of a name, or the one that it would take.
+    fn entry_for(&self, tag: u64) -> &Entry {
         let tagged = |entry: &Entry| entry.tag.load(Ordering::Relaxed) == tag;
-        let first = &set.first;
-        let second = &set.second;
-        let entry = match () {
+        let Self { first, second } = self;
+        match () {
             () if tagged(first) => first,
             () if tagged(second) => second,
             () if first.version.load(Ordering::Relaxed) == 0 => first,
             () if second.version.load(Ordering::Relaxed) == 0 => second,
             () if first.filled.load(Ordering::Relaxed) <= second.filled.load(Ordering::Relaxed) => first,
             () => second,
-        };
-        entry.write(name, tag, sequence, known);
+        }
     }
 }
 

@@ -117,7 +117,7 @@ impl OpenOptions {
     }
 
     /// Bytes of registry pages and blocks kept in memory. Default 32 MiB. Besides them, an eighth as much or 8 MiB at
-    /// most is kept of the memory of batches, for the next ones.
+    /// most is kept of the memory of batches, and half of that of changes one by one, for the next ones.
     #[must_use]
     pub const fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
@@ -170,8 +170,8 @@ impl OpenOptions {
         self
     }
 
-    /// Keep the buffers of batches, 8 MiB of large ones at most, for the batches that follow. Without, every batch has
-    /// fresh ones: less memory is held between them, and each asks the heap anew. Default true.
+    /// Keep the memory of changes for those that follow: of batches 8 MiB or an eighth of the cache at most, of changes one
+    /// by one half as much. Without, less is held between them, and each asks the heap anew. Default true.
     #[must_use]
     pub const fn pooled_buffers(mut self, pooled: bool) -> Self {
         self.pooled_buffers = pooled;

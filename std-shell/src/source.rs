@@ -4,9 +4,11 @@ use crate::cache::{Cache, Handle, Key as CacheKey, Link, Pinned};
 use crate::device::{Device, IoError};
 use crate::names::Names;
 use crate::node::Node;
+use crate::read::BlockRef;
 use blockyard_core::overlay::TreeRoot;
 use blockyard_core::tree::{Child, Key, NodeSource, NodeView};
 use blockyard_core::{Damage, Digest, Geometry, PageIndex, ReadError, Structure};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,6 +21,9 @@ const MOST_ANNOUNCED: u64 = 4 << 20;
 /// Pages that lie scattered over more than so many times their number, or so many pages apart, are not announced
 /// together: reading what is between them would cost more than it saves.
 pub(crate) const SPREAD: u64 = 4;
+
+/// A block of a table of changes that is not longer is copied into the cache: memory anew would cost the next change as much.
+const COPIED: usize = 16 << 10;
 
 /// Verified bytes of a device.
 #[derive(Debug)]
@@ -210,12 +215,16 @@ impl Source {
         usize::try_from(length).map_err(|_| self.damage(page, Structure::Registry))
     }
 
-    /// Keeps bytes in memory that a name was found to have, and that are not the cache's yet.
-    pub(crate) fn keep_unnamed(&self, bytes: &Arc<[u8]>) -> Handle {
-        if bytes.len() as u64 > self.largest {
-            Handle::NONE
+    /// Keeps a block that was found in memory and is not the cache's yet, in place of what `outdated` names; returns where,
+    /// and which part of that it is. Short ones are copied, and what is the smaller part of its allocation: that serves
+    /// the next changes, and nobody keeps a whole batch for one of its values.
+    pub(crate) fn keep_unnamed(&self, block: &BlockRef, outdated: Handle) -> (Handle, Range<usize>) {
+        if block.len() as u64 > self.largest {
+            (Handle::NONE, block.range.clone())
+        } else if block.len() <= COPIED || 2 * block.len() < block.bytes.len() {
+            (self.cache.insert_copy(block, outdated), 0..block.len())
         } else {
-            self.cache.insert_unnamed(Arc::clone(bytes))
+            (self.cache.insert_unnamed(Arc::clone(&block.bytes), outdated), block.range.clone())
         }
     }
 

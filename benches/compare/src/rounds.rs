@@ -3,7 +3,8 @@
 //! 1. While one engine is measured the others are open and idle; [`quiet`](crate::count::quiet) waits for that.
 //! 2. The first rounds warm up and count for nothing; the last counts heap traffic, which costs time, and
 //!    is not timed.
-//! 3. Before and after the rounds every record of every engine is compared, every byte, with its model.
+//! 3. What leaves an engine cold has rounds of its own behind the others.
+//! 4. Before and after the rounds every record of every engine is compared, every byte, with its model.
 
 use std::path::Path;
 use std::time::Instant;
@@ -19,9 +20,24 @@ use crate::turn::{Clock, Slot, Turn};
 
 /// Measures one size, in a folder that is there.
 pub(crate) fn run(plan: &Plan, size: &Size, folder: &Path) -> Result<SizeResults> {
-    let start = Instant::now();
     let (mut slots, mut footprints) = load(plan, size, folder)?;
     let mut collection = Collection::default();
+    for cold in [false, true] {
+        if size.workloads.iter().any(|workload| workload.leaves_cold() == cold) {
+            all_rounds(plan, size, &mut slots, cold, &mut collection)?;
+        }
+    }
+    for (slot, footprint) in slots.iter_mut().zip(&mut footprints) {
+        finish(size, slot, footprint)?;
+    }
+    let figures = collection.figures(size);
+    let (name, title) = (size.name.to_owned(), size.title.clone());
+    Ok(SizeResults { name, title, length: size.length, records: size.records, footprints, figures })
+}
+
+/// All rounds of the workloads that leave an engine cold, or of the others.
+fn all_rounds(plan: &Plan, size: &Size, slots: &mut [Slot], cold: bool, into: &mut Collection) -> Result<()> {
+    let start = Instant::now();
     let smoke = plan.extent == Extent::Smoke;
     let last = if smoke { 0 } else { size.rounds + size.warm_ups };
     let mut round = 0;
@@ -35,16 +51,12 @@ pub(crate) fn run(plan: &Plan, size: &Size, folder: &Path) -> Result<SizeResults
             round if round == last => Phase::Counted,
             _ => Phase::Timed,
         };
-        eprintln!("{}: round {round} of {last} ({phase:?})", size.title);
-        one_round(size, &mut slots, round, phase, &mut collection)?;
+        let what = if cold { ", cold" } else { "" };
+        eprintln!("{}{what}: round {round} of {last} ({phase:?})", size.title);
+        one_round(size, slots, round, phase, cold, into)?;
         round += 1;
     }
-    for (slot, footprint) in slots.iter_mut().zip(&mut footprints) {
-        finish(size, slot, footprint)?;
-    }
-    let figures = collection.figures(size);
-    let (name, title) = (size.name.to_owned(), size.title.clone());
-    Ok(SizeResults { name, title, length: size.length, records: size.records, footprints, figures })
+    Ok(())
 }
 
 /// Opens and loads every engine.
@@ -119,9 +131,17 @@ const NO_AMOUNTS: crate::plan::Amounts = crate::plan::Amounts {
     stream_bytes: 0,
 };
 
-fn one_round(size: &Size, slots: &mut [Slot], round: u32, phase: Phase, into: &mut Collection) -> Result<()> {
+fn one_round(
+    size: &Size,
+    slots: &mut [Slot],
+    round: u32,
+    phase: Phase,
+    cold: bool,
+    into: &mut Collection,
+) -> Result<()> {
     let engines = slots.len();
-    for (number, workload) in size.workloads.iter().enumerate() {
+    let workloads = size.workloads.iter().enumerate();
+    for (number, workload) in workloads.filter(|(_, workload)| workload.leaves_cold() == cold) {
         // Heavy work is not warmed up and has fewer rounds; the counted one is always there.
         let timed = phase == Phase::Timed && round >= size.warm_ups + size.heavy_rounds;
         if workload.heavy() && (timed || phase == Phase::WarmUp) {

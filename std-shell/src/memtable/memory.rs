@@ -6,9 +6,6 @@ use crate::fetch::fetch;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-/// The most bytes of a scratch buffer that are kept.
-const SPARE_SCRATCH: usize = 1 << 20;
-
 /// Bytes of a body that are fetched ahead at most: behind them the processor goes on by itself.
 const FETCHED: usize = 512;
 
@@ -72,7 +69,8 @@ pub(super) struct Memory {
     pieces: Arc<Pieces>,
     lent: usize,
     own: usize,
-    scratch: Vec<u8>,
+    /// Where pieces come from, from the second table on.
+    pool: Arc<Pool>,
 }
 
 impl Deref for Memory {
@@ -114,30 +112,30 @@ impl Memory {
         Some(Place { piece: lent.names, name_at, name_length, body_length, apart, apart_at })
     }
 
-    /// Copies a name and a body; they are put together in a buffer that is used again.
+    /// Copies a name and a body, into memory of an earlier table's if there is some.
     pub(super) fn copy(&mut self, name: &[u8], body: &[u8]) -> Place {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(name);
-        self.scratch.extend_from_slice(body);
-        self.pieces.own.set(self.own, Arc::from(self.scratch.as_slice()));
+        let mut piece = self.pool.single.take(name.len() + body.len());
+        let (name_in, rest) = Arc::make_mut(&mut piece).split_at_mut(name.len());
+        name_in.copy_from_slice(name);
+        rest[..body.len()].copy_from_slice(body);
+        self.pieces.own.set(self.own, piece);
         let piece = Piece::at(self.own, false);
         self.own += 1;
         let (name_length, body_length) = (name.len() as u32, body.len() as u32);
         Place { piece, name_at: 0, name_length, body_length, apart: None, apart_at: 0 }
     }
 
-    /// Lets go of all pieces, of which `pool` gets those of batches.
-    pub(super) fn clear(&mut self, pool: &Pool) {
+    /// Gives all pieces to `pool`, and takes its own from there from now on.
+    pub(super) fn clear(&mut self, pool: &Arc<Pool>) {
+        self.pool = Arc::clone(pool);
         match Arc::get_mut(&mut self.pieces) {
             Some(pieces) => {
-                pieces.own.clear(drop);
+                pieces.own.clear(|piece| pool.single.give(piece));
                 pieces.lent.clear(|piece| pool.give(piece));
             }
             // The last item of a walk lets go of them.
             None => self.pieces = Arc::default(),
         }
         (self.lent, self.own) = (0, 0);
-        self.scratch.clear();
-        self.scratch.shrink_to(SPARE_SCRATCH);
     }
 }

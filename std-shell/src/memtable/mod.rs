@@ -95,8 +95,8 @@ impl Versions {
         number
     }
 
-    /// Forgets all; `pool` gets the memory of batches.
-    fn clear(&mut self, pool: &Pool) {
+    /// Forgets all; `pool` gets the memory.
+    fn clear(&mut self, pool: &Arc<Pool>) {
         keep(&mut self.pieces, &mut self.spare, Vec::clear);
         self.count = 0;
         self.memory.clear(pool);
@@ -266,8 +266,8 @@ impl Memtable {
         Self { inner: RwLock::new(spare.0), versions: AtomicUsize::new(0) }
     }
 
-    /// Takes the table's memory for another one, and gives that of batches to `pool`.
-    pub(crate) fn into_spare(self, pool: &Pool) -> Spare {
+    /// Takes the table's memory for another one, and gives that of names and bodies to `pool`.
+    pub(crate) fn into_spare(self, pool: &Arc<Pool>) -> Spare {
         let mut inner = self.inner.into_inner();
         inner.versions.clear(pool);
         inner.newest.clear();

@@ -87,7 +87,7 @@ fn a_huge_table_leaves_little_memory_behind() {
         table.insert(&index.to_be_bytes(), &entry(1), &[], None);
     }
     table.put_in_order();
-    let spare = table.into_spare(&Pool::default());
+    let spare = table.into_spare(&Arc::default());
     let inner = &spare.0;
     assert!(inner.order.spare() <= SPARE && inner.versions.spare.len() <= SPARE);
     assert!(inner.newest.capacity() <= 2 * SPARE * PIECE);
@@ -100,7 +100,7 @@ fn a_huge_table_leaves_little_memory_behind() {
 #[test]
 fn what_was_copied_stays_when_the_table_goes() {
     let (pool, portion) =
-        (Pool::default(), Portion { forward: true, from: None, until: Bound::Unbounded, most: 9 });
+        (Arc::default(), Portion { forward: true, from: None, until: Bound::Unbounded, most: 9 });
     let (batch, mut spare, mut held) = (Arc::<[u8]>::from(*b"lentbody"), Spare::default(), Vec::new());
     for round in 0..4_u8 {
         let table = Memtable::reusing(spare);

@@ -379,3 +379,39 @@ fn a_point_read_announces_4_mib_of_leaves_at_most() {
     assert!(!told.is_empty() && told.iter().all(|(_, length)| *length <= 4 << 20), "{told:?}");
     assert!(told.iter().any(|(_, length)| *length == 4 << 20), "the bound was met: {told:?}");
 }
+
+/// Whoever read back what he had just committed as a batch filled the cache with the batch, once for each of its values.
+#[test]
+fn reading_a_batch_back_drives_nothing_out_of_the_cache() {
+    let options = small().journal_size(4 << 20).cache_bytes(8 << 20);
+    let store = options.open_device(MemoryDevice::new()).expect("store");
+    let commit = |kind: &str, blocks: u64, version: u64| {
+        let mut batch = store.batch();
+        (0..blocks).for_each(|index| {
+            batch.put(format!("{kind}/{index:04}"), bytes(version + index, 800)).expect("fits")
+        });
+        store.commit(batch).expect("commit");
+    };
+    let read_all = |kind: &str, blocks: u64, version: u64| {
+        for index in 0..blocks {
+            let found = store.get(format!("{kind}/{index:04}")).expect("get");
+            assert_eq!(found, Some(bytes(version + index, 800)));
+        }
+    };
+    let held = || store.stats().expect("stats").cache_bytes;
+    commit("in use", 100, 0);
+    store.checkpoint().expect("checkpoint");
+    (0..3).for_each(|_| read_all("in use", 100, 0));
+    let before = held();
+    for version in 1..20 {
+        commit("new", 400, version);
+        read_all("new", 400, version);
+        // One version of each block, 300 KiB, and leaves of some checkpoints; it was the batch's 320 KiB for each block.
+        assert!(held() - before < 4 << 20, "version {version}: {before} became {}", held());
+    }
+    let misses = || store.stats().expect("stats").cache_misses;
+    let before = misses();
+    read_all("in use", 100, 0);
+    // They lie in twenty leaves, of which a checkpoint writes the one anew that the new blocks begin in.
+    assert!(misses() - before < 10, "what was in use is there");
+}

@@ -73,6 +73,11 @@ pub(crate) trait Workload: Sync {
         false
     }
 
+    /// Whether it closes the engine and makes the system forget its files, so that what comes behind it would begin cold.
+    fn leaves_cold(&self) -> bool {
+        false
+    }
+
     /// One engine's turn.
     fn run(&self, turn: &mut Turn<'_>) -> Result<()>;
 }

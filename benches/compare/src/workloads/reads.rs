@@ -152,6 +152,10 @@ impl Workload for Cold {
         kind.on_disk && kind.name != "raw-two-syncs"
     }
 
+    fn leaves_cold(&self) -> bool {
+        true
+    }
+
     fn run(&self, turn: &mut Turn<'_>) -> Result<()> {
         let mut numbers: Vec<u64> = (0..turn.slot.model.numbers()).collect();
         turn.random.shuffle(&mut numbers);

@@ -1,0 +1,159 @@
+//! Memory of single changes, kept by length from one table for another: that the system gives a page for each of them
+//! anew takes longer than to write a change into it.
+
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// The longest piece that is kept: of longer ones the copy is most of what they cost.
+const LONGEST: usize = 64 << 10;
+
+/// The shortest.
+const SHORTEST: usize = 16;
+
+/// Lengths from one power of two to the next: a piece is a sixteenth longer than it need be at most.
+const STEPS: usize = 16;
+
+/// All lengths.
+const CLASSES: usize = STEPS * (LONGEST / SHORTEST).ilog2() as usize + 1;
+
+/// Pieces that nobody else holds.
+#[derive(Debug, Default)]
+pub(crate) struct Recycled {
+    most: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// None before the first piece came.
+    classes: Vec<Class>,
+    bytes: usize,
+    takes: u64,
+}
+
+/// Pieces of one length.
+#[derive(Clone, Debug, Default)]
+struct Class {
+    pieces: Vec<Arc<[u8]>>,
+    /// The number of the last attempt to take one.
+    wanted: u64,
+}
+
+/// The class of pieces for `length` bytes, and their length; None if such are not kept.
+const fn class(length: usize) -> Option<(usize, usize)> {
+    if length > LONGEST {
+        return None;
+    }
+    let length = if length < SHORTEST { SHORTEST } else { length };
+    let power = length.ilog2();
+    let step = (1 << power) / STEPS;
+    let steps = (length - (1 << power)).div_ceil(step);
+    Some(((power - SHORTEST.ilog2()) as usize * STEPS + steps, (1 << power) + steps * step))
+}
+
+impl Recycled {
+    /// Keeps so many bytes at most.
+    pub(crate) const fn new(most: usize) -> Self {
+        let kept = Kept { classes: Vec::new(), bytes: 0, takes: 0 };
+        Self { most, kept: Mutex::new(kept) }
+    }
+
+    /// A piece with room for `length` bytes.
+    pub(crate) fn take(&self, length: usize) -> Arc<[u8]> {
+        let Some((number, rounded)) = class(length) else { return fresh(length) };
+        let piece = self.kept.lock().take(number);
+        piece.unwrap_or_else(|| fresh(rounded))
+    }
+
+    /// Keeps a piece, unless somebody else holds it; those of a length that is not asked for any more make way.
+    pub(crate) fn give(&self, mut piece: Arc<[u8]>) {
+        let Some((number, length)) = class(piece.len()) else { return };
+        if length == piece.len() && length <= self.most && Arc::get_mut(&mut piece).is_some() {
+            self.kept.lock().give(number, piece, self.most);
+        }
+    }
+}
+
+fn fresh(length: usize) -> Arc<[u8]> {
+    std::iter::repeat_n(0, length).collect()
+}
+
+impl Kept {
+    fn take(&mut self, number: usize) -> Option<Arc<[u8]>> {
+        self.takes += 1;
+        let class = self.classes.get_mut(number)?;
+        class.wanted = self.takes;
+        let piece = class.pieces.pop()?;
+        self.bytes -= piece.len();
+        Some(piece)
+    }
+
+    fn give(&mut self, number: usize, piece: Arc<[u8]>, most: usize) {
+        if self.classes.is_empty() {
+            self.classes.resize(CLASSES, Class::default());
+        }
+        while self.bytes + piece.len() > most {
+            let held = self.classes.iter_mut().enumerate().filter(|(_, class)| !class.pieces.is_empty());
+            let Some((least, class)) = held.min_by_key(|(_, class)| class.wanted) else { return };
+            if least == number {
+                return;
+            }
+            self.bytes -= class.pieces.pop().map_or(0, |piece| piece.len());
+        }
+        self.bytes += piece.len();
+        self.classes[number].pieces.push(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_follow_each_other_and_waste_little() {
+        let mut last = 0;
+        for length in 0..=LONGEST {
+            let (number, rounded) = class(length).expect("short enough");
+            assert!(number < CLASSES && (last..=last + 1).contains(&number), "{length}: {number}");
+            assert!(
+                rounded >= length && rounded <= (length + length / 16).max(SHORTEST),
+                "{length}: {rounded}"
+            );
+            assert_eq!(class(rounded), Some((number, rounded)), "{length}");
+            last = number;
+        }
+        assert_eq!(class(LONGEST + 1), None);
+    }
+
+    #[test]
+    fn what_is_kept_serves_the_next_and_no_more_is_kept_than_may_be() {
+        let recycled = Recycled::new(10_000);
+        let held = || recycled.kept.lock().bytes;
+        let piece = recycled.take(4100);
+        let place = piece.as_ptr();
+        recycled.give(Arc::clone(&piece));
+        assert_eq!(held(), 0, "somebody holds it");
+        recycled.give(piece);
+        let again = recycled.take(4352);
+        assert_eq!((again.as_ptr(), again.len(), held()), (place, 4352, 0));
+        (0..9).for_each(|_| recycled.give(Arc::from([0; 4096])));
+        assert_eq!(held(), 8192);
+        [4097, LONGEST + 1].into_iter().for_each(|length| recycled.give(fresh(length)));
+        assert_eq!(held(), 8192, "of no class, or too long");
+        // Changes have another length from now on.
+        drop(recycled.take(2000));
+        (0..9).for_each(|_| recycled.give(Arc::from([0; 2048])));
+        assert_eq!(held(), 4 * 2048);
+        assert_eq!(recycled.take(4096).len(), 4096);
+        recycled.give(again);
+        assert_eq!(held(), 2 * 2048 + 4352);
+        assert_eq!(Recycled::default().take(70_000).len(), 70_000);
+    }
+
+    #[test]
+    fn who_may_keep_nothing_keeps_nothing() {
+        let recycled = Recycled::default();
+        recycled.give(Arc::from([0; 32]));
+        assert_eq!(recycled.kept.lock().bytes, 0);
+    }
+}
