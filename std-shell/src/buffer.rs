@@ -117,19 +117,24 @@ pub(crate) struct Pool {
 struct Kept {
     /// From the least to the largest, each with the number of its return.
     pieces: Vec<(u64, Arc<[u8]>)>,
-    /// The last one that came back, if there is room for it.
-    large: Option<Arc<Vec<u8>>>,
+    /// The last one that came back, with the number of its return.
+    large: Option<(u64, Arc<Vec<u8>>)>,
     bytes: usize,
     /// Pieces that have come back.
     returns: u64,
 }
 
 impl Kept {
+    fn number(&mut self) -> u64 {
+        self.returns += 1;
+        self.returns
+    }
+
     fn put(&mut self, piece: Arc<[u8]>) {
         self.bytes += piece.len();
-        self.returns += 1;
         let at = self.pieces.partition_point(|(_, other)| other.len() < piece.len());
-        self.pieces.insert(at, (self.returns, piece));
+        let number = self.number();
+        self.pieces.insert(at, (number, piece));
     }
 
     fn take(&mut self, at: usize) -> Arc<[u8]> {
@@ -138,17 +143,35 @@ impl Kept {
         piece
     }
 
-    /// The piece that has waited longest: batches of its length are not made any more.
-    fn take_oldest(&mut self) -> Option<Arc<[u8]>> {
-        let numbers = self.pieces.iter().map(|(number, _)| number).enumerate();
-        let (at, _) = numbers.min_by_key(|&(_, number)| number)?;
-        Some(self.take(at))
+    fn put_large(&mut self, large: Arc<Vec<u8>>) {
+        self.bytes += large.capacity();
+        self.large = Some((self.number(), large));
     }
 
     fn take_large(&mut self) -> Option<Arc<Vec<u8>>> {
-        let large = self.large.take()?;
+        let (_, large) = self.large.take()?;
         self.bytes -= large.capacity();
         Some(large)
+    }
+
+    /// What has waited longest makes way for `bytes`: batches of its length are not made any more.
+    fn make_way(&mut self, bytes: usize, most: usize) -> Vec<Memory> {
+        let mut outdated = Vec::new();
+        while self.bytes + bytes > most {
+            let numbers = self.pieces.iter().map(|(number, _)| *number).enumerate();
+            let piece = numbers.min_by_key(|(_, number)| *number);
+            let large = self.large.as_ref().map(|(number, _)| *number);
+            match piece {
+                Some((at, number)) if large.is_none_or(|large| number < large) => {
+                    outdated.push(Memory::Lendable(self.take(at)));
+                }
+                _ => match self.take_large() {
+                    Some(large) => outdated.push(Memory::Large(large)),
+                    None => break,
+                },
+            }
+        }
+        outdated
     }
 }
 
@@ -167,31 +190,25 @@ impl Pool {
         Some(kept.take(at))
     }
 
-    /// Keeps a piece, unless somebody else holds it; those that have waited longest make way for it.
+    /// Keeps a piece, unless somebody else holds it; what has waited longest makes way for it.
     pub(crate) fn give(&self, mut piece: Arc<[u8]>) {
         if !(LEAST..=self.most).contains(&piece.len()) || Arc::get_mut(&mut piece).is_none() {
             return;
         }
         let mut kept = self.kept.lock();
-        let mut outdated = Vec::new();
+        let mut least = None;
         if kept.pieces.len() >= MOST_KEPT {
             // Little memory is soon had anew.
             if kept.pieces.first().is_some_and(|(_, least)| piece.len() <= least.len()) {
                 return;
             }
-            outdated.push(kept.take(0));
+            least = Some(kept.take(0));
         }
-        // What is needed often comes first.
-        let last = if kept.bytes + piece.len() > self.most { kept.take_large() } else { None };
-        while kept.bytes + piece.len() > self.most
-            && let Some(oldest) = kept.take_oldest()
-        {
-            outdated.push(oldest);
-        }
+        let outdated = kept.make_way(piece.len(), self.most);
         kept.put(piece);
         // Memory goes back to the system without the lock.
         drop(kept);
-        drop((last, outdated));
+        drop((least, outdated));
     }
 
     /// As [`give`](Self::give); it takes the place of the last one.
@@ -201,15 +218,15 @@ impl Pool {
             bytes.shrink_to_fit();
         }
         let size = bytes.capacity();
-        let mut kept = self.kept.lock();
-        let last = kept.large.as_ref().map_or(0, |last| last.capacity());
-        if kept.bytes - last + size <= self.most {
-            let last = kept.take_large();
-            kept.bytes += size;
-            kept.large = Some(piece);
-            drop(kept);
-            drop(last);
+        if size > self.most {
+            return;
         }
+        let mut kept = self.kept.lock();
+        let last = kept.take_large();
+        let outdated = kept.make_way(size, self.most);
+        kept.put_large(piece);
+        drop(kept);
+        drop((last, outdated));
     }
 
     fn give_back(&self, memory: Memory) {
@@ -522,7 +539,7 @@ mod tests {
             assert_eq!(buffer.share().is_some(), megabytes <= 4, "{megabytes} MiB");
             buffer
         };
-        let large = || pool.kept.lock().large.as_ref().map(|large| large.capacity());
+        let large = || pool.kept.lock().large.as_ref().map(|(_, large)| large.capacity());
         drop(fill(9));
         assert_eq!(large(), Some(9 << 20), "as much as was used");
         let buffer = fill(4);
@@ -541,7 +558,9 @@ mod tests {
         drop(fill(13));
         assert_eq!(large(), Some(13 << 20));
         drop(short);
-        assert_eq!((large(), pool.kept.lock().bytes), (None, 4 << 20), "what can be lent comes first");
+        assert_eq!((large(), pool.kept.lock().bytes), (None, 4 << 20), "it had waited longer");
+        drop(fill(13));
+        assert_eq!((large(), pool.kept.lock().bytes), (Some(13 << 20), 13 << 20));
     }
 
     #[test]

@@ -74,7 +74,9 @@ fn changes_one_by_one_allocate_nothing_after_warm_up_even_if_they_are_read_back(
             }
         };
         // Warm up: buffers grow, and memory comes back through checkpoints.
-        (0..4).for_each(|_| drop(round(Durability::Buffered)));
+        for _ in 0..4 {
+            round(Durability::Buffered);
+        }
         for durability in [Durability::Buffered, Durability::Durable] {
             let counted = round(durability);
             // The background thread puts the changes in order now and then, which takes a list or two; names that share a
