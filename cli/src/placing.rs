@@ -5,7 +5,7 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 /// A file on its way to its place. Dropped before [`finish`](Self::finish), it leaves nothing.
 pub(crate) enum Placing {
@@ -25,11 +25,7 @@ pub(crate) enum Placing {
 impl Placing {
     /// A new file at `target` in an existing folder.
     pub(crate) fn new(target: PathBuf) -> io::Result<Self> {
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let file = builder().tempfile_in(folder)?;
+        let file = builder().tempfile_in(folder_of(&target))?;
         Ok(Self::Renamed { file, target, permissions: None })
     }
 
@@ -75,6 +71,43 @@ impl Write for Placing {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A file that somebody else writes, on its way to a place where there is none yet. Dropped before
+/// [`finish`](Self::finish), it leaves nothing.
+pub(crate) struct Fresh {
+    file: TempPath,
+    target: PathBuf,
+}
+
+impl Fresh {
+    /// An empty file beside `target`, which must not be there.
+    pub(crate) fn beside(target: &Path) -> io::Result<Self> {
+        if fs::symlink_metadata(target).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let file = builder().tempfile_in(folder_of(target))?.into_temp_path();
+        Ok(Self { file, target: target.to_owned() })
+    }
+
+    /// Where it lies until then.
+    pub(crate) fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// Puts it in its place, for a power cut too; it was synced.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        self.file.persist_noclobber(&self.target).map_err(|error| error.error)?;
+        File::open(folder_of(&self.target))?.sync_all()
+    }
+}
+
+/// The folder that a file lies in.
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 

@@ -31,6 +31,7 @@
 mod batch;
 mod buffer;
 mod cache;
+mod copy;
 mod device;
 mod digests;
 mod error;
@@ -62,6 +63,7 @@ mod view;
 pub use batch::WriteBatch;
 pub use blockyard_core::store::Recovery as RecoveryReport;
 pub use blockyard_core::{Damage, Digest, Durability, Sequence, Structure};
+pub use copy::Copied;
 pub use device::{Device, FileDevice, MemoryDevice};
 pub use error::{Error, OpenError, Result};
 pub use iter::{Item, Iter};

@@ -89,7 +89,7 @@ impl BlockReader {
     }
 
     /// The verified bytes from the place of the reader to the end of its chunk.
-    fn fill(&mut self) -> Result<&[u8]> {
+    pub(crate) fn fill(&mut self) -> Result<&[u8]> {
         let length = self.len();
         if self.at >= length {
             return Ok(&[]);

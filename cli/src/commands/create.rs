@@ -3,7 +3,7 @@
 use crate::failure::{Exit, Failure, Outcome};
 use crate::{opening, size};
 use blockyard::{OpenError, OpenOptions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Largest chunk that this program creates files with: a chunk is checked as a whole, so it bounds
 /// the memory that reading takes.
@@ -18,6 +18,13 @@ const MAX_CHUNK: u32 = 8 << 20;
 pub(crate) struct Args {
     /// The file to create; there must be none of this name
     file: PathBuf,
+    #[command(flatten)]
+    layout: Layout,
+}
+
+/// What is fixed when a file is created.
+#[derive(Debug, clap::Args)]
+pub(super) struct Layout {
     /// Smallest unit of reading and writing: a power of two from 512 to 64K [default: 4K]
     #[arg(long, value_name = "BYTES", value_parser = size::parse_u32)]
     page_size: Option<u32>,
@@ -29,31 +36,39 @@ pub(crate) struct Args {
     chunk_size: Option<u32>,
 }
 
-/// Creates the file.
-pub(super) fn run(args: &Args) -> Outcome {
-    let store = options(args)?.open(&args.file).map_err(|error| match error {
-        OpenError::Geometry(geometry) => {
-            Failure::usage(format!("cannot create {}: {geometry}", args.file.display()))
+impl Layout {
+    /// `options` with what was given in place of what they say.
+    pub(super) fn over(&self, mut options: OpenOptions) -> Outcome<OpenOptions> {
+        if let Some(bytes) = self.page_size {
+            options = options.page_size(bytes);
         }
-        error => Failure::open(&args.file, &error),
-    })?;
-    opening::close(store, &args.file)?;
-    Ok(Exit::Fine)
+        if let Some(bytes) = self.journal_size {
+            options = options.journal_size(bytes);
+        }
+        if let Some(bytes) = self.chunk_size {
+            if bytes > MAX_CHUNK {
+                return Err(Failure::usage(format!("a chunk of {bytes} bytes is too large; use at most 8M")));
+            }
+            options = options.chunk_size(bytes);
+        }
+        Ok(options)
+    }
+
+    /// Why `file` could not be created.
+    pub(super) fn refused(file: &Path, error: OpenError) -> Failure {
+        match error {
+            OpenError::Geometry(geometry) => {
+                Failure::usage(format!("cannot create {}: {geometry}", file.display()))
+            }
+            error => Failure::open(file, &error),
+        }
+    }
 }
 
-fn options(args: &Args) -> Outcome<OpenOptions> {
-    let mut options = OpenOptions::new().create_new(true);
-    if let Some(bytes) = args.page_size {
-        options = options.page_size(bytes);
-    }
-    if let Some(bytes) = args.journal_size {
-        options = options.journal_size(bytes);
-    }
-    if let Some(bytes) = args.chunk_size {
-        if bytes > MAX_CHUNK {
-            return Err(Failure::usage(format!("a chunk of {bytes} bytes is too large; use at most 8M")));
-        }
-        options = options.chunk_size(bytes);
-    }
-    Ok(options)
+/// Creates the file.
+pub(super) fn run(args: &Args) -> Outcome {
+    let options = args.layout.over(OpenOptions::new())?.create_new(true);
+    let store = options.open(&args.file).map_err(|error| Layout::refused(&args.file, error))?;
+    opening::close(store, &args.file)?;
+    Ok(Exit::Fine)
 }

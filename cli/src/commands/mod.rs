@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod completions;
+mod copy;
 mod create;
 mod exec;
 mod export;
@@ -71,6 +72,8 @@ pub(crate) enum Command {
     Import(import::Args),
     /// Write blocks as files into a folder
     Export(export::Args),
+    /// Copy all blocks into a new file, as short as they are
+    Copy(copy::Args),
     /// Check every byte of the file
     Verify(verify::Args),
     /// Run commands from standard input, one a line
@@ -93,6 +96,7 @@ pub(crate) fn run(command: &Command) -> Outcome {
         Command::Stat(args) => stat::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
+        Command::Copy(args) => copy::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Exec(args) => exec::run(args),
         Command::Demo(args) => run_demo(args),

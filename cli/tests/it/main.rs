@@ -1,6 +1,7 @@
 //! The built program, as people and scripts run it.
 
 mod basics;
+mod copies;
 mod damage;
 mod exec;
 mod listing;

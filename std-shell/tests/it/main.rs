@@ -1,6 +1,7 @@
 //! The store as its users see it: one binary for all integration tests.
 
 mod basics;
+mod copies;
 mod crash;
 mod device;
 mod devices;
