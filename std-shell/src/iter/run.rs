@@ -158,8 +158,25 @@ impl Run {
         self.inline(index)
     }
 
+    /// What the table of names knows of a block of a leaf: the bytes of one that was read while it was pending are in the cache
+    /// without a key. The leaf knows them from then on.
+    fn remembered(&self, index: usize) -> Option<BlockRef> {
+        let Blocks::Leaf(page) = &self.blocks else { return None };
+        let link = page.node.link(index)?;
+        let Moment { inner, view } = &*self.moment;
+        let Known::Here(handle, range) = inner.shared.names.find(self.name(index), view.sequence)? else {
+            return None;
+        };
+        let piece = inner.source.cache.pin_whole(handle).filter(|piece| piece.len() == range.len())?;
+        link.set(handle);
+        Some(BlockRef::of(&piece))
+    }
+
     fn read(&self, index: usize) -> Result<BlockRef> {
         self.looked.store(true, Ordering::Relaxed);
+        if let Some(bytes) = self.remembered(index) {
+            return Ok(bytes);
+        }
         let Moment { inner, view } = &*self.moment;
         let located = self.locate(index).ok_or_else(|| self.implausible(index))?;
         let (bytes, handle) = read::read_ref(&inner.source, view, self.name(index), &located)?;

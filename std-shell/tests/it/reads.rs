@@ -415,3 +415,37 @@ fn reading_a_batch_back_drives_nothing_out_of_the_cache() {
     // They lie in twenty leaves, of which a checkpoint writes the one anew that the new blocks begin in.
     assert!(misses() - before < 10, "what was in use is there");
 }
+
+/// What was read while it was pending was read again from the file by the first walk behind the checkpoint, and then twice in memory.
+#[test]
+fn a_walk_finds_in_memory_what_was_read_before_the_checkpoint() {
+    let options = small().journal_size(4 << 20).cache_bytes(8 << 20);
+    let store = options.open_device(MemoryDevice::new()).expect("store");
+    let write = |version: u64| {
+        for index in 0..100 {
+            store.put(name(index), bytes(version + index, 3000)).expect("put");
+        }
+    };
+    for version in [0, 1000] {
+        write(version);
+        for index in 0..100 {
+            assert_eq!(store.get(name(index)).expect("get"), Some(bytes(version + index, 3000)));
+        }
+        let snapshot = store.snapshot().expect("snapshot");
+        store.checkpoint().expect("checkpoint");
+        let before = store.stats().expect("stats").reads;
+        let expected: Vec<_> =
+            (0..100).map(|index| (name(index).into_bytes(), bytes(version + index, 3000))).collect();
+        assert!(walk(&store) == expected);
+        let reads = store.stats().expect("stats").reads - before;
+        assert!(reads < 20, "{reads} reads for leaves and a hundred blocks");
+        // Neither is what is there now taken for what was, nor the other way round.
+        write(5000);
+        (0..100).for_each(|index| drop(store.get(name(index)).expect("get")));
+        let shown = |item: blockyard::Result<blockyard::Item>| {
+            let item = item.expect("item");
+            (item.name().to_vec(), item.value().expect("value").to_vec())
+        };
+        assert!(snapshot.iter().map(shown).collect::<Vec<_>>() == expected);
+    }
+}
