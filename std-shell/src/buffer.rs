@@ -41,6 +41,9 @@ const MOST_LENT: usize = GROUP_BYTES;
 /// Pieces of memory that a pool keeps at most.
 const MOST_KEPT: usize = 64;
 
+/// What nobody asked for while so many others came back is not needed.
+const OUTDATED: u64 = 4 * MOST_KEPT as u64;
+
 /// Bytes that several may hold; whoever holds them alone may change them.
 #[derive(Clone, Debug)]
 pub(crate) enum Memory {
@@ -154,12 +157,17 @@ impl Kept {
         Some(large)
     }
 
+    /// Which piece has waited longest, and the number of its return.
+    fn oldest(&self) -> Option<(usize, u64)> {
+        let numbers = self.pieces.iter().map(|(number, _)| *number).enumerate();
+        numbers.min_by_key(|(_, number)| *number)
+    }
+
     /// What has waited longest makes way for `bytes`: batches of its length are not made any more.
     fn make_way(&mut self, bytes: usize, most: usize) -> Vec<Memory> {
         let mut outdated = Vec::new();
         while self.bytes + bytes > most {
-            let numbers = self.pieces.iter().map(|(number, _)| *number).enumerate();
-            let piece = numbers.min_by_key(|(_, number)| *number);
+            let piece = self.oldest();
             let large = self.large.as_ref().map(|(number, _)| *number);
             match piece {
                 Some((at, number)) if large.is_none_or(|large| number < large) => {
@@ -198,11 +206,16 @@ impl Pool {
         let mut kept = self.kept.lock();
         let mut least = None;
         if kept.pieces.len() >= MOST_KEPT {
-            // Little memory is soon had anew.
-            if kept.pieces.first().is_some_and(|(_, least)| piece.len() <= least.len()) {
+            let number = kept.number();
+            let (oldest, returned) = kept.oldest().unwrap_or_default();
+            if number - returned > OUTDATED {
+                least = Some(kept.take(oldest));
+            } else if kept.pieces.first().is_some_and(|(_, least)| piece.len() <= least.len()) {
+                // Little memory is soon had anew.
                 return;
+            } else {
+                least = Some(kept.take(0));
             }
-            least = Some(kept.take(0));
         }
         let outdated = kept.make_way(piece.len(), self.most);
         kept.put(piece);
@@ -589,5 +602,8 @@ mod tests {
             (MOST_KEPT - 1) * 2000 + 60_000,
             "one that is worth more than the others"
         );
+        // Batches have become shorter.
+        (0..8 * MOST_KEPT).for_each(|_| pool.give(vec![0; 1200].into()));
+        assert!(pool.take(1200).is_some_and(|piece| piece.len() == 1200));
     }
 }

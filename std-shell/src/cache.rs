@@ -5,7 +5,8 @@
 //!    frame whose versions are used up is not used again. Whoever keeps a handle finds that content or nothing,
 //!    so that nobody has to be told when something is evicted.
 //! 3. Nobody waits for a frame while holding its lock or the list's: frames are filled and emptied only where
-//!    that is possible at once. No lock is held across I/O.
+//!    that is possible at once, and those with a key, which somebody may look for under the list's lock, only by who
+//!    holds it. No lock is held across I/O.
 //! 4. Bytes counted are those of the contents, of what was decoded from them, and of the tables.
 //!
 //! What goes first is decided as in S3-FIFO (Yang et al., SOSP 2023): new contents pass through a short queue
@@ -397,12 +398,13 @@ impl Cache {
 
     /// The frame that a handle names, if it has no key, another version can follow and nobody looks at it.
     fn outdated(&self, handle: Handle) -> Option<RwLockWriteGuard<'_, Held>> {
-        if handle == Handle::NONE {
+        let can_go_on = |held: &Held| held.key == Key::NOBODY && held.version < u32::MAX;
+        // Whoever waits for a frame with a key may hold the list.
+        if !can_go_on(&*self.glimpse(handle)?) {
             return None;
         }
         let held = self.frame(handle.frame())?.0.try_write()?;
-        let can_go_on = held.key == Key::NOBODY && held.version < u32::MAX;
-        (held.version == handle.version() && can_go_on).then_some(held)
+        (held.version == handle.version() && can_go_on(&held)).then_some(held)
     }
 
     /// Puts bytes into a frame in place of others without a key, if they fit; they keep its place in its queue.

@@ -4,14 +4,18 @@
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// The longest piece that is kept: of longer ones the copy is most of what they cost.
-const LONGEST: usize = 64 << 10;
+/// The longest piece that is kept: of longer ones the copy is most of what they cost. A durable value that the journal carries has
+/// room, with its name.
+const LONGEST: usize = 128 << 10;
 
 /// The shortest.
 const SHORTEST: usize = 16;
 
 /// Lengths from one power of two to the next: a piece is a sixteenth longer than it need be at most.
 const STEPS: usize = 16;
+
+/// Bytes that a piece takes besides its own: its counts, the heap's, and its place in a list.
+const BESIDES: usize = 48;
 
 /// All lengths.
 const CLASSES: usize = STEPS * (LONGEST / SHORTEST).ilog2() as usize + 1;
@@ -29,6 +33,8 @@ struct Kept {
     classes: Vec<Class>,
     bytes: usize,
     takes: u64,
+    /// The class that was wanted longest ago of those that have pieces, as of so many takes.
+    least: Option<(u64, usize)>,
 }
 
 /// Pieces of one length.
@@ -54,7 +60,7 @@ const fn class(length: usize) -> Option<(usize, usize)> {
 impl Recycled {
     /// Keeps so many bytes at most.
     pub(crate) const fn new(most: usize) -> Self {
-        let kept = Kept { classes: Vec::new(), bytes: 0, takes: 0 };
+        let kept = Kept { classes: Vec::new(), bytes: 0, takes: 0, least: None };
         Self { most, kept: Mutex::new(kept) }
     }
 
@@ -68,8 +74,10 @@ impl Recycled {
     /// Keeps a piece, unless somebody else holds it; those of a length that is not asked for any more make way.
     pub(crate) fn give(&self, mut piece: Arc<[u8]>) {
         let Some((number, length)) = class(piece.len()) else { return };
-        if length == piece.len() && length <= self.most && Arc::get_mut(&mut piece).is_some() {
-            self.kept.lock().give(number, piece, self.most);
+        if length == piece.len() && length + BESIDES <= self.most && Arc::get_mut(&mut piece).is_some() {
+            // What is refused goes back to the heap without the lock.
+            let refused = self.kept.lock().give(number, piece, self.most);
+            drop(refused);
         }
     }
 }
@@ -84,24 +92,45 @@ impl Kept {
         let class = self.classes.get_mut(number)?;
         class.wanted = self.takes;
         let piece = class.pieces.pop()?;
-        self.bytes -= piece.len();
+        self.bytes -= piece.len() + BESIDES;
         Some(piece)
     }
 
-    fn give(&mut self, number: usize, piece: Arc<[u8]>, most: usize) {
+    /// Keeps a piece, or hands it back.
+    fn give(&mut self, number: usize, piece: Arc<[u8]>, most: usize) -> Option<Arc<[u8]>> {
         if self.classes.is_empty() {
             self.classes.resize(CLASSES, Class::default());
         }
-        while self.bytes + piece.len() > most {
-            let held = self.classes.iter_mut().enumerate().filter(|(_, class)| !class.pieces.is_empty());
-            let Some((least, class)) = held.min_by_key(|(_, class)| class.wanted) else { return };
-            if least == number {
-                return;
+        let bytes = piece.len() + BESIDES;
+        while self.bytes + bytes > most {
+            let Some(least) = self.least().filter(|least| *least != number) else { return Some(piece) };
+            let pieces = &mut self.classes[least].pieces;
+            self.bytes -= pieces.pop().map_or(0, |piece| piece.len() + BESIDES);
+            if pieces.is_empty() {
+                *pieces = Vec::new();
             }
-            self.bytes -= class.pieces.pop().map_or(0, |piece| piece.len());
         }
-        self.bytes += piece.len();
-        self.classes[number].pieces.push(piece);
+        self.bytes += bytes;
+        let pieces = &mut self.classes[number].pieces;
+        if pieces.is_empty() {
+            self.least = None;
+        }
+        pieces.push(piece);
+        None
+    }
+
+    /// The class that was wanted longest ago of those that have pieces. Looked for once as long as nothing is taken: whole tables
+    /// are given while commits wait.
+    fn least(&mut self) -> Option<usize> {
+        let known = self
+            .least
+            .filter(|(takes, class)| *takes == self.takes && !self.classes[*class].pieces.is_empty());
+        if known.is_none() {
+            let held = self.classes.iter().enumerate().filter(|(_, class)| !class.pieces.is_empty());
+            let least = held.min_by_key(|(_, class)| class.wanted);
+            self.least = least.map(|(class, _)| (self.takes, class));
+        }
+        self.least.map(|(_, class)| class)
     }
 }
 
@@ -127,8 +156,15 @@ mod tests {
 
     #[test]
     fn what_is_kept_serves_the_next_and_no_more_is_kept_than_may_be() {
-        let recycled = Recycled::new(10_000);
-        let held = || recycled.kept.lock().bytes;
+        let recycled = Recycled::new(10_000 + 5 * BESIDES);
+        let held = || {
+            let kept = recycled.kept.lock();
+            let pieces = kept.classes.iter().flat_map(|class| &class.pieces);
+            let (count, bytes) =
+                pieces.fold((0, 0), |(count, bytes), piece| (count + 1, bytes + piece.len()));
+            assert_eq!(kept.bytes, bytes + count * BESIDES);
+            bytes
+        };
         let piece = recycled.take(4100);
         let place = piece.as_ptr();
         recycled.give(Arc::clone(&piece));
@@ -147,7 +183,7 @@ mod tests {
         assert_eq!(recycled.take(4096).len(), 4096);
         recycled.give(again);
         assert_eq!(held(), 2 * 2048 + 4352);
-        assert_eq!(Recycled::default().take(70_000).len(), 70_000);
+        assert_eq!(Recycled::default().take(150_000).len(), 150_000);
     }
 
     #[test]

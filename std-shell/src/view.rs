@@ -259,7 +259,7 @@ impl Overlay for Layered {
     fn freeze(&mut self) {
         debug_assert!(self.frozen.is_none(), "the frozen layer must be empty");
         (self.lent, self.announced) = (None, false);
-        let fresh = Arc::new(Memtable::reusing(std::mem::take(&mut self.spare)));
+        let fresh = Arc::new(Memtable::reusing(std::mem::take(&mut self.spare), &self.pool));
         self.frozen = Some(std::mem::replace(&mut self.active, fresh));
         self.cursor.reset();
         self.pins.get_mut().begin();

@@ -69,7 +69,7 @@ pub(super) struct Memory {
     pieces: Arc<Pieces>,
     lent: usize,
     own: usize,
-    /// Where pieces come from, from the second table on.
+    /// Where its own pieces come from.
     pool: Arc<Pool>,
 }
 
@@ -125,9 +125,13 @@ impl Memory {
         Place { piece, name_at: 0, name_length, body_length, apart: None, apart_at: 0 }
     }
 
-    /// Gives all pieces to `pool`, and takes its own from there from now on.
-    pub(super) fn clear(&mut self, pool: &Arc<Pool>) {
+    /// Takes its own pieces from `pool` from now on.
+    pub(super) fn draw_from(&mut self, pool: &Arc<Pool>) {
         self.pool = Arc::clone(pool);
+    }
+
+    /// Gives all pieces to `pool`.
+    pub(super) fn clear(&mut self, pool: &Pool) {
         match Arc::get_mut(&mut self.pieces) {
             Some(pieces) => {
                 pieces.own.clear(|piece| pool.single.give(piece));

@@ -96,7 +96,7 @@ impl Versions {
     }
 
     /// Forgets all; `pool` gets the memory.
-    fn clear(&mut self, pool: &Arc<Pool>) {
+    fn clear(&mut self, pool: &Pool) {
         keep(&mut self.pieces, &mut self.spare, Vec::clear);
         self.count = 0;
         self.memory.clear(pool);
@@ -262,12 +262,13 @@ pub(crate) struct Memtable {
 
 impl Memtable {
     /// An empty table that uses the memory of earlier ones.
-    pub(crate) fn reusing(spare: Spare) -> Self {
+    pub(crate) fn reusing(mut spare: Spare, pool: &Arc<Pool>) -> Self {
+        spare.0.versions.memory.draw_from(pool);
         Self { inner: RwLock::new(spare.0), versions: AtomicUsize::new(0) }
     }
 
     /// Takes the table's memory for another one, and gives that of names and bodies to `pool`.
-    pub(crate) fn into_spare(self, pool: &Arc<Pool>) -> Spare {
+    pub(crate) fn into_spare(self, pool: &Pool) -> Spare {
         let mut inner = self.inner.into_inner();
         inner.versions.clear(pool);
         inner.newest.clear();

@@ -118,7 +118,7 @@ fn a_table_is_what_a_plain_map_is_whatever_comes_between() {
     let (pool, mut spare, mut held) = (Pool::new(1 << 20), Spare::default(), Vec::new());
     for seed in 0..200 {
         let random = &mut fastrand::Rng::with_seed(seed);
-        let (table, mut model) = (Memtable::reusing(spare), Model::new());
+        let (table, mut model) = (Memtable::reusing(spare, &pool), Model::new());
         let names: Vec<_> = (0..random.usize(1..80)).map(|_| name(random)).collect();
         for commit in 1..random.u64(2..300) {
             let mut change =

@@ -91,7 +91,7 @@ fn a_huge_table_leaves_little_memory_behind() {
     let inner = &spare.0;
     assert!(inner.order.spare() <= SPARE && inner.versions.spare.len() <= SPARE);
     assert!(inner.newest.capacity() <= 2 * SPARE * PIECE);
-    let again = Memtable::reusing(spare);
+    let again = Memtable::reusing(spare, &Arc::default());
     again.insert(b"name", &entry(2), &[], None);
     assert_eq!(again.len(), 1);
 }
@@ -103,7 +103,7 @@ fn what_was_copied_stays_when_the_table_goes() {
         (Arc::default(), Portion { forward: true, from: None, until: Bound::Unbounded, most: 9 });
     let (batch, mut spare, mut held) = (Arc::<[u8]>::from(*b"lentbody"), Spare::default(), Vec::new());
     for round in 0..4_u8 {
-        let table = Memtable::reusing(spare);
+        let table = Memtable::reusing(spare, &Arc::default());
         let lent = table.borrow(&batch, None);
         table.insert(&batch[..4], &entry(1), &batch[4..], Some(lent));
         table.insert(b"own", &entry(2), &[round], None);
