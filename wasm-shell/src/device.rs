@@ -202,26 +202,6 @@ impl Device {
         Self { unit, ..self.clone() }
     }
 
-    /// Whether nothing but zeros is there: so a file looks that nobody has finished creating.
-    ///
-    /// # Errors
-    /// The device's own.
-    pub fn is_blank(&mut self) -> Result<bool, Fault> {
-        let length = self.length()?;
-        let mut piece = vec![0; 256 << 10];
-        let mut at = 0;
-        while at < length {
-            let now = (length - at).min(piece.len() as u64);
-            let piece = &mut piece[..now as usize];
-            self.read(at, piece)?;
-            if piece.iter().any(|&byte| byte != 0) {
-                return Ok(false);
-            }
-            at += now;
-        }
-        Ok(true)
-    }
-
     /// The bytes of a device in memory.
     #[cfg(test)]
     pub(crate) fn image(&self) -> Vec<u8> {
