@@ -15,7 +15,7 @@ rmSync(`${here}dist`, { recursive: true, force: true });
 mkdirSync(`${here}dist`);
 run(bin("tsc"), "--project", "tsconfig.json");
 // Declarations that no entry leads to.
-for (const name of ["cache", "clients", "engine", "host", "member", "opfs", "replace", "turns", "worker"]) rmSync(`${here}dist/${name}.d.ts`);
+for (const name of ["cache", "clients", "engine", "host", "lock", "member", "opfs", "replace", "turns", "worker"]) rmSync(`${here}dist/${name}.d.ts`);
 // What module and JavaScript know each other's functions by ends in digits at random, which no compression makes shorter:
 // numbers of the same length in their place, in both.
 const pair = ["blockyard.js", "blockyard_bg.wasm"].map((name) => `${root}/pkg/${name}`);

@@ -1,28 +1,14 @@
 // The package as such, and under Node.
-import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { run, script } from "./script.mjs";
 import { equal, ok } from "./tally.mjs";
+import { underNode } from "./under-node.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const bin = (name) => join(root, "node_modules/.bin", name);
-const run = (program, ...words) => {
-  try {
-    return execFileSync(program, words, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-  } catch (error) {
-    throw new Error(`${error.message}\n${error.stdout}${error.stderr}`);
-  }
-};
-
-/** Runs a program of a user under Node and gives back what it prints, as JSON. */
-function script(app, source) {
-  const file = join(app, "script.mjs");
-  writeFileSync(file, source);
-  return JSON.parse(run(process.execPath, file));
-}
-
 const FILL = `
   const bytes = (seed, length) => Uint8Array.from({ length }, (_, at) => (at * seed + (at >> 8) + seed) & 255);
   const values = Array.from({ length: 60 }, (_, index) => ["dir/" + index, bytes(index + 1, index * index * 500)]);
@@ -100,6 +86,7 @@ export async function ofPackage(tally, { app, tarball, installed, work, only }) 
       await yard.close();`);
     equal(found, [["first", true, "second"], ["1", "2"], "late"]);
   });
+  await underNode(check, { app, work });
   await check("Node and the command line read each other's files", () => {
     const [file, folder, back] = [join(work, "both.by"), join(work, "tree"), join(work, "back")];
     mkdirSync(join(folder, "sub"), { recursive: true });

@@ -18,7 +18,7 @@ export interface Handle {
 
 /** A file, and a second one beside it that can take its place. */
 export interface Files {
-  /** Opens the file, and finishes a replacement that was cut short. */
+  /** Opens the file, and finishes a replacement that was cut short. Where it takes a lock for that, it keeps it until `release`. */
   open(): Promise<Handle>;
   /** A new empty file beside it. */
   spare(): Promise<Handle>;
@@ -27,6 +27,8 @@ export interface Files {
   /** Puts the spare file, which is closed and durable, in place of the file, which is closed. */
   replace(): Promise<void>;
   remove(): Promise<void>;
+  /** Lets others have the file, which is closed. */
+  release?(): void;
 }
 
 let loaded: Promise<unknown> | undefined;

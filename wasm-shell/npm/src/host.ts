@@ -88,7 +88,8 @@ export class Host {
           );
         }
         if (wait > 100) this.#blocked?.();
-        await new Promise((resolve) => setTimeout(resolve, wait));
+        // Two that meet do not meet again.
+        await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random())));
       }
     }
     try {
@@ -96,6 +97,7 @@ export class Host {
       this.#engine = attach(this.#handle, this.#options);
     } catch (error) {
       this.#letGo();
+      if (this.#closed) this.#files?.release?.();
       throw wrap(error);
     }
   }
@@ -147,6 +149,7 @@ export class Host {
       else this.#engine?.settle();
     } finally {
       this.#letGo();
+      this.#files?.release?.();
     }
   }
 
@@ -282,7 +285,11 @@ export class Host {
     destroy: async () => {
       this.#closed = true;
       this.#letGo();
-      await this.#files?.remove();
+      try {
+        await this.#files?.remove();
+      } finally {
+        this.#files?.release?.();
+      }
     },
     subscribe: ({ id, prefix }, client) => {
       this.#held(client).subscriptions.set(id, bytesOf(prefix));

@@ -1,7 +1,8 @@
 /** Blockyard under Node: the same file, as the command line reads it. Importing this opens nothing. */
 import { load, type Files, type Handle } from "./engine.js";
-import { LockedError, UnsupportedError } from "./errors.js";
+import { UnsupportedError } from "./errors.js";
 import { Host } from "./host.js";
+import { lock, type Fs } from "./lock.js";
 import type { OpenOptions } from "./types.js";
 import { Yard, type Transport } from "./yard.js";
 
@@ -9,10 +10,8 @@ export * from "./errors.js";
 export type * from "./types.js";
 export { Batch, Reader, Snapshot, Transaction, Yard, type StreamOptions } from "./yard.js";
 
-type Fs = typeof import("node:fs");
-
 /** The shape of `FileSystemSyncAccessHandle` over a file descriptor. */
-function handle(fs: Fs, path: string, flags: string, unlock: () => void): Handle {
+function handle(fs: Fs, path: string, flags: string): Handle {
   const file = fs.openSync(path, flags);
   return {
     read: (buffer, { at }) => fs.readSync(file, buffer, 0, buffer.length, at),
@@ -26,10 +25,7 @@ function handle(fs: Fs, path: string, flags: string, unlock: () => void): Handle
     flush: () => fs.fdatasyncSync(file),
     getSize: () => fs.fstatSync(file).size,
     truncate: (length) => fs.ftruncateSync(file, length),
-    close() {
-      fs.closeSync(file);
-      unlock();
-    },
+    close: () => fs.closeSync(file),
   };
 }
 
@@ -49,65 +45,51 @@ function named<H extends Handle>(it: H): H {
   return { ...it, write: rename(it.write), truncate: rename(it.truncate), flush: rename(it.flush) };
 }
 
-/** Whether a process of this number is there. */
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as { code?: string }).code === "EPERM";
-  }
-}
-
-/** Node has no file locks: a file beside it says who has it. */
-function lock(fs: Fs, path: string): () => void {
-  for (let tries = 0; ; tries++) {
-    try {
-      fs.writeFileSync(path, String(process.pid), { flag: "wx" });
-      return () => fs.rmSync(path, { force: true });
-    } catch (error) {
-      if ((error as { code?: string }).code !== "EEXIST") throw error;
-      const holder = Number(fs.readFileSync(path, "utf8"));
-      if (tries > 3 || !holder || alive(holder)) {
-        throw new LockedError(`another process has this file (${path} names it); close it there and try again`);
-      }
-      // It ended without letting go.
-      fs.rmSync(path, { force: true });
-    }
-  }
-}
-
+/** A file by its absolute path; what is a link is followed once, so that a file is one, whichever way it was named. */
 function files(fs: Fs, path: string): Files {
-  const spare = `${path}.new`;
+  let real = "";
+  let unlock: (() => void) | undefined;
+  const spare = () => `${real}.new`;
+  /** What was made or renamed in a folder is durable with that. */
+  const syncFolder = () => {
+    // Windows has no such call.
+    if (process.platform === "win32") return;
+    const folder = fs.openSync(real.replace(/[^/]*$/, ""), "r");
+    try {
+      fs.fsyncSync(folder);
+    } finally {
+      fs.closeSync(folder);
+    }
+  };
+  const create = (path: string) => {
+    if (!fs.existsSync(path)) fs.closeSync(fs.openSync(path, "a"));
+  };
   return {
     async open() {
-      const unlock = lock(fs, `${path}.lock`);
-      try {
-        if (!fs.existsSync(path)) fs.closeSync(fs.openSync(path, "a"));
-        return named(handle(fs, path, "r+", unlock));
-      } catch (error) {
-        unlock();
-        throw error;
+      if (!real) {
+        create(path);
+        real = fs.realpathSync(path);
       }
+      unlock ??= lock(fs, `${real}.lock`);
+      create(real);
+      return named(handle(fs, real, "r+"));
     },
     async spare() {
-      return named(handle(fs, spare, "w+", () => {}));
+      return named(handle(fs, spare(), "w+"));
     },
     async discard() {
-      fs.rmSync(spare, { force: true });
+      fs.rmSync(spare(), { force: true });
     },
     async replace() {
-      fs.renameSync(spare, path);
-      // A rename is durable with its folder.
-      const folder = fs.openSync(path.replace(/[^/]*$/, "") || ".", "r");
-      try {
-        fs.fsyncSync(folder);
-      } finally {
-        fs.closeSync(folder);
-      }
+      fs.renameSync(spare(), real);
+      syncFolder();
     },
     async remove() {
-      fs.rmSync(path, { force: true });
+      for (const path of [spare(), real]) fs.rmSync(path, { force: true });
+    },
+    release() {
+      unlock?.();
+      unlock = undefined;
     },
   };
 }
@@ -117,9 +99,11 @@ export async function open(path: string, options: OpenOptions = {}): Promise<Yar
   if (!globalThis.process?.versions?.node) {
     throw new UnsupportedError("this entry is for Node; a bundler took it for a browser: check its conditions");
   }
-  const fs = await import("node:fs");
+  // A program may go to another folder while this waits.
+  const folder = process.cwd();
+  const [fs, { resolve }] = await Promise.all([import("node:fs"), import("node:path")]);
   await load(() => fs.readFileSync(options.wasmUrl ? new URL(options.wasmUrl) : new URL("./blockyard.wasm", import.meta.url)));
-  const host = new Host(options.storage === "memory" ? undefined : files(fs, path), options, options.onBlocked);
+  const host = new Host(options.storage === "memory" ? undefined : files(fs, resolve(folder, path)), options, options.onBlocked);
   const client = {
     id: "process",
     changed: (...told: Parameters<NonNullable<Transport["changed"]>>) => transport.changed?.(...told),

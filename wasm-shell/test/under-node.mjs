@@ -1,0 +1,158 @@
+// Under Node: who has a file, and what a file system may do to it.
+import { join } from "node:path";
+import { script } from "./script.mjs";
+import { equal } from "./tally.mjs";
+
+/** What the programs begin with: `fs` whose calls can be changed under the package, and `code` of what a promise comes to. */
+const BEGIN = `
+  import fs from "node:fs";
+  import { execFileSync, spawn } from "node:child_process";
+  import { syncBuiltinESMExports } from "node:module";
+  import { Worker } from "node:worker_threads";
+  import { open } from "blockyard";
+  const code = (promise) => promise.then(() => "fine", (error) => error.code);
+  const change = (name, make) => { fs[name] = make(fs[name]); syncBuiltinESMExports(); };
+  const say = (...found) => console.log(JSON.stringify(found));
+`;
+
+export async function underNode(check, { app, work }) {
+  const begun = (name) => `${BEGIN}\nconst file = ${JSON.stringify(join(work, name))};\n`;
+  /** Another program that opens \`file\`, and says what came of it. */
+  const other = `const other = (file, limit = 50) => execFileSync(process.execPath, ["--input-type=module", "-e",
+    \`const { open } = await import(\${JSON.stringify(import.meta.resolve("blockyard"))});
+     console.log(await open(\${JSON.stringify(file)}, { lockTimeout: \${limit} }).then((yard) => yard.close().then(() => "fine"), (error) => error.code));\`,
+  ], { encoding: "utf8" }).trim();\n`;
+
+  // A process that was killed kept a file for itself for ever if its number was given to another, as in a container each
+  // time; so did an empty lock, which a full disk or a power cut had left.
+  await check("Node: a lock that nobody holds any more is none", () => {
+    const found = script(app, `${begun("stale.by")}
+      const dead = execFileSync(process.execPath, ["-p", "process.pid"], { encoding: "utf8" }).trim();
+      await (await open(file)).close();
+      const opened = [];
+      const tried = async () => {
+        const yard = await open(file, { lockTimeout: 200 }).catch((error) => opened.push(error.message));
+        await yard.close?.();
+        opened.push(fs.existsSync(file + ".lock"));
+      };
+      for (const text of [dead, String(process.pid), ""]) {
+        fs.writeFileSync(file + ".lock", text);
+        await tried();
+      }
+      // This process has something else open under that number, and its parent nothing.
+      const number = fs.openSync(file, "r");
+      for (const name of [dead + "-3-x", dead + "-new-x", process.pid + "-" + number + "-x", process.pid + "-4000-x", process.ppid + "-4000-x"]) {
+        fs.mkdirSync(file + ".lock");
+        fs.writeFileSync(file + ".lock/" + name, "");
+        await tried();
+      }
+      say(opened);`);
+    equal(found, [Array(8).fill(false)]);
+  });
+  await check("Node: a full disk leaves no lock behind", () => {
+    const found = script(app, `${begun("full.by")}
+      await (await open(file)).close();
+      let full = true;
+      const refuse = (call) => (path, ...rest) => {
+        if (full && String(path).includes(".lock/")) throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
+        return call(path, ...rest);
+      };
+      const codes = [];
+      for (const name of ["openSync", "renameSync"]) {
+        full = true;
+        change(name, refuse);
+        codes.push(await code(open(file)), fs.readdirSync(file + ".lock").length);
+        full = false;
+      }
+      const yard = await open(file);
+      await yard.close();
+      say(codes, fs.existsSync(file + ".lock"));`);
+    equal(found, [["Io", 0, "Io", 0], false]);
+  });
+  // The slower of two that found a lock of a dead process removed the lock of the faster one.
+  await check("Node: of many that start beside the lock of a dead process one at a time has the file", () => {
+    const found = script(app, `${begun("race.by")}
+      const dead = execFileSync(process.execPath, ["-p", "process.pid"], { encoding: "utf8" }).trim();
+      await (await open(file)).close();
+      fs.writeFileSync(file + ".lock", dead);
+      const starter = \`
+        import fs from "node:fs";
+        const { open } = await import(\${JSON.stringify(import.meta.resolve("blockyard"))});
+        const [file, busy] = [\${JSON.stringify(file)}, \${JSON.stringify(file + ".busy")}];
+        await new Promise((resolve) => process.stdin.once("data", resolve));
+        for (let turn = 0; turn < 10; turn++) {
+          const yard = await open(file, { lockTimeout: 60_000 });
+          fs.closeSync(fs.openSync(busy, "wx"));
+          await yard.put("starter/" + process.pid + "/" + turn, "x");
+          fs.rmSync(busy);
+          if (process.pid % 2 === 0 && turn === 9) process.exit(0);
+          await yard.close();
+        }
+        process.exit(0);\`;
+      const starters = Array.from({ length: 5 }, () => spawn(process.execPath, ["--input-type=module", "-e", starter], { stdio: ["pipe", "ignore", "inherit"] }));
+      setTimeout(() => starters.forEach(({ stdin }) => stdin.write("go")), 500);
+      const ended = await Promise.all(starters.map((it) => new Promise((resolve) => it.once("exit", resolve))));
+      const yard = await open(file);
+      let count = 0;
+      for await (const _ of yard.list()) count++;
+      say(ended, count, (await yard.verify()).problemCount);
+      await yard.close();`);
+    equal(found, [[0, 0, 0, 0, 0], 50, 0]);
+  });
+  await check("Node: a thread of the same process is somebody else", () => {
+    const found = script(app, `${begun("thread.by")}
+      const yard = await open(file);
+      const thread = () => new Promise((resolve, reject) => new Worker(\`
+        import(\${JSON.stringify(import.meta.resolve("blockyard"))}).then(async ({ open }) => {
+          const yard = await open(\${JSON.stringify(file)}, { lockTimeout: 50 }).catch((error) => error.code);
+          await yard.close?.();
+          require("node:worker_threads").parentPort.postMessage(yard.close ? "fine" : yard);
+        });\`, { eval: true }).once("message", resolve).once("error", reject));
+      const held = await thread();
+      await yard.close();
+      say(held, await thread());`);
+    equal(found, ["Locked", "fine"]);
+  });
+  // The lock was of a path: by a link a file was opened twice, and a vacuum put a file in the place of the link.
+  await check("Node: a file is one, by whichever path it is opened", () => {
+    const found = script(app, `${begun("named.by")}
+      const [link, later] = [file + ".link", file + ".later"];
+      fs.mkdirSync(file + ".d/inner", { recursive: true });
+      process.chdir(file + ".d");
+      fs.symlinkSync("../named.by", link.replace("named.by.link", "named.by.d/link"));
+      fs.symlinkSync("inner/made.by", "dangling");
+      const yard = await open("link");
+      const codes = [await code(open(file, { lockTimeout: 50 })), await code(open("../named.by", { lockTimeout: 50 }))];
+      await yard.put("x", "1");
+      await yard.vacuum();
+      await yard.close();
+      const made = open("dangling");
+      // The path is that of the call.
+      process.chdir("/");
+      await (await made).put("y", "2");
+      await (await made).vacuum();
+      await (await made).close();
+      process.chdir(file + ".d");
+      const kinds = ["link", "dangling"].map((it) => fs.lstatSync(it).isSymbolicLink());
+      const direct = await open(file);
+      say(codes, kinds, await direct.getText("x"), fs.readdirSync("inner"), fs.readdirSync("."));
+      await direct.close();`);
+    equal(found, [["Locked", "Locked"], [true, true], "1", ["made.by"], ["dangling", "inner", "link"]]);
+  });
+  // Between letting the old file go and putting the new one in its place somebody else got it, and wrote into what was gone then.
+  await check("Node: the lock stays over a vacuum and an import", () => {
+    const found = script(app, `${begun("kept.by")}${other}
+      const yard = await open(file);
+      await yard.put("x", "1");
+      const met = [];
+      change("renameSync", (call) => (from, to) => {
+        if (to === file) met.push(other(file));
+        return call(from, to);
+      });
+      await yard.vacuum();
+      await yard.importBlob(await yard.exportBlob());
+      await yard.close();
+      say(met, other(file), fs.existsSync(file + ".lock"));`);
+    equal(found, [["Locked", "Locked"], "fine", false]);
+  });
+}
