@@ -155,4 +155,19 @@ export async function underNode(check, { app, work }) {
       say(met, other(file), fs.existsSync(file + ".lock"));`);
     equal(found, [["Locked", "Locked"], "fine", false]);
   });
+  // A power cut took the file's name, and durable commits with it.
+  await check("Node: a new file is durable with its folder", () => {
+    const found = script(app, `${begun("synced.by")}
+      const synced = [];
+      for (const name of ["fsyncSync", "fdatasyncSync"]) change(name, (call) => (number) => {
+        if (fs.fstatSync(number).isDirectory()) synced.push(fs.existsSync(file));
+        return call(number);
+      });
+      const yard = await open(file);
+      const made = synced.length;
+      await yard.close();
+      await (await open(file)).close();
+      say(made, synced);`);
+    equal(found, [1, [true]]);
+  });
 }

@@ -50,7 +50,7 @@ function files(fs: Fs, path: string): Files {
   let real = "";
   let unlock: (() => void) | undefined;
   const spare = () => `${real}.new`;
-  /** What was made or renamed in a folder is durable with that. */
+  /** A file that was made or renamed is durable with its folder. */
   const syncFolder = () => {
     // Windows has no such call.
     if (process.platform === "win32") return;
@@ -72,6 +72,8 @@ function files(fs: Fs, path: string): Files {
       }
       unlock ??= lock(fs, `${real}.lock`);
       create(real);
+      // Whoever made it may not have come to that.
+      if (fs.statSync(real).size === 0) syncFolder();
       return named(handle(fs, real, "r+"));
     },
     async spare() {
