@@ -148,6 +148,12 @@ impl Yard {
         self.engine.snapshot()
     }
 
+    /// Whether there is a snapshot of this number.
+    #[must_use]
+    pub fn holds(&self, snapshot: u32) -> bool {
+        self.engine.holds(snapshot)
+    }
+
     /// Lets go of a snapshot, a batch or a writer.
     pub fn release(&mut self, number: u32) {
         self.engine.release(number);

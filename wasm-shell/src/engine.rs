@@ -238,6 +238,12 @@ impl Engine {
         number
     }
 
+    /// Whether there is a snapshot of this number.
+    #[must_use]
+    pub fn holds(&self, snapshot: u32) -> bool {
+        self.snapshots.get(snapshot).is_some()
+    }
+
     /// Lets go of a snapshot, a batch or a writer; its pages are free again.
     pub fn release(&mut self, number: u32) {
         self.snapshots.remove(number);

@@ -340,6 +340,7 @@ fn a_number_of_one_opening_is_none_of_another() {
     let mut second = Engine::open(device, &Settings { file_id: [9; 16], ..SETTINGS }).expect("it opens");
     let own = second.snapshot();
     assert_eq!(second.get(number, b"name", ALL), Err(Error::Gone));
+    assert_eq!([number, own].map(|it| second.holds(it)), [false, true]);
     assert_eq!(second.get(own, b"name", ALL), Ok(Some(b"value".to_vec())));
 }
 

@@ -170,4 +170,22 @@ export async function underNode(check, { app, work }) {
       say(made, synced);`);
     equal(found, [1, [true]]);
   });
+  // In the file that a vacuum leaves the numbers of commits begin anew: what a transaction had read matched another commit.
+  await check("Node: a transaction that a vacuum comes into begins again", () => {
+    const found = script(app, `${begun("counter.by")}
+      const yard = await open(file);
+      await yard.put("counter", "1");
+      let runs = 0;
+      await yard.transaction(async (t) => {
+        const seen = Number(await t.getText("counter"));
+        if (runs++ === 0) {
+          await yard.put("counter", "100");
+          await yard.vacuum();
+        }
+        t.put("counter", String(seen + 1));
+      });
+      say(runs, await yard.getText("counter"));
+      await yard.close();`);
+    equal(found, [2, "101"]);
+  });
 }

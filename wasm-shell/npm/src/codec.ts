@@ -129,12 +129,16 @@ export type Change =
   | { put: Name; writer: number; tag?: number | undefined }
   | { delete: Name };
 
-/** A commit as it travels; `expect` holds what a transaction has read: names and their commits, 0 for none. */
+/**
+ * A commit as it travels; `expect` holds what a transaction has read: names and their commits, 0 for none, as of the
+ * snapshot `at`. In another file, or in one that was opened anew, the same numbers may be other commits.
+ */
 export interface Commit {
   /** Many small ones are packed. */
   changes: Change[] | Uint8Array;
   durable: boolean;
   expect?: [Name, number][];
+  at?: number;
 }
 
 /** So many changes travel packed. */

@@ -310,13 +310,13 @@ export class Host {
     const queue = this.#queue.splice(0);
     let group: Queued[] = [];
     for (const item of queue) {
-      const { changes, durable, expect } = item.commit;
+      const { changes, durable, expect, at } = item.commit;
       try {
         if (expect || changes.length === 0) {
           // It must see what was asked for before it.
           this.#commit(group);
           group = [];
-          this.#check(expect ?? []);
+          this.#check(expect ?? [], at!);
         }
         if (changes.length === 0) {
           if (durable) this.#live.sync();
@@ -333,11 +333,11 @@ export class Host {
     this.#commit(group);
   }
 
-  #check(expect: [Name, number][]): void {
+  #check(expect: [Name, number][], at: number): void {
     for (const [name, sequence] of expect) {
       const found = this.#live.metadata(0, bytesOf(name));
       const now = found.length ? new DataView(found.buffer, found.byteOffset).getFloat64(24, true) : 0;
-      if (now !== sequence) throw new ConflictError("a block was changed meanwhile");
+      if (now !== sequence || !this.#live.holds(at)) throw new ConflictError("a block was changed meanwhile");
     }
   }
 

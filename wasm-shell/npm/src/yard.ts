@@ -137,6 +137,11 @@ export class Reader {
 
 /** The state of one moment. Close it: the file keeps for it what has changed since. */
 export class Snapshot extends Reader {
+  /** @internal */
+  get number(): number {
+    return this.at;
+  }
+
   async close(): Promise<void> {
     await this.transport.request("release", this.at);
   }
@@ -251,7 +256,7 @@ export class Transaction {
     const changes = [...this.#changed.values()].map(({ name, value, tag }): Change =>
       value ? { put: name, value, tag } : { delete: name },
     );
-    return { changes, durable, expect: [...this.#read.values()] };
+    return { changes, durable, expect: [...this.#read.values()], at: this.#snapshot.number };
   }
 }
 
