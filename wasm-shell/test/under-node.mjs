@@ -188,4 +188,36 @@ export async function underNode(check, { app, work }) {
       await yard.close();`);
     equal(found, [2, "101"]);
   });
+  // A put was made of what its buffer held a turn later.
+  await check("Node: what is put is copied at the call", () => {
+    const found = script(app, `${begun("copied.by")}
+      const yard = await open(file);
+      await yard.put("ranged", "....");
+      const found = {};
+      // A Buffer's slice is no copy.
+      for (const make of [(length) => new Uint8Array(length), (length) => Buffer.alloc(length), (length) => new ArrayBuffer(length)]) {
+        const value = make(2);
+        const fill = (byte) => new Uint8Array(value.buffer ?? value, value.byteOffset ?? 0, 2).fill(byte);
+        const name = new Uint8Array([65]);
+        const done = [];
+        // While it waits for a vacuum, too.
+        for (const turn of [0, 1]) {
+          if (turn) done.push(yard.vacuum());
+          fill(97 + turn);
+          done.push(yard.put(name, value), yard.put("put/" + turn, value), yard.batch().put("batch/" + turn, value).commit());
+          done.push(yard.writeRange("ranged", 2 * turn, value));
+          name[0]++;
+          await new Promise((resolve) => setTimeout(resolve, turn ? 0 : 20));
+          fill(120);
+        }
+        await Promise.all(done);
+        await yard.transaction((t) => { fill(121); t.put("transaction", value); fill(122); });
+        for await (const { name, value } of yard.list({ values: true })) (found[name] ??= []).push(Buffer.from(value).toString());
+      }
+      say(found);
+      await yard.close();`);
+    const three = (value) => Array(3).fill(value);
+    const each = { "A": "aa", "B": "bb", "batch/0": "aa", "batch/1": "bb", "put/0": "aa", "put/1": "bb", "ranged": "aabb", "transaction": "yy" };
+    equal(found, [Object.fromEntries(Object.entries(each).map(([name, value]) => [name, three(value)]))]);
+  });
 }

@@ -8,6 +8,9 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export const bytesOf = (value: Value): Uint8Array =>
   typeof value === "string" ? encoder.encode(value) : value instanceof Uint8Array ? value : new Uint8Array(value);
 
+/** A copy, of a `Buffer` too, whose `slice` is none. */
+export const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes);
+
 export const textOf = (bytes: Uint8Array): string => decoder.decode(bytes);
 
 /** A name as a key of a map: a letter a byte. */

@@ -1,9 +1,11 @@
 /** Blockyard under Node: the same file, as the command line reads it. Importing this opens nothing. */
+import { copyOf, type Change, type Commit } from "./codec.js";
 import { load, type Files, type Handle } from "./engine.js";
 import { UnsupportedError } from "./errors.js";
 import { Host } from "./host.js";
 import { lock, type Fs } from "./lock.js";
-import type { OpenOptions } from "./types.js";
+import type { Requests } from "./requests.js";
+import type { Name, OpenOptions } from "./types.js";
 import { Yard, type Transport } from "./yard.js";
 
 export * from "./errors.js";
@@ -96,6 +98,38 @@ function files(fs: Fs, path: string): Files {
   };
 }
 
+const nameOf = (name: Name) => (typeof name === "string" ? name : copyOf(name));
+
+/**
+ * What a request brings to be kept, copied at its call, for a request may wait: a page's travels to its worker, and is copied
+ * by that. What was packed is a copy, and what is handed over (`transfer`) need be none.
+ */
+function copied(request: keyof Requests, argument: unknown, handedOver: boolean): unknown {
+  if (handedOver) return argument;
+  switch (request) {
+    case "commit": {
+      const { changes, ...rest } = argument as Commit;
+      if (changes instanceof Uint8Array) return argument;
+      const copy = (change: Change): Change => {
+        if ("delete" in change) return { delete: nameOf(change.delete) };
+        const put = nameOf(change.put);
+        return "value" in change ? { ...change, put, value: copyOf(change.value) } : { ...change, put };
+      };
+      return { ...rest, changes: changes.map(copy) };
+    }
+    case "write": {
+      const { bytes, ...rest } = argument as Requests["write"][0];
+      return { ...rest, bytes: copyOf(bytes) };
+    }
+    case "writeRange": {
+      const { name, value, ...rest } = argument as Requests["writeRange"][0];
+      return { ...rest, name: nameOf(name), value: copyOf(value) };
+    }
+    default:
+      return argument;
+  }
+}
+
 /** Opens the file at `path`, or creates it. It is the process's own until it is closed. */
 export async function open(path: string, options: OpenOptions = {}): Promise<Yard> {
   if (!globalThis.process?.versions?.node) {
@@ -111,7 +145,8 @@ export async function open(path: string, options: OpenOptions = {}): Promise<Yar
     changed: (...told: Parameters<NonNullable<Transport["changed"]>>) => transport.changed?.(...told),
   };
   const transport: Transport = {
-    request: (request, argument, progress) => host.ask(client, request, argument, progress),
+    request: (request, argument, progress, transfer) =>
+      host.ask(client, request, copied(request, argument, !!transfer) as typeof argument, progress),
     close: async () => {
       await host.settled();
       host.close();

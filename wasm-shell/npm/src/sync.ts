@@ -1,5 +1,5 @@
 /** A yard inside a worker, without promises: every call is over when it returns. */
-import { after, bytesOf, keyOf, pack, scanOf, statsOf, textOf, unpack, type Change } from "./codec.js";
+import { after, bytesOf, copyOf, keyOf, pack, scanOf, statsOf, textOf, unpack, type Change } from "./codec.js";
 import { attach, exported, load, NONE, PIECE, verified, writeRange, type Engine, type Files, type Handle } from "./engine.js";
 import { AbortedError, ClosedError, InvalidError, LockedError, wrap } from "./errors.js";
 import { missing, opfs, unsupported } from "./opfs.js";
@@ -135,7 +135,7 @@ export class SyncTransaction extends Decoded {
   }
 
   put(name: Name, value: Value, options: { tag?: number } = {}): void {
-    this.changed.set(keyOf(name), [name, bytesOf(value).slice(), options]);
+    this.changed.set(keyOf(name), [name, copyOf(bytesOf(value)), options]);
   }
 
   putJSON(name: Name, value: unknown): void {
