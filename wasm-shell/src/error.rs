@@ -1,6 +1,6 @@
 //! What can go wrong, with the code that JavaScript makes a class of.
 
-use crate::device::Fault;
+use crate::device::{Fault, TOO_LARGE};
 use blockyard_core::batch::BatchError;
 use blockyard_core::{DeviceError as _, DeviceErrorKind, OpenError, ReadError, WriteError};
 use std::fmt;
@@ -57,6 +57,7 @@ impl Error {
         match fault.kind() {
             DeviceErrorKind::NoSpace => "Quota",
             DeviceErrorKind::ReadOnly => "Locked",
+            _ if fault.name == TOO_LARGE => "Invalid",
             _ => "Io",
         }
     }

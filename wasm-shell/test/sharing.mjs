@@ -65,6 +65,10 @@ export async function sharing(check, { openPage, acknowledged, quick }) {
       return [same(found, value), ranged, await window.yard.getText("batch/99"), problemCount, exported.size > 5_000_000, told.length > 0, counts.length, await window.yard.getJSON("counter")];
     });
     equal(through, [true, true, "99", 0, true, true, 4, 4], "everything works through another tab");
+    // What trapped in the module was answered by nobody, ended its tab, and was asked of the next one, and so on.
+    const trapped = await second.evaluate(() =>
+      window.yard.transport.request("commit", { changes: new Uint8Array(20).fill(255), durable: true }).then(() => "fine", (error) => error.code));
+    equal([trapped, await get(first, "name"), await get(second, "name")], ["Io", "by the second", "by the second"]);
     const snapshotLost = await second.evaluate(async () => void (window.snapshot = await window.yard.snapshot()));
     equal(snapshotLost, undefined);
     await first.evaluate(() => window.yard.close());

@@ -220,4 +220,32 @@ export async function underNode(check, { app, work }) {
     const each = { "A": "aa", "B": "bb", "batch/0": "aa", "batch/1": "bb", "put/0": "aa", "put/1": "bb", "ranged": "aabb", "transaction": "yy" };
     equal(found, [Object.fromEntries(Object.entries(each).map(([name, value]) => [name, three(value)]))]);
   });
+  // The engine refused even to say that it is dead: the request was not answered, nor any after it.
+  await check("Node: a trap in the module is survived", () => {
+    const found = script(app, `${begun("trap.by")}
+      process.on("uncaughtException", (error) => { console.log(JSON.stringify(["uncaught", error.message])); process.exit(0); });
+      const yard = await open(file);
+      await yard.put("x", "durable");
+      await yard.put("y", "buffered", { durability: "buffered" });
+      const snapshot = await yard.snapshot();
+      const trap = () => code(yard.transport.request("commit", { changes: new Uint8Array(20).fill(255), durable: true }));
+      const codes = [];
+      for (let turn = 0; turn < 3; turn++) {
+        const all = await Promise.allSettled([yard.put("before" + turn, "1"), trap(), yard.put("after" + turn, "2")]);
+        codes.push(all.map((it) => it.value ?? it.reason?.code ?? "?").map((it) => (typeof it === "number" ? "fine" : it)));
+      }
+      const found = [await yard.getText("x"), await yard.getText("y"), await code(snapshot.get("x"))];
+      // A listener that asks meets no engine at work, which would be taken for one that has trapped.
+      const [held, asked] = [await yard.snapshot(), []];
+      found.push((await yard.verify({ onProgress: () => asked.push(yard.getText("x")) })).problemCount);
+      found.push(asked.length > 0, (await Promise.all(asked)).every((text) => text === "durable"), await held.getText("y"));
+      await yard.close();
+      const memory = await open("", { storage: "memory" });
+      await memory.put("x", "1");
+      await code(memory.transport.request("commit", { changes: new Uint8Array(20).fill(255), durable: true }));
+      say(codes, found, fs.existsSync(file + ".lock"), await code(memory.get("x")));`);
+    const [codes, ...others] = found;
+    equal(codes.map(([, trapped, behind]) => [trapped, behind]), Array(3).fill(["Io", "fine"]));
+    equal(others, [["durable", "buffered", "Aborted", 0, true, true, "buffered"], false, "Closed"]);
+  });
 }

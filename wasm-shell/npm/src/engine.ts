@@ -64,6 +64,24 @@ export function attach(handle: Handle | undefined, options: EngineOptions, creat
   return Engine.open(handle, id, numbers);
 }
 
+/** Whether no more can be done with an engine: after a failed write it says so, after a trap in the module it cannot even be asked. */
+export function isDead(engine: Engine): boolean {
+  try {
+    return engine.isPoisoned();
+  } catch {
+    return true;
+  }
+}
+
+/** Frees an engine, unless it has trapped. */
+export function drop(engine: Engine | undefined): void {
+  try {
+    engine?.free();
+  } catch {
+    // Its memory is lost.
+  }
+}
+
 /** No digest. */
 export const NONE = new Uint8Array();
 export const PIECE = 1 << 20;

@@ -130,6 +130,16 @@ function copied(request: keyof Requests, argument: unknown, handedOver: boolean)
   }
 }
 
+/** A listener that may ask for something itself: it is called when the engine's call is over. What it throws is its own affair. */
+const aside = (progress: (figures: number[]) => void) => (figures: number[]) =>
+  queueMicrotask(() => {
+    try {
+      progress(figures);
+    } catch (error) {
+      console.error(error);
+    }
+  });
+
 /** Opens the file at `path`, or creates it. It is the process's own until it is closed. */
 export async function open(path: string, options: OpenOptions = {}): Promise<Yard> {
   if (!globalThis.process?.versions?.node) {
@@ -146,7 +156,7 @@ export async function open(path: string, options: OpenOptions = {}): Promise<Yar
   };
   const transport: Transport = {
     request: (request, argument, progress, transfer) =>
-      host.ask(client, request, copied(request, argument, !!transfer) as typeof argument, progress),
+      host.ask(client, request, copied(request, argument, !!transfer) as typeof argument, progress && aside(progress)),
     close: async () => {
       await host.settled();
       host.close();
