@@ -248,4 +248,27 @@ export async function underNode(check, { app, work }) {
     equal(codes.map(([, trapped, behind]) => [trapped, behind]), Array(3).fill(["Io", "fine"]));
     equal(others, [["durable", "buffered", "Aborted", 0, true, true, "buffered"], false, "Closed"]);
   });
+  // The process ended: what was due behind a commit failed, opening the file anew did too, and what came next was thrown at nobody.
+  await check("Node: a sync in the background that fails, and a file that cannot be opened anew, end nothing", () => {
+    const found = script(app, `${begun("background.by")}
+      const uncaught = [];
+      process.on("uncaughtException", (error) => uncaught.push(error.message));
+      let dead = false;
+      for (const name of ["fdatasyncSync", "readSync"]) change(name, (call) => (...words) => {
+        if (dead) throw Object.assign(new Error("EIO: i/o error"), { code: "EIO" });
+        return call(...words);
+      });
+      const yard = await open(file);
+      for (let index = 0; index < 99; index++) await yard.put("x" + index, "1", { durability: "buffered" });
+      dead = true;
+      // The hundredth has a sync begun behind its answer.
+      const codes = [await code(yard.put("y", "1", { durability: "buffered" }))];
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      codes.push(await code(yard.put("z", "1")));
+      dead = false;
+      codes.push(await code(yard.put("z", "2")));
+      say(uncaught, codes, await yard.getText("x98"), await yard.getText("y"), await yard.getText("z"));
+      await yard.close();`);
+    equal(found, [[], ["fine", "Io", "fine"], "1", "1", "2"]);
+  });
 }
