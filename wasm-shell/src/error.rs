@@ -41,7 +41,8 @@ impl Error {
                 _ => "NotFound",
             },
             Self::Write(error) => match error {
-                WriteError::Device(fault) => Self::fault(fault),
+                // Room is made before anything is written: a device that is full later than that leaves it open what was.
+                WriteError::Device(_) => "Io",
                 WriteError::Corrupted(_) => "Corrupt",
                 WriteError::Full => "Quota",
                 WriteError::Poisoned => "Io",

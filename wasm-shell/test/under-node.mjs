@@ -271,4 +271,27 @@ export async function underNode(check, { app, work }) {
       await yard.close();`);
     equal(found, [[], ["fine", "Io", "fine"], "1", "1", "2"]);
   });
+  // "Quota" says that nothing was changed; the sync of a record that was written found the disk full, and the commit was there.
+  await check("Node: a disk that is full at the sync of a commit is not told as nothing changed", () => {
+    const found = script(app, `${begun("late.by")}
+      const full = { fdatasyncSync: 0, writeSync: 0, ftruncateSync: 0 };
+      for (const name in full) change(name, (call) => (...words) => {
+        if (full[name]-- > 0) throw Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
+        return call(...words);
+      });
+      const yard = await open(file, { growth: 1 << 20 });
+      await yard.put("x", "old");
+      const codes = [];
+      for (const name of ["fdatasyncSync", "writeSync"]) {
+        full[name] = 1;
+        codes.push(await yard.put("x", name).then(() => "fine", (error) => [error.code, error.causeName]));
+      }
+      // What finds no room to grow has changed nothing.
+      full.ftruncateSync = 100;
+      codes.push(await code(yard.put("large", new Uint8Array(8 << 20))));
+      full.ftruncateSync = 0;
+      say(codes, await yard.getText("x"), await yard.has("large"));
+      await yard.close();`);
+    equal(found, [[["Io", "QuotaExceededError"], ["Io", "QuotaExceededError"], "Quota"], "fdatasyncSync", false]);
+  });
 }
