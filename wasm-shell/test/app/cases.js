@@ -415,7 +415,8 @@ export async function synchronous(name) {
     json: [{ a: [1] }, 0, 1, 9], refused: "NotFound", told: 4, clean: [4, 0], exported: true,
     replaced: [true, ["Closed", "Closed", "Closed"], "Aborted", true, "2", "NotABlockyard", 4],
     transacted: [["2+3rei", false, false, true], "2+3rei", false, "NotFound", "Invalid", false, "2"],
-    whole: true, batched: [20, true, false], pieced: [7_000_000, "replaced", undefined, "mine", false], deleted: true, closed: "Closed", kept: "2", left: 0,
+    whole: true, batched: [20, true, false], pieced: [7_000_000, "replaced", undefined, "mine", false], deleted: true,
+    recovered: ["Io", "Io", "nothing", "y", "Aborted", "Io", "2", 0, "Invalid"], closed: "Closed", kept: "2", left: 0,
   });
 }
 
