@@ -111,6 +111,25 @@ export async function ofPackage(tally, { app, tarball, installed, work, only }) 
     ok(readFileSync(join(back, "sub/c")).equals(readFileSync(join(folder, "sub/c"))), "what Node left alone");
     rmSync(back, { recursive: true });
   });
+  // A vacuum and a change of part of a block made a float of it.
+  await check("Node: a tag of 64 bits stays what it is", () => {
+    const file = join(work, "tags.by");
+    const tag = "1764374400123456789";
+    writeFileSync(join(work, "value"), "value");
+    run(cli, "create", file);
+    run(cli, "put", file, "x", join(work, "value"), "--tag", tag);
+    const found = () => run(cli, "stat", file, "x", "--json").match(/"tag":\s*(\d+)/)[1];
+    equal(found(), tag);
+    for (const change of ["vacuum()", 'writeRange("x", 1, "AL")']) {
+      script(app, `
+        import { open } from "blockyard";
+        const yard = await open(${JSON.stringify(file)});
+        await yard.${change};
+        await yard.close();
+        console.log(true);`);
+      equal(found(), tag, change);
+    }
+  });
   await check("the README's first example runs", () => {
     const text = readFileSync(join(installed, "README.md"), "utf8");
     const example = text.match(/```js\n([\s\S]*?)```/)?.[1];

@@ -100,7 +100,7 @@ export function writeRange(engine: Engine, name: Uint8Array, start: number, valu
     copy(0, start);
     engine.write(writer, value, NONE);
     copy(start + value.length, found.length);
-    engine.finishWriter(writer, batch, name, found.tag);
+    engine.finishCopy(writer, batch, name, engine.tag(0, name));
     return engine.commit(Uint32Array.of(batch), durable);
   } finally {
     // What was used up is not known any more.

@@ -77,11 +77,11 @@ async function copy(
       if (entries.length === 0) return;
       let batch = to.begin();
       let held = 0;
-      for (const { nameBytes, length, tag } of entries) {
+      for (const { nameBytes, length } of entries) {
         const writer = to.beginWriter();
         for (let at = 0; at < length; at += chunk)
           to.write(writer, from.get(snapshot, nameBytes, at, at + chunk) ?? NONE, NONE);
-        to.finishWriter(writer, batch, nameBytes, tag);
+        to.finishCopy(writer, batch, nameBytes, from.tag(snapshot, nameBytes));
         held += Math.min(length, chunk);
         copied += length;
         if (held > AT_ONCE) {
