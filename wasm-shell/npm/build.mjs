@@ -25,8 +25,12 @@ const ends = new Map([...new Set(texts[0].match(/_[0-9a-f]{16}(?=:)/g))].map((it
 for (const [what, instead] of [
   [/^if \(Symbol\.dispose\).*\n/m, ""],
   [/^if \(!\('encodeInto' in [\s\S]*?\n\}\n/m, ""],
+  [/^cachedTextDecoder\.decode\(\);\n/m, ""],
+  [/^ +(cached\w+ = null|wasmInstance = instance|wasmModule = module);\n/gm, ""],
   [/ +numBytesDecoded \+=[\s\S]*?\n {4}\}\n/, ""],
   [/\(typeof FinalizationRegistry .*\n.*\n *: /, ""],
+  [/if \(module !== undefined\) \{[\s\S]*?\n {4}\}\n/, "({ module } = module);\n"],
+  [/if \(!\(module instanceof WebAssembly\.Module\)\) \{[\s\S]*?\n {4}\}\n/, ""],
   [/if \(realloc === undefined\) (\{[\s\S]*?\n {4}\})[\s\S]*?\n\}\n/, "$1\n}\n"],
 ]) texts[0] = texts[0].replace(what, instead);
 texts.forEach((text, at) => writeFileSync(pair[at], text.replace(/_[0-9a-f]{16}/g, (it) => ends.get(it) ?? it), "latin1"));

@@ -82,6 +82,24 @@ export async function sharing(check, { openPage, acknowledged, quick }) {
     await first.close();
     await second.close();
   });
+  // The lock of the one that destroyed was quicker than its word: the next in line made a new file.
+  await check("a yard that is destroyed leaves nothing behind, whoever stands in line for it", async () => {
+    const pages = await Promise.all([openPage(), openPage(), openPage()]);
+    for (let round = 0; round < 6; round++) {
+      for (const page of pages) await open(page, "gone");
+      await put(pages[0], "name", "x");
+      // By the one that has the file, and by another.
+      await pages[round % 3].evaluate(() => window.yard.destroy());
+      const left = await pages[0].evaluate(async () => {
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("blockyard");
+        return (await Array.fromAsync(folder.keys())).filter((it) => it.startsWith("gone"));
+      });
+      equal(left, [], `round ${round}`);
+      equal(await pages[1].evaluate(() => window.yard.get("name").catch((error) => error.code)), "Closed");
+    }
+    for (const page of pages) await page.close();
+  });
   await check("an owner that is closed, navigates away or loses its worker loses nothing", async () => {
     let owner = await openPage();
     await open(owner, "takeover");

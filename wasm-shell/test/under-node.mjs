@@ -294,4 +294,20 @@ export async function underNode(check, { app, work }) {
       await yard.close();`);
     equal(found, [[["Io", "QuotaExceededError"], ["Io", "QuotaExceededError"], "Quota"], "fdatasyncSync", false]);
   });
+  await check("Node: a file that cannot be removed is still there", () => {
+    const found = script(app, `${begun("remains.by")}
+      const yard = await open(file);
+      await yard.put("x", "1");
+      let refused = true;
+      change("rmSync", (call) => (path, ...rest) => {
+        if (refused && path === file) throw Object.assign(new Error("EPERM: operation not permitted"), { code: "EPERM" });
+        return call(path, ...rest);
+      });
+      const codes = [await code(yard.destroy()), await code(yard.put("y", "2"))];
+      const text = await yard.getText("x");
+      refused = false;
+      await yard.destroy();
+      say(codes, text, await code(yard.get("x")), fs.readdirSync(${JSON.stringify(work)}).filter((name) => name.startsWith("remains")));`);
+    equal(found, [["Io", "fine"], "1", "Closed", []]);
+  });
 }

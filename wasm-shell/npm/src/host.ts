@@ -296,9 +296,12 @@ export class Host {
       this.#letGo();
       try {
         await this.#files?.remove();
-      } finally {
-        this.#files?.release?.();
+      } catch (error) {
+        // The next request opens it again.
+        this.#closed = false;
+        throw error;
       }
+      this.#files?.release?.();
     },
     subscribe: ({ id, prefix }, client) => {
       this.#held(client).subscriptions.set(id, bytesOf(prefix));
