@@ -1,7 +1,7 @@
 //! What goes to standard output and standard error.
 //!
 //! Colour appears only on a terminal and never when `NO_COLOR` is set. A reader of standard output
-//! that goes away ends the command quietly ([`Failure::Hangup`]); a standard error that refuses
+//! that goes away ends the command quietly ([`Failure::Hangup`]), but for `exec`; a standard error that refuses
 //! bytes is ignored, as nobody is left to tell.
 
 use crate::failure::{Failure, Outcome};

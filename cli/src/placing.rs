@@ -1,6 +1,6 @@
 //! Putting a file in its place in one step: written beside it under a temporary name, then renamed.
 //!
-//! So a reader sees the old file or the whole new one, and a failure leaves the old one.
+//! So a reader sees the old file or the whole new one, and a failure or a power cut leaves the old one.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -52,6 +52,10 @@ impl Placing {
             Self::Renamed { file, target, permissions } => {
                 if let Some(permissions) = permissions {
                     file.as_file().set_permissions(permissions)?;
+                }
+                // A power cut leaves the file that is there or the whole new one, and none without its bytes.
+                if fs::symlink_metadata(&target).is_ok() {
+                    file.as_file().sync_data()?;
                 }
                 file.persist(target).map_err(|error| error.error)?;
                 Ok(())

@@ -15,12 +15,24 @@ rmSync(`${here}dist`, { recursive: true, force: true });
 mkdirSync(`${here}dist`);
 run(bin("tsc"), "--project", "tsconfig.json");
 // Declarations that no entry leads to.
-for (const name of ["cache", "clients", "engine", "host", "member", "opfs", "replace", "turns", "worker"]) rmSync(`${here}dist/${name}.d.ts`);
+for (const name of ["cache", "clients", "engine", "host", "lock", "member", "opfs", "replace", "turns", "worker"]) rmSync(`${here}dist/${name}.d.ts`);
 // What module and JavaScript know each other's functions by ends in digits at random, which no compression makes shorter:
 // numbers of the same length in their place, in both.
 const pair = ["blockyard.js", "blockyard_bg.wasm"].map((name) => `${root}/pkg/${name}`);
 const texts = pair.map((path) => readFileSync(path, "latin1"));
 const ends = new Map([...new Set(texts[0].match(/_[0-9a-f]{16}(?=:)/g))].map((it, at) => [it, `_${String(at).padStart(16, "0")}`]));
+// What browsers that keep a file do not need. The only text that goes into the module, or comes out of it, is what an exception says.
+for (const [what, instead] of [
+  [/^if \(Symbol\.dispose\).*\n/m, ""],
+  [/^if \(!\('encodeInto' in [\s\S]*?\n\}\n/m, ""],
+  [/^cachedTextDecoder\.decode\(\);\n/m, ""],
+  [/^ +(cached\w+ = null|wasmInstance = instance|wasmModule = module);\n/gm, ""],
+  [/ +numBytesDecoded \+=[\s\S]*?\n {4}\}\n/, ""],
+  [/\(typeof FinalizationRegistry .*\n.*\n *: /, ""],
+  [/if \(module !== undefined\) \{[\s\S]*?\n {4}\}\n/, "({ module } = module);\n"],
+  [/if \(!\(module instanceof WebAssembly\.Module\)\) \{[\s\S]*?\n {4}\}\n/, ""],
+  [/if \(realloc === undefined\) (\{[\s\S]*?\n {4}\})[\s\S]*?\n\}\n/, "$1\n}\n"],
+]) texts[0] = texts[0].replace(what, instead);
 texts.forEach((text, at) => writeFileSync(pair[at], text.replace(/_[0-9a-f]{16}/g, (it) => ends.get(it) ?? it), "latin1"));
 // What wasm-bindgen would say to who calls it otherwise, nobody hears.
 const common = { bundle: true, format: "esm", target: "es2022", minify: true, drop: ["console"], absWorkingDir: here, outdir: "dist", logLevel: "warning" };

@@ -148,6 +148,12 @@ impl Yard {
         self.engine.snapshot()
     }
 
+    /// Whether there is a snapshot of this number.
+    #[must_use]
+    pub fn holds(&self, snapshot: u32) -> bool {
+        self.engine.holds(snapshot)
+    }
+
     /// Lets go of a snapshot, a batch or a writer.
     pub fn release(&mut self, number: u32) {
         self.engine.release(number);
@@ -251,6 +257,23 @@ impl Yard {
     #[wasm_bindgen(js_name = finishWriter)]
     pub fn finish_writer(&mut self, writer: u32, batch: u32, name: &[u8], tag: f64) -> Result<()> {
         self.engine.finish_writer(writer, batch, name, tag as u64)
+    }
+
+    /// The tag of a block as it is: a float has room for 53 of its bits. 0 if there is no such block.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub fn tag(&mut self, snapshot: u32, name: &[u8]) -> Result<u64> {
+        Ok(self.engine.find(snapshot, name)?.map_or(0, |located| located.tag))
+    }
+
+    /// As [`finish_writer`](Self::finish_writer), with a tag that was found by [`tag`](Self::tag).
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    #[wasm_bindgen(js_name = finishCopy)]
+    pub fn finish_copy(&mut self, writer: u32, batch: u32, name: &[u8], tag: u64) -> Result<()> {
+        self.engine.finish_writer(writer, batch, name, tag)
     }
 
     /// Makes everything committed so far durable.

@@ -48,6 +48,9 @@ extern "C" {
     fn set_at(this: &Position, at: f64);
 }
 
+/// Name of what is thrown for a length that cannot be.
+pub(crate) const TOO_LARGE: &str = "RangeError";
+
 /// What a device failed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -60,6 +63,12 @@ pub struct Fault {
 impl Fault {
     fn new(name: &str, message: &str) -> Self {
         Self { name: name.to_owned(), message: message.to_owned() }
+    }
+
+    /// Memory has no room for so many bytes.
+    pub(crate) fn too_large(length: u64) -> Self {
+        let message = format!("memory has no room for {length} bytes at once: read them in parts");
+        Self { name: TOO_LARGE.to_owned(), message }
     }
 
     fn thrown(value: &JsValue) -> Self {
@@ -202,26 +211,6 @@ impl Device {
         Self { unit, ..self.clone() }
     }
 
-    /// Whether nothing but zeros is there: so a file looks that nobody has finished creating.
-    ///
-    /// # Errors
-    /// The device's own.
-    pub fn is_blank(&mut self) -> Result<bool, Fault> {
-        let length = self.length()?;
-        let mut piece = vec![0; 256 << 10];
-        let mut at = 0;
-        while at < length {
-            let now = (length - at).min(piece.len() as u64);
-            let piece = &mut piece[..now as usize];
-            self.read(at, piece)?;
-            if piece.iter().any(|&byte| byte != 0) {
-                return Ok(false);
-            }
-            at += now;
-        }
-        Ok(true)
-    }
-
     /// The bytes of a device in memory.
     #[cfg(test)]
     pub(crate) fn image(&self) -> Vec<u8> {
@@ -235,7 +224,7 @@ impl Device {
 fn memory_fault(error: blockyard_core::device::MemoryError) -> Fault {
     match error.kind() {
         DeviceErrorKind::NoSpace => Fault::new("QuotaExceededError", "the memory's limit is reached"),
-        _ => Fault::new("RangeError", "beyond the end"),
+        _ => Fault::new(TOO_LARGE, "beyond the end"),
     }
 }
 

@@ -94,12 +94,10 @@ fn stored_page_size(device: &mut Device) -> Option<u32> {
     })
 }
 
-/// Whether the file is one whose creation was cut short while its superblocks were written: behind their
-/// slots there is nothing, so nothing was ever committed.
-fn is_unborn(device: &mut Device) -> std::result::Result<bool, Fault> {
-    let (length, behind) = (device.length()?, u64::from(SLOTS) * SLOT_STRIDE);
-    let mut piece = vec![0; 64 << 10];
-    let mut at = behind;
+/// Whether nothing but zeros is there from `at` on: all of a file looks so that nobody has finished creating.
+fn is_zeros(device: &mut Device, mut at: u64) -> std::result::Result<bool, Fault> {
+    let length = device.length()?;
+    let mut piece = vec![0; 256 << 10];
     while at < length {
         let now = (length - at).min(piece.len() as u64) as usize;
         device.read(at, &mut piece[..now])?;
@@ -111,6 +109,29 @@ fn is_unborn(device: &mut Device) -> std::result::Result<bool, Fault> {
     Ok(true)
 }
 
+/// Whether the file is one whose creation was cut short while its first superblock was written. Before that the file
+/// has grown and is zeros, durably; so in it, generation 1 in its two slots, whole or torn, is all there can be, and
+/// nothing was ever committed. A file of anybody else's is not written over.
+fn is_unborn(device: &mut Device) -> std::result::Result<bool, Fault> {
+    let (length, behind) = (device.length()?, u64::from(SLOTS) * SLOT_STRIDE);
+    if length <= behind {
+        return Ok(false);
+    }
+    for slot in 0..SLOTS {
+        let mut bytes = [0; SLOT_STRIDE as usize];
+        device.read(u64::from(slot) * SLOT_STRIDE, &mut bytes)?;
+        // Generation 1 lies in the last two. What is torn has old and new bytes mixed: those before were zeros.
+        let begins = if slot / 2 == 1 { &Superblock::MAGIC } else { &[0; 8] };
+        let mut head = bytes.iter().zip(begins);
+        let fits = head.all(|(&byte, &new)| byte == 0 || byte == new);
+        let rest = if slot / 2 == 1 { Superblock::SIZE } else { 0 };
+        if !fits || bytes.iter().skip(rest).any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+    }
+    is_zeros(device, behind)
+}
+
 impl Engine {
     /// Opens the store on `device`, or creates one if nothing is there. Recovery, if it was needed, is
     /// done and durable when this returns.
@@ -118,7 +139,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Open`].
     pub fn open(mut device: Device, settings: &Settings) -> Result<Self> {
-        let blank = device.is_blank().map_err(blockyard_core::OpenError::Device)?;
+        let blank = is_zeros(&mut device, 0).map_err(blockyard_core::OpenError::Device)?;
         if blank && settings.create && !settings.read_only {
             return Self::create(device, settings);
         }
@@ -215,6 +236,12 @@ impl Engine {
         let view = self.shared.at(self.store.sequence());
         self.snapshots.insert(number, view);
         number
+    }
+
+    /// Whether there is a snapshot of this number.
+    #[must_use]
+    pub fn holds(&self, snapshot: u32) -> bool {
+        self.snapshots.get(snapshot).is_some()
     }
 
     /// Lets go of a snapshot, a batch or a writer; its pages are free again.

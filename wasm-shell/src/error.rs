@@ -1,6 +1,6 @@
 //! What can go wrong, with the code that JavaScript makes a class of.
 
-use crate::device::Fault;
+use crate::device::{Fault, TOO_LARGE};
 use blockyard_core::batch::BatchError;
 use blockyard_core::{DeviceError as _, DeviceErrorKind, OpenError, ReadError, WriteError};
 use std::fmt;
@@ -41,7 +41,8 @@ impl Error {
                 _ => "NotFound",
             },
             Self::Write(error) => match error {
-                WriteError::Device(fault) => Self::fault(fault),
+                // Room is made before anything is written: a device that is full later than that leaves it open what was.
+                WriteError::Device(_) => "Io",
                 WriteError::Corrupted(_) => "Corrupt",
                 WriteError::Full => "Quota",
                 WriteError::Poisoned => "Io",
@@ -57,6 +58,7 @@ impl Error {
         match fault.kind() {
             DeviceErrorKind::NoSpace => "Quota",
             DeviceErrorKind::ReadOnly => "Locked",
+            _ if fault.name == TOO_LARGE => "Invalid",
             _ => "Io",
         }
     }

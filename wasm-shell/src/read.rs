@@ -92,7 +92,7 @@ impl Located {
         match info.location {
             BlockLocation::Chunks { chunk_size, count } => {
                 let size = u64::from(chunk_size).max(1);
-                let mut bytes = vec![0; source.plausible(view.layers.root.page, end - start)?];
+                let mut bytes = source.room(view.layers.root.page, end - start)?;
                 let mut rest = bytes.as_mut_slice();
                 let first = (start / size) as u32;
                 let last = (end.div_ceil(size) as u32).min(count);
@@ -106,7 +106,7 @@ impl Located {
                     if high - low == length {
                         source.extent(page, &digest, piece)?;
                     } else {
-                        let mut whole = vec![0; source.plausible(page, length)?];
+                        let mut whole = source.room(page, length)?;
                         source.extent(page, &digest, &mut whole)?;
                         piece.copy_from_slice(&whole[low as usize..high as usize]);
                     }
@@ -114,7 +114,7 @@ impl Located {
                 Ok(bytes)
             }
             BlockLocation::Extent { page } => {
-                let mut whole = vec![0; source.plausible(page, self.length)?];
+                let mut whole = source.room(page, self.length)?;
                 source.extent(page, &info.digest, &mut whole)?;
                 if end - start < self.length {
                     whole.truncate(end as usize);

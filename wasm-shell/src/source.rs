@@ -20,6 +20,10 @@ fn key(page: PageIndex, digest: &Digest) -> Key {
     (page.0, u128::from_le_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]))
 }
 
+fn too_large(length: u64) -> ReadError<Fault> {
+    ReadError::Device(Fault::too_large(length))
+}
+
 /// A place of the cache.
 #[derive(Clone, Debug)]
 struct Kept {
@@ -104,7 +108,16 @@ impl Source {
     pub(crate) fn plausible(&mut self, page: PageIndex, length: u64) -> Result<usize> {
         let whole = self.device.length().map_err(ReadError::Device)?;
         let damage = self.damage(page, Structure::Registry);
-        if length > whole { Err(damage) } else { usize::try_from(length).map_err(|_| damage) }
+        if length > whole { Err(damage) } else { usize::try_from(length).map_err(|_| too_large(length)) }
+    }
+
+    /// Memory for so many bytes of the file. More than can be had is refused: it would end the module.
+    pub(crate) fn room(&mut self, page: PageIndex, length: u64) -> Result<Vec<u8>> {
+        let whole = self.plausible(page, length)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(whole).map_err(|_| too_large(length))?;
+        bytes.resize(whole, 0);
+        Ok(bytes)
     }
 
     fn read(&mut self, page: PageIndex, into: &mut [u8], what: Structure) -> Result<()> {

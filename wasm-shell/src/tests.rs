@@ -187,11 +187,16 @@ fn a_creation_that_was_cut_short_is_made_anew() {
         let device = Device::memory(vec![0; cut]);
         put(&mut open(&device), "name", b"value");
     }
-    let mut torn = image.clone();
-    torn[..256].fill(0);
-    let second = 4096.min(torn.len());
-    torn[second..].iter_mut().take(512).for_each(|byte| *byte = 0);
-    put(&mut open(&Device::memory(torn)), "name", b"value");
+    // The first superblock is written to the last two of the four slots.
+    let (first, second) = (2 * 4096, 3 * 4096);
+    for (lost, torn) in
+        [(second, first..first + 256), (second, first + 5..first + 512), (first, second + 100..second + 300)]
+    {
+        let mut image = image.clone();
+        image[lost..][..512].fill(0);
+        image[torn].fill(0);
+        put(&mut open(&Device::memory(image)), "name", b"value");
+    }
     // What holds a commit is never taken for that.
     put(&mut open(&whole), "name", b"value");
     let mut damaged = whole.image();
@@ -200,6 +205,37 @@ fn a_creation_that_was_cut_short_is_made_anew() {
     }
     let refused = Engine::open(Device::memory(damaged), &SETTINGS).map(drop);
     assert!(matches!(refused, Err(Error::Open(_))), "{refused:?}");
+}
+
+/// A file of another kind that is shorter than the slots of the superblocks, or all zeros behind them, was taken for one
+/// whose creation was cut short, and written over.
+#[test]
+fn a_file_of_another_kind_is_left_alone() {
+    let text = b"{ \"name\": \"my program\", \"private\": true }\n".repeat(50);
+    let behind = |length, at, bytes: &[u8]| {
+        let mut image = vec![0; length];
+        image[at..at + bytes.len()].copy_from_slice(bytes);
+        image
+    };
+    let whole = Device::memory(Vec::new());
+    drop(open(&whole));
+    for image in [
+        text.clone(),
+        vec![1],
+        behind(40_000, 0, &text),
+        behind(16_384, 4, b"text"),
+        behind(40_000, 4096, b"BLOKYARD"),
+        behind(40_000, 8192, b"text"),
+        behind(40_000, 8192 + 600, b"text"),
+        behind(40_000, 39_999, b"t"),
+        // One of ours, cut off by somebody who copied it.
+        whole.image()[..8192 + 300].to_vec(),
+    ] {
+        let device = Device::memory(image.clone());
+        let opened = Engine::open(device.clone(), &SETTINGS).map(drop);
+        assert!(matches!(opened, Err(Error::Open(_))), "{opened:?}");
+        assert!(device.image() == image, "it was written over");
+    }
 }
 
 #[test]
@@ -304,6 +340,7 @@ fn a_number_of_one_opening_is_none_of_another() {
     let mut second = Engine::open(device, &Settings { file_id: [9; 16], ..SETTINGS }).expect("it opens");
     let own = second.snapshot();
     assert_eq!(second.get(number, b"name", ALL), Err(Error::Gone));
+    assert_eq!([number, own].map(|it| second.holds(it)), [false, true]);
     assert_eq!(second.get(own, b"name", ALL), Ok(Some(b"value".to_vec())));
 }
 

@@ -1,28 +1,14 @@
 // The package as such, and under Node.
-import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { run, script } from "./script.mjs";
 import { equal, ok } from "./tally.mjs";
+import { underNode } from "./under-node.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const bin = (name) => join(root, "node_modules/.bin", name);
-const run = (program, ...words) => {
-  try {
-    return execFileSync(program, words, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-  } catch (error) {
-    throw new Error(`${error.message}\n${error.stdout}${error.stderr}`);
-  }
-};
-
-/** Runs a program of a user under Node and gives back what it prints, as JSON. */
-function script(app, source) {
-  const file = join(app, "script.mjs");
-  writeFileSync(file, source);
-  return JSON.parse(run(process.execPath, file));
-}
-
 const FILL = `
   const bytes = (seed, length) => Uint8Array.from({ length }, (_, at) => (at * seed + (at >> 8) + seed) & 255);
   const values = Array.from({ length: 60 }, (_, index) => ["dir/" + index, bytes(index + 1, index * index * 500)]);
@@ -100,6 +86,7 @@ export async function ofPackage(tally, { app, tarball, installed, work, only }) 
       await yard.close();`);
     equal(found, [["first", true, "second"], ["1", "2"], "late"]);
   });
+  await underNode(check, { app, work });
   await check("Node and the command line read each other's files", () => {
     const [file, folder, back] = [join(work, "both.by"), join(work, "tree"), join(work, "back")];
     mkdirSync(join(folder, "sub"), { recursive: true });
@@ -123,6 +110,25 @@ export async function ofPackage(tally, { app, tarball, installed, work, only }) 
     ok(readFileSync(join(back, "from/node")).equals(Buffer.alloc(2_500_000, 9)), "what Node wrote");
     ok(readFileSync(join(back, "sub/c")).equals(readFileSync(join(folder, "sub/c"))), "what Node left alone");
     rmSync(back, { recursive: true });
+  });
+  // A vacuum and a change of part of a block made a float of it.
+  await check("Node: a tag of 64 bits stays what it is", () => {
+    const file = join(work, "tags.by");
+    const tag = "1764374400123456789";
+    writeFileSync(join(work, "value"), "value");
+    run(cli, "create", file);
+    run(cli, "put", file, "x", join(work, "value"), "--tag", tag);
+    const found = () => run(cli, "stat", file, "x", "--json").match(/"tag":\s*(\d+)/)[1];
+    equal(found(), tag);
+    for (const change of ["vacuum()", 'writeRange("x", 1, "AL")']) {
+      script(app, `
+        import { open } from "blockyard";
+        const yard = await open(${JSON.stringify(file)});
+        await yard.${change};
+        await yard.close();
+        console.log(true);`);
+      equal(found(), tag, change);
+    }
   });
   await check("the README's first example runs", () => {
     const text = readFileSync(join(installed, "README.md"), "utf8");

@@ -65,6 +65,10 @@ export async function sharing(check, { openPage, acknowledged, quick }) {
       return [same(found, value), ranged, await window.yard.getText("batch/99"), problemCount, exported.size > 5_000_000, told.length > 0, counts.length, await window.yard.getJSON("counter")];
     });
     equal(through, [true, true, "99", 0, true, true, 4, 4], "everything works through another tab");
+    // What trapped in the module was answered by nobody, ended its tab, and was asked of the next one, and so on.
+    const trapped = await second.evaluate(() =>
+      window.yard.transport.request("commit", { changes: new Uint8Array(20).fill(255), durable: true }).then(() => "fine", (error) => error.code));
+    equal([trapped, await get(first, "name"), await get(second, "name")], ["Io", "by the second", "by the second"]);
     const snapshotLost = await second.evaluate(async () => void (window.snapshot = await window.yard.snapshot()));
     equal(snapshotLost, undefined);
     await first.evaluate(() => window.yard.close());
@@ -77,6 +81,24 @@ export async function sharing(check, { openPage, acknowledged, quick }) {
     equal(await first.evaluate(() => window.yard.get("name").catch((error) => error.code)), "Closed", "destroyed for all");
     await first.close();
     await second.close();
+  });
+  // The lock of the one that destroyed was quicker than its word: the next in line made a new file.
+  await check("a yard that is destroyed leaves nothing behind, whoever stands in line for it", async () => {
+    const pages = await Promise.all([openPage(), openPage(), openPage()]);
+    for (let round = 0; round < 6; round++) {
+      for (const page of pages) await open(page, "gone");
+      await put(pages[0], "name", "x");
+      // By the one that has the file, and by another.
+      await pages[round % 3].evaluate(() => window.yard.destroy());
+      const left = await pages[0].evaluate(async () => {
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("blockyard");
+        return (await Array.fromAsync(folder.keys())).filter((it) => it.startsWith("gone"));
+      });
+      equal(left, [], `round ${round}`);
+      equal(await pages[1].evaluate(() => window.yard.get("name").catch((error) => error.code)), "Closed");
+    }
+    for (const page of pages) await page.close();
   });
   await check("an owner that is closed, navigates away or loses its worker loses nothing", async () => {
     let owner = await openPage();

@@ -1,6 +1,6 @@
 //! exec: the protocol, and what `ok` promises.
 
-use crate::support::{Bench, noise};
+use crate::support::{Bench, Ran, noise};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
@@ -153,4 +153,17 @@ fn a_full_batch_is_refused_and_can_be_committed() {
     assert_eq!(rest, "");
     talk.child.wait().expect("the session ends");
     assert_eq!(bench.run(["ls", "s.by"]).fine().lines().len(), 9);
+}
+
+/// Commands behind an answer that nobody read any more were not carried out, and the exit code said that all was fine.
+#[test]
+fn a_session_whose_answers_nobody_reads_does_not_say_that_all_was_done() {
+    let bench = Bench::with_store();
+    let mut child = bench.command(["exec", "s.by"]).stdin(Stdio::piped()).spawn().expect("a session");
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(b"put a 1\ncommit\nput b 2\ncommit\nput c 3\ncommit\n").expect("the commands");
+    drop(stdin);
+    Ran::of(child).fails(1, &["nobody reads", "not carried out"]);
+    assert_eq!(bench.run(["ls", "s.by"]).fine().lines(), ["a"]);
 }

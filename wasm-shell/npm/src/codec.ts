@@ -8,6 +8,9 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export const bytesOf = (value: Value): Uint8Array =>
   typeof value === "string" ? encoder.encode(value) : value instanceof Uint8Array ? value : new Uint8Array(value);
 
+/** A copy, of a `Buffer` too, whose `slice` is none. */
+export const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes);
+
 export const textOf = (bytes: Uint8Array): string => decoder.decode(bytes);
 
 /** A name as a key of a map: a letter a byte. */
@@ -129,12 +132,16 @@ export type Change =
   | { put: Name; writer: number; tag?: number | undefined }
   | { delete: Name };
 
-/** A commit as it travels; `expect` holds what a transaction has read: names and their commits, 0 for none. */
+/**
+ * A commit as it travels; `expect` holds what a transaction has read: names and their commits, 0 for none, as of the
+ * snapshot `at`. In another file, or in one that was opened anew, the same numbers may be other commits.
+ */
 export interface Commit {
   /** Many small ones are packed. */
   changes: Change[] | Uint8Array;
   durable: boolean;
   expect?: [Name, number][];
+  at?: number;
 }
 
 /** So many changes travel packed. */

@@ -18,7 +18,7 @@ export interface Handle {
 
 /** A file, and a second one beside it that can take its place. */
 export interface Files {
-  /** Opens the file, and finishes a replacement that was cut short. */
+  /** Opens the file, and finishes a replacement that was cut short. Where it takes a lock for that, it keeps it until `release`. */
   open(): Promise<Handle>;
   /** A new empty file beside it. */
   spare(): Promise<Handle>;
@@ -27,6 +27,8 @@ export interface Files {
   /** Puts the spare file, which is closed and durable, in place of the file, which is closed. */
   replace(): Promise<void>;
   remove(): Promise<void>;
+  /** Lets others have the file, which is closed. */
+  release?(): void;
 }
 
 let loaded: Promise<unknown> | undefined;
@@ -62,6 +64,24 @@ export function attach(handle: Handle | undefined, options: EngineOptions, creat
   return Engine.open(handle, id, numbers);
 }
 
+/** Whether no more can be done with an engine: after a failed write it says so, after a trap in the module it cannot even be asked. */
+export function isDead(engine: Engine): boolean {
+  try {
+    return engine.isPoisoned();
+  } catch {
+    return true;
+  }
+}
+
+/** Frees an engine, unless it has trapped. */
+export function drop(engine: Engine | undefined): void {
+  try {
+    engine?.free();
+  } catch {
+    // Its memory is lost.
+  }
+}
+
 /** No digest. */
 export const NONE = new Uint8Array();
 export const PIECE = 1 << 20;
@@ -80,7 +100,7 @@ export function writeRange(engine: Engine, name: Uint8Array, start: number, valu
     copy(0, start);
     engine.write(writer, value, NONE);
     copy(start + value.length, found.length);
-    engine.finishWriter(writer, batch, name, found.tag);
+    engine.finishCopy(writer, batch, name, engine.tag(0, name));
     return engine.commit(Uint32Array.of(batch), durable);
   } finally {
     // What was used up is not known any more.

@@ -55,7 +55,7 @@ export class ConflictError extends kind("Conflict") {}
 export class NotFoundError extends kind("NotFound") {}
 /** The arguments cannot be. */
 export class InvalidError extends kind("Invalid") {}
-/** The device failed. Nothing is known of the commit; the file was opened anew. */
+/** The device failed, or was full too late. Nothing is known of the commit; the file was opened anew. */
 export class IoError extends kind("Io") {}
 
 const CLASSES: Record<ErrorCode, new (message: string, causeName?: string) => BlockyardError> = {
@@ -110,8 +110,8 @@ export function wrap(thrown: unknown): BlockyardError {
   // As the module throws it.
   if (Array.isArray(thrown)) [code, message, causeName] = thrown;
   let known = typeof code === "string" && code in CLASSES ? (code as ErrorCode) : NAMES[name ?? ""] ?? "Io";
-  // A handle that was closed or whose file was removed under it.
-  if (known === "Io" && causeName) known = NAMES[causeName] ?? known;
+  // A handle that was closed or whose file was removed under it. What was full in the midst of a commit is not all that is known.
+  if (known === "Io" && causeName && NAMES[causeName] !== "Quota") known = NAMES[causeName] ?? known;
   return make({ code: known, message, causeName: causeName ?? (code === known ? undefined : name) });
 }
 

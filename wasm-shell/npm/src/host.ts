@@ -5,15 +5,15 @@
  * 1. Commits are queued and made together once the requests that have already arrived are read; a commit
  *    whose client waits for nothing else is made at once. Anything else makes what is queued first, so that a
  *    client sees its own writes.
- * 2. After a failed write the engine refuses everything: the file is opened anew, which recovers, and what
- *    was not answered is answered with the failure.
+ * 2. After a failed write the engine refuses everything, and so it does after a trap in the module: the file is opened
+ *    anew, which recovers, and what was not answered is answered with the failure. Nothing that is asked for throws.
  * 3. What a client holds (snapshots, writers) is let go when the client is gone.
  * 4. Names whose values a client keeps are known, from before its answer until it is told that they were changed.
  *    It is told before the commit is answered, and that it must keep nothing when the engine goes.
  */
 import type { Answer, Client, Handler, Held, Queued } from "./clients.js";
 import { bytesOf, concerned, sizesOf, textOf, type Change, type Commit } from "./codec.js";
-import { attach, exported, NONE, verified, writeRange, type Engine, type Files, type Handle } from "./engine.js";
+import { attach, drop, exported, isDead, NONE, verified, writeRange, type Engine, type Files, type Handle } from "./engine.js";
 import { AbortedError, ClosedError, ConflictError, LockedError, wrap } from "./errors.js";
 import { condense, prepare, takeIn } from "./replace.js";
 import type { Requests } from "./requests.js";
@@ -88,7 +88,8 @@ export class Host {
           );
         }
         if (wait > 100) this.#blocked?.();
-        await new Promise((resolve) => setTimeout(resolve, wait));
+        // Two that meet do not meet again.
+        await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random())));
       }
     }
     try {
@@ -96,14 +97,19 @@ export class Host {
       this.#engine = attach(this.#handle, this.#options);
     } catch (error) {
       this.#letGo();
+      if (this.#closed) this.#files?.release?.();
       throw wrap(error);
     }
   }
 
   #letGo(): void {
-    this.#engine?.free();
+    drop(this.#engine);
     this.#engine = undefined;
-    this.#handle?.close();
+    try {
+      this.#handle?.close();
+    } catch {
+      // What had to be durable is.
+    }
     this.#handle = undefined;
     clearTimeout(this.#flushTimer);
     clearTimeout(this.#idleTimer);
@@ -145,8 +151,11 @@ export class Host {
     try {
       if (quick) this.#engine?.sync();
       else this.#engine?.settle();
+    } catch (error) {
+      throw wrap(error);
     } finally {
       this.#letGo();
+      this.#files?.release?.();
     }
   }
 
@@ -154,7 +163,9 @@ export class Host {
   gone(id: string): void {
     const held = this.#clients.get(id);
     this.#clients.delete(id);
-    for (const number of held?.numbers ?? []) this.#engine?.release(number);
+    this.#later(() => {
+      for (const number of held?.numbers ?? []) this.#live.release(number);
+    });
   }
 
   #held(client: Client): Held {
@@ -179,14 +190,14 @@ export class Host {
       if (this.#turn) return void this.#turn.then(again, again);
       return void this.open().then(again, (error: unknown) => answer(undefined, error));
     }
-    if (request === "commit") return this.#enqueue(client, argument as Commit, answer, alone);
-    this.#drain();
     const failed = (error: unknown) => {
       this.#recover();
       answer(undefined, wrap(error));
     };
     let value;
     try {
+      if (request === "commit") return this.#enqueue(client, argument as Commit, answer, alone);
+      this.#drain();
       value = (this.#handlers[request as never] as Handler<R>)(argument, client, progress);
     } catch (error) {
       return failed(error);
@@ -220,13 +231,14 @@ export class Host {
     return this.#engine;
   }
 
-  /** After a failed write: opens the file anew, from what the device has. */
+  /** After a failed write or a trap: opens the file anew, from what the device has. */
   #recover(): void {
-    if (!this.#engine?.isPoisoned()) return;
-    this.#engine.free();
+    if (!this.#engine || !isDead(this.#engine)) return;
+    drop(this.#engine);
     this.#engine = undefined;
     this.#lost();
-    if (!this.#files) return;
+    // What was in memory is gone.
+    if (!this.#files) return void (this.#closed = true);
     try {
       this.#engine = attach(this.#handle, this.#options);
     } catch {
@@ -282,7 +294,14 @@ export class Host {
     destroy: async () => {
       this.#closed = true;
       this.#letGo();
-      await this.#files?.remove();
+      try {
+        await this.#files?.remove();
+      } catch (error) {
+        // The next request opens it again.
+        this.#closed = false;
+        throw error;
+      }
+      this.#files?.release?.();
     },
     subscribe: ({ id, prefix }, client) => {
       this.#held(client).subscriptions.set(id, bytesOf(prefix));
@@ -303,13 +322,13 @@ export class Host {
     const queue = this.#queue.splice(0);
     let group: Queued[] = [];
     for (const item of queue) {
-      const { changes, durable, expect } = item.commit;
+      const { changes, durable, expect, at } = item.commit;
       try {
         if (expect || changes.length === 0) {
           // It must see what was asked for before it.
           this.#commit(group);
           group = [];
-          this.#check(expect ?? []);
+          this.#check(expect ?? [], at!);
         }
         if (changes.length === 0) {
           if (durable) this.#live.sync();
@@ -326,11 +345,11 @@ export class Host {
     this.#commit(group);
   }
 
-  #check(expect: [Name, number][]): void {
+  #check(expect: [Name, number][], at: number): void {
     for (const [name, sequence] of expect) {
       const found = this.#live.metadata(0, bytesOf(name));
       const now = found.length ? new DataView(found.buffer, found.byteOffset).getFloat64(24, true) : 0;
-      if (now !== sequence) throw new ConflictError("a block was changed meanwhile");
+      if (now !== sequence || !this.#live.holds(at)) throw new ConflictError("a block was changed meanwhile");
     }
   }
 
@@ -345,7 +364,7 @@ export class Host {
         else engine.put(batch, bytesOf(change.put), change.value, change.tag ?? 0);
       }
     } catch (error) {
-      engine.release(batch);
+      if (!isDead(engine)) engine.release(batch);
       throw error;
     }
     return batch;
@@ -358,14 +377,14 @@ export class Host {
     try {
       sequence = this.#live.commit(group.map(({ batch }) => batch) as never, durable) - group.length;
     } catch (error) {
-      const poisoned = this.#engine?.isPoisoned() ?? true;
-      if (group.length > 1 && !poisoned) {
+      const dead = !this.#engine || isDead(this.#engine);
+      if (group.length > 1 && !dead) {
         // Too much at once, perhaps: each may still have its place.
         for (const item of group) this.#commit([item]);
         return;
       }
       for (const item of group) {
-        if (!poisoned) this.#engine?.release(item.batch);
+        if (!dead) this.#engine?.release(item.batch);
         item.answer(undefined, wrap(error));
       }
       return this.#recover();
@@ -388,7 +407,7 @@ export class Host {
       this.#flushTimer = setTimeout(() => this.#later(() => this.#live.sync(), true), INTERVAL);
       unref(this.#flushTimer);
     }
-    this.#idle(this.#live.wantsCheckpoint() && Date.now() >= this.#restUntil);
+    this.#later(() => this.#idle(this.#live.wantsCheckpoint() && Date.now() >= this.#restUntil));
   }
 
   #synced(): void {

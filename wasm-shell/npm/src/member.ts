@@ -75,7 +75,8 @@ function repeats(request: keyof Requests, argument: unknown): boolean {
 
 export class Member {
   readonly #id = crypto.randomUUID();
-  readonly #name: string;
+  /** The yard's Web Lock, and the channel of all members. */
+  readonly #lock: string;
   readonly #files: Files;
   readonly #options: EngineOptions;
   readonly #page: Page;
@@ -101,12 +102,12 @@ export class Member {
   #die: () => void = () => {};
 
   constructor(name: string, files: Files, options: EngineOptions, page: Page) {
-    this.#name = name;
     this.#files = files;
     this.#options = options;
     this.#page = page;
     this.#client = { id: this.#id, changed: page.changed };
-    this.#all = new BroadcastChannel(`blockyard/${name}`);
+    this.#lock = `blockyard/${name}`;
+    this.#all = new BroadcastChannel(this.#lock);
     this.#inbox = new BroadcastChannel(this.#channel(this.#id));
     this.#all.onmessage = ({ data }) => this.#heard(data as Message);
     this.#inbox.onmessage = ({ data }) => this.#heard(data as Message);
@@ -121,7 +122,7 @@ export class Member {
   }
 
   #channel(member: string): string {
-    return `blockyard/${this.#name}/${member}`;
+    return `${this.#lock}/${member}`;
   }
 
   /** Stands in line for the file. */
@@ -132,7 +133,7 @@ export class Member {
     await this.#alive;
     this.#all.postMessage({ kind: "hello", from: this.#id } satisfies Message);
     try {
-      await navigator.locks.request(`blockyard/${this.#name}`, { signal: waiting.signal }, () => this.#own());
+      await navigator.locks.request(this.#lock, { signal: waiting.signal }, () => this.#own());
     } catch {
       // Given up: by `leave`.
     }
@@ -230,8 +231,9 @@ export class Member {
       const answer: Answer = (value, error) => {
         // What a host that has let go refuses, the next owner answers.
         if (error && this.#host !== host && !this.#closed) return;
-        this.#answered(id, value, error);
-        if (request === "destroy" && !error) this.#destroyed(true);
+        const tell = () => this.#answered(id, value, error);
+        if (request === "destroy" && !error) void this.#part(tell);
+        else tell();
       };
       host.handle(this.#client, request, argument as never, answer, progress, alone);
     } else this.#post(this.#owner.slice(0, UUID), { kind: "request", from: this.#id, id, request, argument });
@@ -270,9 +272,22 @@ export class Member {
     }
   }
 
-  #destroyed(tell: boolean): void {
+  /** The file is gone. Whoever stands in line for it hears so before it gets there, where it would make a new one. */
+  async #part(tell: () => void): Promise<void> {
+    this.#host = this.#self = undefined;
+    this.#all.postMessage({ kind: "destroyed" } satisfies Message);
+    for (let tries = 0; tries < 50; tries++) {
+      const { pending } = await navigator.locks.query();
+      if (!pending!.some(({ name }) => name === this.#lock)) break;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
     if (this.#closed) return;
-    if (tell) this.#all.postMessage({ kind: "destroyed" } satisfies Message);
+    tell();
+    this.#destroyed();
+  }
+
+  #destroyed(): void {
+    if (this.#closed) return;
     this.#release?.();
     this.#host = this.#self = undefined;
     this.#waiting?.abort();
@@ -288,7 +303,7 @@ export class Member {
       case "owner":
         return this.#follow(message.owner);
       case "destroyed":
-        return this.#destroyed(false);
+        return this.#destroyed();
       case "answer":
         return this.#answered(message.id, message.value, message.error);
       case "progress":
@@ -314,8 +329,9 @@ export class Member {
     const progress = (figures: number[]) => this.#post(from, { kind: "progress", id, figures });
     const answer: Answer = (value, error) => {
       if (this.#closed || (error && this.#host !== host)) return;
-      this.#post(from, { kind: "answer", id, ...(error ? { error: wire(error) } : { value }) });
-      if (request === "destroy" && !error) this.#destroyed(true);
+      const tell = () => this.#post(from, { kind: "answer", id, ...(error ? { error: wire(error) } : { value }) });
+      if (request === "destroy" && !error) void this.#part(tell);
+      else tell();
     };
     host.handle(client, request, argument as never, answer, progress);
   }

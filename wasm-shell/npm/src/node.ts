@@ -1,18 +1,19 @@
 /** Blockyard under Node: the same file, as the command line reads it. Importing this opens nothing. */
+import { copyOf, type Change, type Commit } from "./codec.js";
 import { load, type Files, type Handle } from "./engine.js";
-import { LockedError, UnsupportedError } from "./errors.js";
+import { UnsupportedError } from "./errors.js";
 import { Host } from "./host.js";
-import type { OpenOptions } from "./types.js";
+import { lock, type Fs } from "./lock.js";
+import type { Requests } from "./requests.js";
+import type { Name, OpenOptions } from "./types.js";
 import { Yard, type Transport } from "./yard.js";
 
 export * from "./errors.js";
 export type * from "./types.js";
 export { Batch, Reader, Snapshot, Transaction, Yard, type StreamOptions } from "./yard.js";
 
-type Fs = typeof import("node:fs");
-
 /** The shape of `FileSystemSyncAccessHandle` over a file descriptor. */
-function handle(fs: Fs, path: string, flags: string, unlock: () => void): Handle {
+function handle(fs: Fs, path: string, flags: string): Handle {
   const file = fs.openSync(path, flags);
   return {
     read: (buffer, { at }) => fs.readSync(file, buffer, 0, buffer.length, at),
@@ -26,10 +27,7 @@ function handle(fs: Fs, path: string, flags: string, unlock: () => void): Handle
     flush: () => fs.fdatasyncSync(file),
     getSize: () => fs.fstatSync(file).size,
     truncate: (length) => fs.ftruncateSync(file, length),
-    close() {
-      fs.closeSync(file);
-      unlock();
-    },
+    close: () => fs.closeSync(file),
   };
 }
 
@@ -49,83 +47,116 @@ function named<H extends Handle>(it: H): H {
   return { ...it, write: rename(it.write), truncate: rename(it.truncate), flush: rename(it.flush) };
 }
 
-/** Whether a process of this number is there. */
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as { code?: string }).code === "EPERM";
-  }
-}
-
-/** Node has no file locks: a file beside it says who has it. */
-function lock(fs: Fs, path: string): () => void {
-  for (let tries = 0; ; tries++) {
-    try {
-      fs.writeFileSync(path, String(process.pid), { flag: "wx" });
-      return () => fs.rmSync(path, { force: true });
-    } catch (error) {
-      if ((error as { code?: string }).code !== "EEXIST") throw error;
-      const holder = Number(fs.readFileSync(path, "utf8"));
-      if (tries > 3 || !holder || alive(holder)) {
-        throw new LockedError(`another process has this file (${path} names it); close it there and try again`);
-      }
-      // It ended without letting go.
-      fs.rmSync(path, { force: true });
-    }
-  }
-}
-
+/** A file by its absolute path; what is a link is followed once, so that a file is one, whichever way it was named. */
 function files(fs: Fs, path: string): Files {
-  const spare = `${path}.new`;
+  let real = "";
+  let unlock: (() => void) | undefined;
+  const spare = () => `${real}.new`;
+  /** A file that was made or renamed is durable with its folder. */
+  const syncFolder = () => {
+    // Windows has no such call.
+    if (process.platform === "win32") return;
+    const folder = fs.openSync(real.replace(/[^/]*$/, ""), "r");
+    try {
+      fs.fsyncSync(folder);
+    } finally {
+      fs.closeSync(folder);
+    }
+  };
+  const create = (path: string) => {
+    if (!fs.existsSync(path)) fs.closeSync(fs.openSync(path, "a"));
+  };
   return {
     async open() {
-      const unlock = lock(fs, `${path}.lock`);
-      try {
-        if (!fs.existsSync(path)) fs.closeSync(fs.openSync(path, "a"));
-        return named(handle(fs, path, "r+", unlock));
-      } catch (error) {
-        unlock();
-        throw error;
+      if (!real) {
+        create(path);
+        real = fs.realpathSync(path);
       }
+      unlock ??= lock(fs, `${real}.lock`);
+      create(real);
+      // Whoever made it may not have come to that.
+      if (fs.statSync(real).size === 0) syncFolder();
+      return named(handle(fs, real, "r+"));
     },
     async spare() {
-      return named(handle(fs, spare, "w+", () => {}));
+      return named(handle(fs, spare(), "w+"));
     },
     async discard() {
-      fs.rmSync(spare, { force: true });
+      fs.rmSync(spare(), { force: true });
     },
     async replace() {
-      fs.renameSync(spare, path);
-      // A rename is durable with its folder.
-      const folder = fs.openSync(path.replace(/[^/]*$/, "") || ".", "r");
-      try {
-        fs.fsyncSync(folder);
-      } finally {
-        fs.closeSync(folder);
-      }
+      fs.renameSync(spare(), real);
+      syncFolder();
     },
     async remove() {
-      fs.rmSync(path, { force: true });
+      for (const path of [spare(), real]) fs.rmSync(path, { force: true });
+    },
+    release() {
+      unlock?.();
+      unlock = undefined;
     },
   };
 }
+
+const nameOf = (name: Name) => (typeof name === "string" ? name : copyOf(name));
+
+/**
+ * What a request brings to be kept, copied at its call, for a request may wait: a page's travels to its worker, and is copied
+ * by that. What was packed is a copy, and what is handed over (`transfer`) need be none.
+ */
+function copied(request: keyof Requests, argument: unknown, handedOver: boolean): unknown {
+  if (handedOver) return argument;
+  switch (request) {
+    case "commit": {
+      const { changes, ...rest } = argument as Commit;
+      if (changes instanceof Uint8Array) return argument;
+      const copy = (change: Change): Change => {
+        if ("delete" in change) return { delete: nameOf(change.delete) };
+        const put = nameOf(change.put);
+        return "value" in change ? { ...change, put, value: copyOf(change.value) } : { ...change, put };
+      };
+      return { ...rest, changes: changes.map(copy) };
+    }
+    case "write": {
+      const { bytes, ...rest } = argument as Requests["write"][0];
+      return { ...rest, bytes: copyOf(bytes) };
+    }
+    case "writeRange": {
+      const { name, value, ...rest } = argument as Requests["writeRange"][0];
+      return { ...rest, name: nameOf(name), value: copyOf(value) };
+    }
+    default:
+      return argument;
+  }
+}
+
+/** A listener that may ask for something itself: it is called when the engine's call is over. What it throws is its own affair. */
+const aside = (progress: (figures: number[]) => void) => (figures: number[]) =>
+  queueMicrotask(() => {
+    try {
+      progress(figures);
+    } catch (error) {
+      console.error(error);
+    }
+  });
 
 /** Opens the file at `path`, or creates it. It is the process's own until it is closed. */
 export async function open(path: string, options: OpenOptions = {}): Promise<Yard> {
   if (!globalThis.process?.versions?.node) {
     throw new UnsupportedError("this entry is for Node; a bundler took it for a browser: check its conditions");
   }
-  const fs = await import("node:fs");
+  // A program may go to another folder while this waits.
+  const folder = process.cwd();
+  const [fs, { resolve }] = await Promise.all([import("node:fs"), import("node:path")]);
   await load(() => fs.readFileSync(options.wasmUrl ? new URL(options.wasmUrl) : new URL("./blockyard.wasm", import.meta.url)));
-  const host = new Host(options.storage === "memory" ? undefined : files(fs, path), options, options.onBlocked);
+  const host = new Host(options.storage === "memory" ? undefined : files(fs, resolve(folder, path)), options, options.onBlocked);
   const client = {
     id: "process",
     changed: (...told: Parameters<NonNullable<Transport["changed"]>>) => transport.changed?.(...told),
   };
   const transport: Transport = {
-    request: (request, argument, progress) => host.ask(client, request, argument, progress),
+    request: (request, argument, progress, transfer) =>
+      host.ask(client, request, copied(request, argument, !!transfer) as typeof argument, progress && aside(progress)),
     close: async () => {
       await host.settled();
       host.close();

@@ -1,6 +1,6 @@
 /** Another file in place of the one there is: imported, or with all blocks of it and no free pages. */
 import { after, scanOf, sizesOf, unpack } from "./codec.js";
-import { attach, NONE, type Engine, type Files, type Handle } from "./engine.js";
+import { attach, drop, NONE, type Engine, type Files, type Handle } from "./engine.js";
 import { CorruptError } from "./errors.js";
 import type { EngineOptions } from "./types.js";
 
@@ -40,7 +40,7 @@ export async function takeIn(
     if (problems) throw new CorruptError("the file to import is damaged; nothing was changed");
     engine.settle();
   } finally {
-    engine.free();
+    drop(engine);
   }
 }
 
@@ -57,7 +57,7 @@ export async function condense(
     await copy(old, fresh, sizes.chunkSize, progress);
     fresh.settle();
   } finally {
-    fresh.free();
+    drop(fresh);
   }
 }
 
@@ -77,11 +77,11 @@ async function copy(
       if (entries.length === 0) return;
       let batch = to.begin();
       let held = 0;
-      for (const { nameBytes, length, tag } of entries) {
+      for (const { nameBytes, length } of entries) {
         const writer = to.beginWriter();
         for (let at = 0; at < length; at += chunk)
           to.write(writer, from.get(snapshot, nameBytes, at, at + chunk) ?? NONE, NONE);
-        to.finishWriter(writer, batch, nameBytes, tag);
+        to.finishCopy(writer, batch, nameBytes, from.tag(snapshot, nameBytes));
         held += Math.min(length, chunk);
         copied += length;
         if (held > AT_ONCE) {

@@ -1,6 +1,6 @@
 /** A yard inside a worker, without promises: every call is over when it returns. */
-import { after, bytesOf, keyOf, pack, scanOf, statsOf, textOf, unpack, type Change } from "./codec.js";
-import { attach, exported, load, NONE, PIECE, verified, writeRange, type Engine, type Files, type Handle } from "./engine.js";
+import { after, bytesOf, copyOf, keyOf, pack, scanOf, statsOf, textOf, unpack, type Change } from "./codec.js";
+import { attach, drop, exported, isDead, load, NONE, PIECE, verified, writeRange, type Engine, type Files, type Handle } from "./engine.js";
 import { AbortedError, ClosedError, InvalidError, LockedError, wrap } from "./errors.js";
 import { missing, opfs, unsupported } from "./opfs.js";
 import { condense, prepare, takeIn } from "./replace.js";
@@ -135,7 +135,7 @@ export class SyncTransaction extends Decoded {
   }
 
   put(name: Name, value: Value, options: { tag?: number } = {}): void {
-    this.changed.set(keyOf(name), [name, bytesOf(value).slice(), options]);
+    this.changed.set(keyOf(name), [name, copyOf(bytesOf(value)), options]);
   }
 
   putJSON(name: Name, value: unknown): void {
@@ -163,15 +163,23 @@ export class SyncYard extends SyncReader {
   readonly #durability: Durability;
   /** While another file takes this one's place. */
   #replacing = false;
+  /** While the engine is at work: a listener cannot ask it. */
+  #busy = false;
+  /** The engine is gone, and the file can be opened anew, from what the device has. */
+  #lost = false;
 
   /** @internal */
   constructor(engine: Engine, place: Place, durability: Durability = "durable") {
     super((work) => {
       const engine = this.#live();
+      this.#busy = true;
       try {
         return work(engine);
       } catch (error) {
+        this.#recover(engine);
         throw wrap(error);
+      } finally {
+        this.#busy = false;
       }
     }, 0);
     this.#engine = engine;
@@ -181,8 +189,25 @@ export class SyncYard extends SyncReader {
 
   #live(): Engine {
     if (this.#replacing) throw new ClosedError("the file is being replaced: wait until that is done");
+    if (this.#busy) throw new InvalidError("a listener of a call cannot make another before that is over");
+    if (this.#lost) {
+      try {
+        this.#engine = attach(this.#place.handle, this.#place.options);
+      } catch (error) {
+        throw wrap(error);
+      }
+      this.#lost = false;
+    }
     if (!this.#engine) throw new ClosedError("the yard was closed");
     return this.#engine;
+  }
+
+  /** After a failed write or a trap in the module, after which nothing could be done, the next call opens the file anew. */
+  #recover(engine: Engine): void {
+    if (!isDead(engine)) return;
+    this.#engine = undefined;
+    drop(engine);
+    this.#lost = !!this.#place.handle;
   }
 
   #durable = ({ durability = this.#durability }: WriteOptions) => durability === "durable";
@@ -315,7 +340,7 @@ export class SyncYard extends SyncReader {
     try {
       await prepare(files, (spare) => fill(old, spare));
       this.#engine = undefined;
-      old.free();
+      drop(old);
       this.#place.handle?.close();
       try {
         await files.replace();
@@ -338,23 +363,23 @@ export class SyncYard extends SyncReader {
   }
 
   close(): void {
-    const engine = this.#end();
-    if (!engine) return;
+    const { is, engine } = this.#end();
+    if (!is) return;
     try {
-      engine.settle();
+      engine?.settle();
     } catch (error) {
       throw wrap(error);
     } finally {
-      engine.free();
+      drop(engine);
       this.#letGo();
     }
   }
 
   /** Removes the file. */
   async destroy(): Promise<void> {
-    const engine = this.#end();
-    if (!engine) return;
-    engine.free();
+    const { is, engine } = this.#end();
+    if (!is) return;
+    drop(engine);
     try {
       this.#place.handle?.close();
       await this.#place.files?.remove();
@@ -365,10 +390,13 @@ export class SyncYard extends SyncReader {
     }
   }
 
-  #end(): Engine | undefined {
-    const engine = this.#replacing ? this.#live() : this.#engine;
+  /** Whether it was open until now, and with what. */
+  #end(): { is: boolean; engine: Engine | undefined } {
+    if (this.#replacing || this.#busy) this.#live();
+    const ended = { is: this.#lost || !!this.#engine, engine: this.#engine };
     this.#engine = undefined;
-    return engine;
+    this.#lost = false;
+    return ended;
   }
 
   [Symbol.dispose](): void {

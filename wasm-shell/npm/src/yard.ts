@@ -1,5 +1,5 @@
 /** The yard as programs see it: promises, iterators and streams over requests. */
-import { after, bytesOf, keyOf, pack, scanOf, statsOf, textOf, unpack, type Change, type Commit } from "./codec.js";
+import { after, bytesOf, copyOf, keyOf, pack, scanOf, statsOf, textOf, unpack, type Change, type Commit } from "./codec.js";
 import { Cache } from "./cache.js";
 import { ClosedError, ConflictError, wrap } from "./errors.js";
 import type { Requests } from "./requests.js";
@@ -137,6 +137,11 @@ export class Reader {
 
 /** The state of one moment. Close it: the file keeps for it what has changed since. */
 export class Snapshot extends Reader {
+  /** @internal */
+  get number(): number {
+    return this.at;
+  }
+
   async close(): Promise<void> {
     await this.transport.request("release", this.at);
   }
@@ -149,7 +154,7 @@ export class Snapshot extends Reader {
 const change = (name: Name, value: Value, options: PutOptions | undefined) =>
   ({ put: name, value: bytesOf(value), tag: options?.tag }) satisfies Change;
 
-/** Changes that become visible and durable together, or not at all. */
+/** Changes that become visible and durable together, or not at all. Values are copied by `commit`, not by `put`. */
 export class Batch {
   /** @internal */
   protected readonly changes: Change[] = [];
@@ -235,7 +240,7 @@ export class Transaction {
   }
 
   put(name: Name, value: Value, options?: { tag?: number }): void {
-    this.#changed.set(keyOf(name), { name, value: bytesOf(value).slice(), tag: options?.tag });
+    this.#changed.set(keyOf(name), { name, value: copyOf(bytesOf(value)), tag: options?.tag });
   }
 
   putJSON(name: Name, value: unknown): void {
@@ -251,7 +256,7 @@ export class Transaction {
     const changes = [...this.#changed.values()].map(({ name, value, tag }): Change =>
       value ? { put: name, value, tag } : { delete: name },
     );
-    return { changes, durable, expect: [...this.#read.values()] };
+    return { changes, durable, expect: [...this.#read.values()], at: this.#snapshot.number };
   }
 }
 

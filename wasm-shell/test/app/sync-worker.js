@@ -76,6 +76,22 @@ onmessage = async ({ data: name }) => {
     await yard.importBlob(file);
     const foreign = await yard.importBlob(new Blob(["no file of ours"])).catch((error) => error.code);
     const replaced = [copied.at(-1) > 0, meanwhile, gone, smaller, yard.getText("two"), foreign, [...yard.list()].length];
+    // After a failed write every change was refused until the yard was closed and opened.
+    const { prototype } = FileSystemSyncAccessHandle;
+    const { flush } = prototype;
+    let failing = 2;
+    prototype.flush = function () {
+      if (failing-- <= 0) return flush.call(this);
+      throw new DOMException("x", "UnknownError");
+    };
+    const held = yard.snapshot();
+    // The second failure is that of opening it anew.
+    const recovered = [code(() => yard.put("failed", "x")), code(() => yard.put("failed", "x")), code(() => yard.put("again", "y")), yard.getText("again"), code(() => held.get("two"))];
+    // So it was after a trap in the module.
+    recovered.push(code(() => yard.run((engine) => engine.stage(new Uint8Array(20).fill(255)))), yard.getText("two"), yard.verify().problemCount);
+    let asked = "";
+    yard.verify({ onProgress: () => (asked = code(() => yard.get("two"))) });
+    recovered.push(asked);
     yard.close();
     const closed = code(() => yard.get("two"));
     const again = await open();
@@ -86,7 +102,7 @@ onmessage = async ({ data: name }) => {
     await empty.destroy();
     postMessage({
       names, each, locked, range, before, json, refused, told: told.at(-1), clean: [clean.blocks, clean.problemCount],
-      exported, replaced, transacted, whole: whole > 0, batched, pieced, deleted, closed, kept, left,
+      exported, replaced, transacted, whole: whole > 0, batched, pieced, deleted, recovered, closed, kept, left,
     });
   } catch (error) {
     postMessage({ error: String(error) });

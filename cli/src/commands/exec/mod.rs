@@ -33,7 +33,8 @@ Commands:
 What cannot be done is answered by `error …` on one line, and the session goes on; a commit that fails
 drops its changes. NAME has no spaces; TEXT ends with the line. A line has at most 1 MiB, a batch at most
 8 MiB. Every answer is sent at once. Changes not committed at the end of the input are dropped, which is
-noted on standard error. The exit code is 1 if any answer was an error.
+noted on standard error. The exit code is 1 if any answer was an error, or
+if nobody read the answers any more: the session ends then.
 
 Example:
   printf 'put greeting hello\\ncommit\\nget greeting\\n' | blockyard exec notes.by")]
@@ -63,6 +64,17 @@ pub(super) fn run(args: &Args) -> Outcome {
     Ok(if failed { Exit::Problem } else { Exit::Fine })
 }
 
+/// An answer went nowhere. Elsewhere a reader that has gone is nothing to tell; here there may be commands that are not
+/// carried out, and nobody has heard of the commit before.
+fn unheard(error: &io::Error) -> Failure {
+    match Failure::stdout(error) {
+        Failure::Hangup => Failure::problem(
+            "nobody reads the answers any more; the commands behind the last answer were not carried out",
+        ),
+        told => told,
+    }
+}
+
 /// Answers line after line until the input ends.
 fn converse(session: &mut Session<'_, impl io::Write>) -> Outcome<()> {
     let mut input = io::stdin().lock();
@@ -79,6 +91,6 @@ fn converse(session: &mut Session<'_, impl io::Write>) -> Outcome<()> {
                 Err(reason) => session.refuse(reason),
             },
         }
-        .map_err(|error| Failure::stdout(&error))?;
+        .map_err(|error| unheard(&error))?;
     }
 }
