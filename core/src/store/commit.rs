@@ -29,8 +29,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// recorded; clear them before they are used again.
     ///
     /// # Errors
-    /// [`WriteError::Full`], [`WriteError::BatchTooLarge`], [`WriteError::NameTooLong`] (the overlay's
-    /// names are shorter than the geometry's) and [`WriteError::Corrupted`] leave the store and the
+    /// [`WriteError::Full`], [`WriteError::BatchTooLarge`], [`WriteError::BatchUnfit`], [`WriteError::NameTooLong`]
+    /// (the overlay's names are shorter than the geometry's) and [`WriteError::Corrupted`] leave the store and the
     /// batches as they were. [`WriteError::Device`] after a failed write or sync poisons the store:
     /// whether the group survived shows when it is opened again.
     pub fn commit<M: GrowBytes, V: GrowBytes>(
@@ -65,7 +65,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         sync: bool,
     ) -> Result<Sequence, Failure> {
         self.ready()?;
-        let demand = self.demand(batches);
+        let demand = self.demand(batches)?;
         if demand.operations == 0 {
             if sync {
                 self.catch_up()?;
@@ -415,6 +415,7 @@ pub(super) const fn batch_error<E>(error: BatchError) -> WriteError<E> {
     match error {
         BatchError::NameEmpty => WriteError::NameEmpty,
         BatchError::NameTooLong { length, max } => WriteError::NameTooLong { length, max },
+        BatchError::ChunkCount { .. } => WriteError::BatchUnfit,
         BatchError::ValueTooLarge { .. } | BatchError::Full => WriteError::BatchTooLarge,
     }
 }

@@ -21,3 +21,4 @@ mod smoke;
 mod sparse;
 mod support;
 mod survivors;
+mod unfit;

@@ -73,22 +73,22 @@ fn a_group_only_deletes_if_each_change_does() {
     let mut deletes = batch(&store, &[]);
     deletes.delete(b"a").expect("room");
     deletes.delete(b"b").expect("room");
-    assert!(store.demand(&[deletes.clone()]).deletes_only);
+    assert!(store.demand(&[deletes.clone()]).expect("of this store").deletes_only);
     deletes.put(b"c", b"value", 0).expect("room");
     deletes.delete(b"d").expect("room");
-    let demand = store.demand(&[deletes]);
+    let demand = store.demand(&[deletes]).expect("of this store");
     assert!(!demand.deletes_only);
     assert_eq!((demand.operations, demand.longest_name), (4, 1));
-    assert!(!store.demand(&[batch(&store, &[(b"a", 1)])]).deletes_only);
+    assert!(!store.demand(&[batch(&store, &[(b"a", 1)])]).expect("of this store").deletes_only);
 }
 
 #[test]
 fn the_longest_value_is_the_longest_that_is_carried() {
     let store = store();
     let inline = store.geometry.max_inline();
-    assert_eq!(store.demand(&[batch(&store, &[(b"a", inline)])]).longest_value, 0);
+    assert_eq!(store.demand(&[batch(&store, &[(b"a", inline)])]).expect("of this store").longest_value, 0);
     let puts: [(&[u8], usize); 3] = [(b"a", inline + 1), (b"b", 700), (b"c", inline)];
-    assert_eq!(store.demand(&[batch(&store, &puts)]).longest_value, 700);
+    assert_eq!(store.demand(&[batch(&store, &puts)]).expect("of this store").longest_value, 700);
 }
 
 #[test]
