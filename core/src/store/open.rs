@@ -149,8 +149,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Lays the file out in sizes that can be.
     fn lay_out_as(&mut self, create: &CreateOptions, geometry: Geometry) -> Result<(), Failure> {
-        let length = self.io.length()?;
-        let least = geometry.offset(geometry.first_group() + 32);
+        let least = geometry.first_group() + 32;
+        if self.memory.max_pages(&geometry) < least {
+            return Err(Failure::WorkspaceTooSmall);
+        }
+        let (length, least) = (self.io.length()?, geometry.offset(least));
         if length < least {
             self.io.grow(least)?;
         }
