@@ -364,7 +364,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         options: &OpenOptions,
         recovery: &mut Recovery,
     ) -> Result<(), Failure> {
-        self.begin_at_newest(options)?;
+        self.begin_at_newest()?;
         self.check_superblock()?;
         self.replay(options.salvage && options.read_only, recovery)?;
         if WRITES && !self.read_only {
@@ -377,14 +377,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Begins where the newest superblock says, before its journal was looked at.
     #[inline(never)]
-    fn begin_at_newest(&mut self, options: &OpenOptions) -> Result<(), Failure> {
+    fn begin_at_newest(&mut self) -> Result<(), Failure> {
         newest_superblock(&mut self.io, self.buffer.as_mut(), &mut self.superblock)?;
         let geometry = self.superblock.geometry();
         let geometry = geometry.map_err(|error| self.io.fails(Failure::Geometry, Kept::Sizes(error)))?;
         check_numbers(&mut self.io, &self.superblock)?;
-        // On a device of larger units a torn write would reach beyond what it was meant for.
+        // On a device of larger units a torn write would reach beyond what it was meant for, and a page is less than what can
+        // be read.
         let unit = self.io.atomic_unit();
-        if !options.read_only && unit as usize > geometry.unit() {
+        if unit as usize > geometry.unit() {
             return Err(self.io.fails(Failure::Geometry, Kept::Sizes(GeometryError::Unit(unit))));
         }
         self.begin(geometry);
