@@ -142,7 +142,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         &self.geometry
     }
 
-    /// Random identity of the file.
+    /// Random identity of the file; not for those who write values and are not trusted, see
+    /// [`CreateOptions::file_id`].
     pub const fn file_id(&self) -> [u8; 16] {
         self.superblock.file_id
     }

@@ -22,7 +22,8 @@ pub struct CreateOptions {
     pub journal_length: u64,
     /// Bytes of a chunk of a large block: whole pages, at most 64 MiB.
     pub chunk_size: u32,
-    /// Identity of the file; should be random.
+    /// Identity of the file: random bytes that nobody can guess, nor is told, who writes values and is not trusted. Who knows
+    /// them can write a value that, torn by a power cut, is taken for damage of the journal.
     pub file_id: [u8; 16],
 }
 
@@ -76,7 +77,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// returns: the journal ring is written once in full, then the superblocks.
     ///
     /// # Errors
-    /// [`OpenError::Geometry`] for impossible sizes, [`OpenError::Full`] on a device too small.
+    /// [`OpenError::Geometry`] for impossible sizes, [`OpenError::Full`] on a device too small,
+    /// [`OpenError::WorkspaceTooSmall`] if the memory given does not do for a file of these sizes: then nothing was written.
     pub fn create(
         device: D,
         overlay: O,
