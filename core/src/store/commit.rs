@@ -327,6 +327,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             relocate_above,
             max_pages: self.memory.max_pages(&self.geometry),
             floor: 0,
+            copies: 0,
         };
         work(&mut host)
     }

@@ -35,6 +35,8 @@ pub(crate) struct Host<'a, D: BlockDevice, O> {
     pub(crate) max_pages: u64,
     /// Free pages that runs of several pages, and copies, must leave ahead.
     pub(crate) floor: u64,
+    /// Pages that may still be copied: by recovery each of the file once.
+    pub(crate) copies: u64,
 }
 
 /// Where bytes are that are brought home.
@@ -162,6 +164,11 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             self.mark(page, length, true)?;
             return Ok(page);
         }
+        // A page has one value: more are a forger's, who would have the same ones copied again and again.
+        let Some(left) = self.copies.checked_sub(pages) else {
+            return Err(self.io.damaged(place.what, place.offset));
+        };
+        self.copies = left;
         // The fold's own pages go first: nobody has made room for copies.
         let home = match self.allocate_above(self.floor, pages, pages) {
             Ok(extent) => {

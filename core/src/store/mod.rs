@@ -82,6 +82,8 @@ struct Checkpoint {
     relocate_above: Option<Sequence>,
     /// Free pages that such copies must leave ahead.
     floor: u64,
+    /// Pages that may still be copied so.
+    copies: u64,
 }
 
 /// What is committed and not yet folded in.
