@@ -214,7 +214,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         add(&mut next.blocks, balance.blocks);
         add(&mut next.bytes, balance.bytes);
         add(&mut next.tree_pages, checkpoint.tree_pages);
-        next.longest_name = U32::new(next.longest_name.get().max(longest));
+        next.longest_name = U32::new(next.longest_name.get().max(longest.into()));
         if checkpoint.relocate_above.is_some() {
             next.epoch = U64::new(next.epoch.get() + 1);
         }

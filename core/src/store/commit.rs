@@ -2,7 +2,7 @@
 
 use super::host::Host;
 use super::place::unplace;
-use super::room::{Path, record_of};
+use super::room::{Path, chunks_of, record_of};
 use super::{Durability, Pending, Store, space};
 use crate::batch::{Batch, BatchError, GrowBytes};
 use crate::bytes;
@@ -366,7 +366,7 @@ pub(super) fn insert_entry<O: Overlay>(
         base_moved: before.map_or(moves, |before| before.base_moved),
         inherited,
     };
-    active.add(name.len(), &entry, before.map(|before| before.records));
+    active.add(name.len(), &entry, before.map(|before| (before.records, before.chunks)));
     let inserted = overlay.insert(name, &entry, body);
     debug_assert!(inserted.is_ok(), "room was made before the commit was recorded");
 }
@@ -378,6 +378,7 @@ struct Before {
     inherited: bool,
     /// Bytes of its record in the registry, at most.
     records: u64,
+    chunks: u32,
 }
 
 /// Retires the pages of a name's entry in the active layer, unless they move to another name.
@@ -387,8 +388,8 @@ fn supersede<O: Overlay>(overlay: &mut O, geometry: &Geometry, name: &[u8], move
     if !moves {
         retire(overlay, geometry, name, &before);
     }
-    let records = record_of(&before, name.len());
-    Some(Before { base_moved: before.base_moved, inherited: before.inherited, records })
+    let (records, chunks) = (record_of(&before, name.len()), chunks_of(&before) as u32);
+    Some(Before { base_moved: before.base_moved, inherited: before.inherited, records, chunks })
 }
 
 /// Tells the overlay that an entry's pages are needed by older readers only.

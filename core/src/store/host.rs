@@ -455,11 +455,14 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
 }
 
 impl Pending {
-    /// What one more entry adds, which takes the place of one of the same name whose record had as many bytes as `before`.
-    pub(crate) fn add(&mut self, name: usize, entry: &Entry, before: Option<u64>) {
+    /// What one more entry adds, which takes the place of one of the same name whose records had as many bytes as `before`
+    /// says, and so many chunks.
+    pub(crate) fn add(&mut self, name: usize, entry: &Entry, before: Option<(u64, u32)>) {
+        let (records, chunks) = before.unwrap_or_default();
         self.entries += u64::from(before.is_none());
         self.inherited += u64::from(entry.inherited);
-        self.records = self.records.saturating_sub(before.unwrap_or(0)) + super::room::record_of(entry, name);
-        self.longest_name = self.longest_name.max(name as u32);
+        self.records = self.records.saturating_sub(records) + super::room::record_of(entry, name);
+        self.chunks = self.chunks.saturating_sub(chunks).saturating_add(super::room::chunks_of(entry) as u32);
+        self.longest_name = self.longest_name.max(name as u16);
     }
 }

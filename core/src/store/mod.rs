@@ -93,8 +93,10 @@ struct Pending {
     entries: u64,
     /// Bytes of their records in the registry, at most.
     records: u64,
+    /// Chunks that they list.
+    chunks: u32,
     /// Bytes of the longest name among them.
-    longest_name: u32,
+    longest_name: u16,
     /// Entries whose pages were another name's in the layers below.
     inherited: u64,
     /// The operation before moved a name away whose pages lie in the layers below: the next one takes

@@ -379,8 +379,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Bytes of the longest cell that an inner node may have, slot included, if a name of `name` bytes comes in.
     fn longest_cell(&self, name: usize) -> usize {
-        let known = [self.superblock.longest_name.get(), self.active.longest_name, self.frozen.longest_name];
-        let name = known.into_iter().fold(name, |longest, name| longest.max(name as usize));
+        let pending = self.active.longest_name.max(self.frozen.longest_name);
+        let name = name.max(self.superblock.longest_name.get() as usize).max(usize::from(pending));
         InternalCell::SIZE + name.min(self.geometry.max_name()) + 2
     }
 
@@ -439,12 +439,18 @@ pub(super) fn record_bytes(head: &OpHeader, name: usize) -> u64 {
     }
 }
 
-/// The same of an entry.
+/// The chunks that an entry lists.
+pub(super) fn chunks_of(entry: &Entry) -> u64 {
+    match entry.value {
+        Value::Chunks { chunk_size, .. } => crate::bytes::pieces(entry.length, u64::from(chunk_size)),
+        _ => 0,
+    }
+}
+
+/// As [`record_bytes`], of an entry.
 pub(super) fn record_of(entry: &Entry, name: usize) -> u64 {
     match entry.value {
-        Value::Chunks { chunk_size, .. } => {
-            record(name, 0, crate::bytes::pieces(entry.length, u64::from(chunk_size)))
-        }
+        Value::Chunks { .. } => record(name, 0, chunks_of(entry)),
         Value::Inline { .. } => record(name, entry.length, 0),
         _ => record(name, 0, 0),
     }

@@ -5,6 +5,7 @@
 mod batches;
 mod between;
 mod bounded;
+mod bounds;
 mod crash;
 mod embedded;
 mod faults;

@@ -507,17 +507,17 @@ mod height {
             // Spread over both layers and the group.
             let (a, b) = (below(tree.entries + 1), below(tree.records + 1));
             let (c, d) = (below(tree.entries - a + 1), below(tree.records - b + 1));
-            let mut names = [tree.name as u32, 1, 1, 1];
+            let mut names = [tree.name as u16, 1, 1, 1];
             names.swap(0, below(4) as usize);
             store.superblock.height.set(tree.height as u32);
             store.superblock.tree_pages.set(tree.nodes);
-            store.superblock.longest_name.set(names[0]);
+            store.superblock.longest_name.set(names[0].into());
             store.active = Pending { entries: a, records: b, longest_name: names[1], ..Pending::default() };
             store.frozen = Pending { entries: c, records: d, longest_name: names[2], ..Pending::default() };
             let demand = Demand {
                 operations: (tree.entries - a - c) as usize,
                 records: tree.records - b - d,
-                longest_name: names[3] as usize,
+                longest_name: names[3].into(),
                 ..Demand::default()
             };
             let expected = levels(tree, &store.geometry);
