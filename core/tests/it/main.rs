@@ -20,6 +20,7 @@ mod model;
 mod rename;
 mod smoke;
 mod sparse;
+mod staged;
 mod support;
 mod survivors;
 mod unfit;
