@@ -75,6 +75,13 @@ pub enum BatchError {
         /// The longest value of a batch in bytes.
         max: u64,
     },
+    /// The list of chunks is not as long as a block of this length has it.
+    ChunkCount {
+        /// Chunks listed.
+        listed: usize,
+        /// Chunks that the block has; 0 of an empty block, which has no list.
+        needed: u64,
+    },
     /// The batch's buffers are full.
     Full,
 }
@@ -91,6 +98,9 @@ impl fmt::Display for BatchError {
             }
             Self::ValueTooLarge { length, max } => {
                 write!(f, "the value has {length} bytes, a batch takes {max} at once; write it as a stream")
+            }
+            Self::ChunkCount { listed, needed } => {
+                write!(f, "{listed} chunks are listed and the block has {needed}; list each of them once")
             }
             Self::Full => f.write_str("the batch's buffers are full; commit it and begin another"),
         }
@@ -274,7 +284,7 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
     /// Puts a block whose bytes lie in chunks already, each but the last of `chunk_size` bytes.
     ///
     /// # Errors
-    /// See [`BatchError`].
+    /// [`BatchError::ChunkCount`] of a list that is not the block's, or of an empty block; else see [`BatchError`].
     pub fn put_chunks(
         &mut self,
         name: &[u8],
@@ -283,6 +293,10 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         chunk_size: u32,
         chunks: &[ChunkRef],
     ) -> Result<(), BatchError> {
+        let needed = bytes::pieces(length, u64::from(chunk_size));
+        if chunks.is_empty() || chunks.len() as u64 != needed {
+            return Err(BatchError::ChunkCount { listed: chunks.len(), needed });
+        }
         let mut hasher = crate::Hasher::new();
         chunks.iter().for_each(|chunk| hasher.update(&chunk.digest));
         let mut head = self.head(op_kind::CHUNKS, name, length, tag, hasher.finish())?;
@@ -341,6 +355,12 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
     pub(crate) fn move_away(&mut self, name: &[u8]) -> Result<(), BatchError> {
         let head = self.head(op_kind::MOVE, name, 0, 0, Digest::default())?;
         self.push(&head, name, &[])
+    }
+
+    /// Whether a store of this geometry takes what is put in: the batch was made for one of the same page size, and of chunks
+    /// that are not longer.
+    pub fn suits(&self, geometry: &Geometry) -> bool {
+        self.page_size == geometry.page_size() && self.max_value <= u64::from(geometry.chunk_size())
     }
 
     /// The changes in order.
@@ -447,6 +467,13 @@ pub(crate) fn body_length(head: &OpHeader) -> Option<u64> {
 #[derive(Clone, Debug)]
 pub struct Operations<'a> {
     rest: &'a [u8],
+}
+
+impl Operations<'_> {
+    /// Whether nothing is left, be it of bytes that do not parse.
+    pub(crate) const fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
 }
 
 impl<'a> Iterator for Operations<'a> {

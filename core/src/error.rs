@@ -93,6 +93,10 @@ pub enum WriteError<E> {
     },
     /// The batch holds more than the store, its buffers or its journal can take at once.
     BatchTooLarge,
+    /// No recovery would take this in: the batch was made for another geometry, it lists chunks that its block does not
+    /// have or pages that the file does not have, or a block writer failed to take a piece of the block before. Nothing was
+    /// changed.
+    BatchUnfit,
     /// There is no block of this name.
     NotFound,
     /// A buffer handed to the store is too small for this tree.
@@ -177,6 +181,9 @@ impl<E: fmt::Display> fmt::Display for WriteError<E> {
             Self::BatchTooLarge => {
                 f.write_str("the batch is too large for this store; commit it in smaller parts")
             }
+            Self::BatchUnfit => f.write_str(
+                "the batch is not one of this store's, or not whole; make it anew for this store's geometry",
+            ),
             Self::NotFound => f.write_str("there is no block of this name"),
             Self::WorkspaceTooSmall => {
                 f.write_str("the workspace handed to the store is too small for its tree")

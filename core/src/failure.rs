@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     NameTooLong,
     /// The batch holds more than can be taken at once.
     BatchTooLarge,
+    /// The batch is none that a recovery would take in.
+    BatchUnfit,
     /// A buffer of the caller's is too small; the length that it must have is kept.
     BufferTooSmall,
     /// The memory handed to the store is too small.
@@ -84,6 +86,7 @@ impl Failure {
             (Self::ReadOnly, _) => WriteError::ReadOnly,
             (Self::Full, _) => WriteError::Full,
             (Self::BatchTooLarge, _) => WriteError::BatchTooLarge,
+            (Self::BatchUnfit, _) => WriteError::BatchUnfit,
             _ => WriteError::WorkspaceTooSmall,
         }
     }

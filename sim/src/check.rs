@@ -20,6 +20,7 @@ pub type Checked<T = ()> = Result<T, String>;
 pub struct Judge<'a, O> {
     shape: Shape,
     limit: u64,
+    unit: usize,
     history: &'a BTreeMap<u64, Model>,
     puts: &'a BTreeMap<u64, Puts>,
     fired: &'a Fired,
@@ -52,9 +53,10 @@ pub struct Depth {
 impl<'a, O: Overlay + Default> Judge<'a, O> {
     /// A judge of what `work` may leave.
     #[must_use]
-    pub const fn new(work: &'a Work<O>, fired: &'a Fired) -> Self {
+    pub fn new(work: &'a Work<O>, fired: &'a Fired) -> Self {
         let Work { shape, limit, history, puts, .. } = work;
-        Self { shape: *shape, limit: *limit, history, puts, fired, overlay: PhantomData }
+        let unit = work.device.unit();
+        Self { shape: *shape, limit: *limit, unit, history, puts, fired, overlay: PhantomData }
     }
 
     /// Opens one state that a power cut left, after up to three more cuts during recovery: it holds the
@@ -80,7 +82,7 @@ impl<'a, O: Overlay + Default> Judge<'a, O> {
     }
 
     fn open(&self, state: Image) -> Result<(TestStore<O, SimDevice>, u64), OpenError<SimError>> {
-        let opened = self.shape.open::<O, _>(SimDevice::new(state, self.limit, 0))?;
+        let opened = self.shape.open::<O, _>(SimDevice::new(state, self.limit, 0).with_unit(self.unit))?;
         Ok((opened.0, opened.1.to.0))
     }
 
@@ -91,7 +93,7 @@ impl<'a, O: Overlay + Default> Judge<'a, O> {
         rng: &mut fastrand::Rng,
     ) -> Checked<(SimDevice, TestStore<O, SimDevice>, u64)> {
         for cuts in 0.. {
-            let device = SimDevice::new(state, self.limit, rng.u64(..));
+            let device = SimDevice::new(state, self.limit, rng.u64(..)).with_unit(self.unit);
             if cuts < 3 && rng.u8(..3) == 0 {
                 device.arm([Fault::CutAt(rng.u64(..12))]);
             }

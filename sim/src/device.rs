@@ -52,6 +52,8 @@ struct Inner {
     cache: Image,
     pending: Vec<Pending>,
     limit: u64,
+    /// The atomic unit in bytes.
+    unit: usize,
     faults: Vec<Fault>,
     rng: fastrand::Rng,
     counts: [u64; 4],
@@ -98,6 +100,7 @@ impl SimDevice {
             written: BTreeSet::new(),
             pending: Vec::new(),
             limit,
+            unit: UNIT,
             faults: Vec::new(),
             rng: fastrand::Rng::with_seed(seed),
             counts: [0; 4],
@@ -110,6 +113,19 @@ impl SimDevice {
             trace: VecDeque::new(),
             fired,
         })))
+    }
+
+    /// The same device with an atomic unit of so many bytes, a power of two up to 4,096.
+    #[must_use]
+    pub fn with_unit(self, unit: usize) -> Self {
+        self.inner().unit = unit;
+        self
+    }
+
+    /// Bytes of its atomic unit.
+    #[must_use]
+    pub fn unit(&self) -> usize {
+        self.inner().unit
     }
 
     /// A thread that panics while it holds the device is a test that fails anyway.
@@ -185,7 +201,8 @@ impl SimDevice {
     pub fn rot(&self, unit: u64, bits: usize) {
         let mut inner = self.inner();
         for _ in 0..bits {
-            let at = unit as usize * UNIT + inner.rng.usize(..UNIT);
+            let size = inner.unit;
+            let at = unit as usize * size + inner.rng.usize(..size);
             let bit = 1 << inner.rng.u8(..8);
             let mut byte = [0];
             inner.cache.read(at, &mut byte);
@@ -285,13 +302,8 @@ impl BlockDevice for SimDevice {
         self.grow_to(length)
     }
     fn atomic_unit(&self) -> u32 {
-        UNIT as u32
+        self.unit() as u32
     }
-}
-
-/// The units of a range.
-fn units(offset: u64, length: usize) -> std::ops::Range<u64> {
-    offset / UNIT as u64..(offset + length as u64) / UNIT as u64
 }
 
 impl Inner {
@@ -299,10 +311,17 @@ impl Inner {
         self.counts[1..].iter().sum()
     }
 
+    /// The units of a range.
+    const fn units(&self, offset: u64, length: usize) -> std::ops::Range<u64> {
+        let unit = self.unit as u64;
+        offset / unit..(offset + length as u64) / unit
+    }
+
     fn moment(&self) -> Moment {
         Moment {
             medium: self.medium.clone(),
             pending: self.pending.clone(),
+            unit: self.unit,
             change: self.changes(),
             acknowledged: self.acknowledged,
         }
@@ -359,7 +378,7 @@ impl Inner {
     }
 
     fn range(&self, offset: u64, length: usize) -> Result<std::ops::Range<usize>, SimError> {
-        let whole = offset.is_multiple_of(UNIT as u64) && length.is_multiple_of(UNIT);
+        let whole = offset.is_multiple_of(self.unit as u64) && length.is_multiple_of(self.unit);
         assert!(whole, "{length} bytes at {offset} are not whole units");
         let start = offset as usize;
         let end = start.checked_add(length).filter(|end| *end <= self.cache.len());
@@ -369,7 +388,7 @@ impl Inner {
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), SimError> {
         let fault = self.begin(Operation::Read)?;
         let range = self.range(offset, buf.len())?;
-        if units(offset, buf.len()).any(|unit| self.latent.contains(&unit)) {
+        if self.units(offset, buf.len()).any(|unit| self.latent.contains(&unit)) {
             self.fired.count(Event::LatentSector);
             return Err(SimError::Eio);
         }
@@ -384,7 +403,7 @@ impl Inner {
     }
 
     fn read_elsewhere(&self, offset: u64, units: i64, buf: &mut [u8]) {
-        let Some(offset) = offset.checked_add_signed(units * UNIT as i64) else { return };
+        let Some(offset) = offset.checked_add_signed(units * self.unit as i64) else { return };
         if let Ok(range) = self.range(offset, buf.len()) {
             let right = buf.to_vec();
             self.cache.read(range.start, buf);
@@ -396,7 +415,7 @@ impl Inner {
 
     fn read_stale(&self, offset: u64, buf: &mut [u8]) {
         let mut stale = false;
-        for (unit, part) in units(offset, buf.len()).zip(buf.chunks_mut(UNIT)) {
+        for (unit, part) in self.units(offset, buf.len()).zip(buf.chunks_mut(self.unit)) {
             if let Some(before) = self.before.get(&unit) {
                 stale |= part != &before[..];
                 part.copy_from_slice(before);
@@ -420,7 +439,7 @@ impl Inner {
         match fault {
             Some(Fault::LosesWrite(_)) => lost = true,
             Some(Fault::MisdirectsWrite(_, units)) => {
-                let elsewhere = offset.checked_add_signed(units * UNIT as i64);
+                let elsewhere = offset.checked_add_signed(units * self.unit as i64);
                 to = elsewhere.filter(|at| self.range(*at, data.len()).is_ok()).unwrap_or(offset);
             }
             _ => {}
@@ -434,8 +453,9 @@ impl Inner {
             self.fired.count(Event::WriteMisdirected);
         }
         if !lost {
-            self.written.extend(units(to, data.len()));
-            self.latent.retain(|unit| !units(to, data.len()).contains(unit));
+            let units = self.units(to, data.len());
+            self.latent.retain(|unit| !units.contains(unit));
+            self.written.extend(units);
             self.pending.push(Pending::Write { offset: to, data: data.into() });
         }
         self.keep_moment();
@@ -458,13 +478,14 @@ impl Inner {
         if range.is_empty() || self.rng.bool() {
             return;
         }
-        let within = self.rng.usize(..range.len() / UNIT) * UNIT;
+        let size = self.unit;
+        let within = self.rng.usize(..range.len() / size) * size;
         let unit = range.start + within;
-        if old[within..within + UNIT] == new[within..within + UNIT] {
+        if old[within..within + size] == new[within..within + size] {
             return;
         }
         let garbage = self.rng.u8(..);
-        self.cache.write(unit, &[garbage; UNIT]);
+        self.cache.write(unit, &vec![garbage; size]);
         let mut data = vec![0; range.len()];
         self.cache.read(range.start, &mut data);
         self.pending.push(Pending::Write { offset: range.start as u64, data: data.into() });
@@ -472,9 +493,9 @@ impl Inner {
 
     fn keep_before(&mut self, offset: u64, length: usize) {
         if self.faults.iter().any(|fault| matches!(fault, Fault::StaleRead(_))) {
-            for unit in units(offset, length) {
-                let mut before = vec![0; UNIT];
-                self.cache.read(unit as usize * UNIT, &mut before);
+            for unit in self.units(offset, length) {
+                let mut before = vec![0; self.unit];
+                self.cache.read(unit as usize * self.unit, &mut before);
                 self.before.insert(unit, before.into());
             }
         }

@@ -5,7 +5,7 @@ use crate::fault::{Event, Fired};
 use crate::image::Image;
 use std::sync::Arc;
 
-/// The atomic unit of the simulated device in bytes.
+/// The atomic unit of a simulated device in bytes, unless it is given another: the least that there is.
 pub const UNIT: usize = 512;
 
 /// The page of a device whose writes tear there.
@@ -19,9 +19,9 @@ pub(crate) enum Pending {
 }
 
 impl Pending {
-    fn units(&self) -> usize {
+    fn units(&self, unit: usize) -> usize {
         match self {
-            Self::Write { data, .. } => data.len().div_ceil(UNIT),
+            Self::Write { data, .. } => data.len().div_ceil(unit),
             Self::Grow { .. } => 1,
         }
     }
@@ -32,6 +32,8 @@ impl Pending {
 pub struct Moment {
     pub(crate) medium: Image,
     pub(crate) pending: Vec<Pending>,
+    /// The device's atomic unit in bytes.
+    pub(crate) unit: usize,
     /// Number of the change that was under way.
     pub change: u64,
     /// The last commit that was answered durable.
@@ -67,7 +69,7 @@ impl Moment {
             3 => Choice::AllBut(one),
             4 | 5 => Choice::Writes,
             6 => Choice::Parts(PAGE),
-            _ => Choice::Parts(UNIT),
+            _ => Choice::Parts(self.unit),
         };
         let chance = [10, 50, 90][rng.usize(..3)];
         let mut state = self.grown(rng, fired);
@@ -92,7 +94,7 @@ impl Moment {
             }
             match there {
                 0 => fired.count(Event::WriteLost),
-                _ if there < parts && size == UNIT => fired.count(Event::TornUnit),
+                _ if there < parts && size < PAGE => fired.count(Event::TornUnit),
                 _ if there < parts => fired.count(Event::TornPage),
                 _ if lost => fired.count(Event::WriteOvertook),
                 _ => {}
@@ -133,9 +135,9 @@ impl Moment {
         // Mostly the last write: it is the one that was under way.
         let index = if rng.u8(..3) > 0 { self.pending.len() - 1 } else { rng.usize(..self.pending.len()) };
         let Pending::Write { offset, data } = &self.pending[index] else { return };
-        let unit = rng.usize(..data.len().div_ceil(UNIT));
-        let new = &data[unit * UNIT..data.len().min((unit + 1) * UNIT)];
-        let at = *offset as usize + unit * UNIT;
+        let unit = rng.usize(..data.len().div_ceil(self.unit));
+        let new = &data[unit * self.unit..data.len().min((unit + 1) * self.unit)];
+        let at = *offset as usize + unit * self.unit;
         let split = rng.usize(..=new.len());
         fired.count(Event::TornByte);
         match rng.u8(..3) {
@@ -176,7 +178,7 @@ impl Moment {
     /// Every subset of the atomic units, growth kept, if there are at most `most` of them.
     #[must_use]
     pub fn unit_subsets(&self, most: usize) -> Option<Vec<Image>> {
-        if self.pending.iter().map(Pending::units).sum::<usize>() > most {
+        if self.pending.iter().map(|pending| pending.units(self.unit)).sum::<usize>() > most {
             return None;
         }
         let mut units: Vec<(usize, &[u8])> = Vec::new();
@@ -184,8 +186,8 @@ impl Moment {
         for pending in &self.pending {
             match pending {
                 Pending::Write { offset, data } => {
-                    let places = (*offset as usize..).step_by(UNIT);
-                    units.extend(places.zip(data.chunks(UNIT)));
+                    let places = (*offset as usize..).step_by(self.unit);
+                    units.extend(places.zip(data.chunks(self.unit)));
                 }
                 Pending::Grow { length: to } => length = length.max(*to as usize),
             }
@@ -217,8 +219,8 @@ impl Moment {
         for pending in &self.pending {
             let Pending::Write { offset, data } = pending else { continue };
             let lost = *lost.get_or_insert(*offset as usize);
-            for (number, unit) in data.chunks(UNIT).enumerate() {
-                let at = *offset as usize + number * UNIT;
+            for (number, unit) in data.chunks(self.unit).enumerate() {
+                let at = *offset as usize + number * self.unit;
                 if at != lost {
                     state.write(at, unit);
                 }

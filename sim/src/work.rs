@@ -7,6 +7,7 @@
 use crate::device::SimDevice;
 use crate::fault::SimError;
 use crate::fixture::*;
+use crate::moment::UNIT;
 use blockyard_core::Durability::{self, Buffered, Durable};
 use blockyard_core::Sequence;
 use blockyard_core::error::WriteError;
@@ -156,10 +157,11 @@ pub struct Work<O> {
     habits: Habits,
 }
 
-fn draw_shape(rng: &mut fastrand::Rng) -> Shape {
+/// The sizes of a store, and the atomic unit of its device.
+fn draw_shape(rng: &mut fastrand::Rng) -> (Shape, usize) {
     let page_size = [512, 512, 512, 1024, 4096][rng.usize(..5)];
     let journal_pages = [6, 10, 24, 48][rng.usize(..4)];
-    Shape {
+    let mut shape = Shape {
         page_size,
         journal_pages,
         chunk_pages: [1, 3][rng.usize(..2)],
@@ -168,7 +170,14 @@ fn draw_shape(rng: &mut fastrand::Rng) -> Shape {
         // Not drawn: a seed goes on finding what it found.
         groups_ahead: if journal_pages % 4 == 0 { 4 } else { 1 },
         carry_max: [0, 700, 4096][rng.usize(..3)],
+    };
+    // Nor are these: where pages are large, half of the devices have units of 4,096 bytes, and half of the pages are larger yet.
+    let mut unit = UNIT;
+    if page_size == 4096 {
+        unit = [4096, UNIT][shape.memory.map_pages % 2];
+        shape.page_size = [4096, 8192][shape.memory.map_pages / 2 % 2];
     }
+    (shape, unit)
 }
 
 impl<O: Overlay + Default> Work<O> {
@@ -182,13 +191,13 @@ impl<O: Overlay + Default> Work<O> {
     #[must_use]
     pub fn counting(seed: u64, fired: std::sync::Arc<crate::fault::Fired>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let shape = draw_shape(&mut rng);
+        let (shape, unit) = draw_shape(&mut rng);
         let habits = Habits::draw(&mut rng, &shape);
         let room = if rng.u8(..3) == 0 { rng.u64(40..70) } else { rng.u64(90..300) };
         let limit = (shape.front_pages() + room) * u64::from(shape.page_size);
         // Some devices cannot grow.
         let length = if rng.u8(..4) == 0 { limit } else { 0 };
-        let device = SimDevice::counting(vec![0x77; length as usize], limit, seed, fired);
+        let device = SimDevice::counting(vec![0x77; length as usize], limit, seed, fired).with_unit(unit);
         Self::on(device, limit, shape, habits, rng)
     }
 

@@ -57,6 +57,9 @@ pub enum Error {
     /// The batch holds more than can be committed at once.
     #[error("the batch is too large to commit at once; commit it in smaller parts")]
     BatchTooLarge,
+    /// The batch was made by a store of other sizes. Nothing was changed.
+    #[error("the batch was made by a store of other sizes; make it by the store that it is for")]
+    BatchUnfit,
     /// There is no block of this name.
     #[error("there is no block of this name")]
     NotFound,
@@ -174,6 +177,7 @@ impl From<WriteError<IoError>> for Error {
             WriteError::Full => Self::Full,
             WriteError::NameEmpty => Self::NameEmpty,
             WriteError::NameTooLong { length, max } => Self::NameTooLong { length, max },
+            WriteError::BatchUnfit => Self::BatchUnfit,
             WriteError::NotFound => Self::NotFound,
             _ => Self::BatchTooLarge,
         }

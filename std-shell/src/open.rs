@@ -116,7 +116,7 @@ impl OpenOptions {
         };
         // A page size that cannot be is refused before the buffer is used.
         let buffer = vec![0; memory.bytes(page_size.min(64 << 10) as usize)];
-        let engines = SharedDevice(Arc::clone(&device));
+        let engines = SharedDevice::new(Arc::clone(&device), self.read_only && !create);
         let (engine, recovery) = if create {
             let mut file_id = [0; 16];
             getrandom::fill(&mut file_id)

@@ -245,18 +245,25 @@ impl Store {
     /// Commits a batch with the durability given.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// [`Error::BatchUnfit`] for a batch of a store of other sizes; else see [`Error`].
     pub fn commit_with(&self, batch: WriteBatch, durability: Durability) -> Result<Sequence> {
-        self.inner().run(Request::Commit(batch.raw), durability)
+        self.inner().run(self.request(batch)?, durability)
+    }
+
+    /// The request to commit a batch. One that another store made is not let among this one's, not even emptied.
+    fn request(&self, batch: WriteBatch) -> Result<Request> {
+        let suits = batch.raw.suits(&self.inner().geometry);
+        if suits { Ok(Request::Commit(batch.raw)) } else { Err(Error::BatchUnfit) }
     }
 
     /// Queues a batch and returns at once, with a ticket to wait on or to await. Blocks only while
     /// the queue is full. The batch is committed in the background even if the ticket is dropped.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::ReadOnly`].
+    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::ReadOnly`]; [`Error::BatchUnfit`] for a batch of a store of other
+    /// sizes.
     pub fn submit(&self, batch: WriteBatch, durability: Durability) -> Result<Ticket> {
-        Ticket::submit(Arc::clone(self.inner()), Request::Commit(batch.raw), durability)
+        Ticket::submit(Arc::clone(self.inner()), self.request(batch)?, durability)
     }
 
     /// A transaction: reads as of now, writes that only it sees until it commits.

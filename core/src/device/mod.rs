@@ -84,7 +84,8 @@ pub trait BlockDevice {
     fn grow(&mut self, length: u64) -> Result<(), Self::Error>;
 
     /// The largest aligned run of bytes that a power cut leaves either old or new or torn without
-    /// touching its neighbours; a power of two, 1 to 4,096. Writes are multiples of it.
+    /// touching its neighbours; a power of two, 1 to 4,096. Reads and writes are multiples of it, so a file whose unit is smaller
+    /// is not opened, not even to be read.
     fn atomic_unit(&self) -> u32;
 
     /// Advice: begin to bring to the medium what was written, for a [`sync`](Self::sync) will follow. It

@@ -18,6 +18,8 @@ mod bits;
 mod pages;
 #[cfg(all(test, not(loom)))]
 mod property;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use crate::device::{BlockDevice, Io};
 use crate::digest::Digest;

@@ -97,7 +97,7 @@ impl FreeMap {
         entry_mut(Self::page_mut(space, parent), place)
     }
 
-    /// The window of an existing map page, read and verified if need be.
+    /// The window of an existing map page in slot 1 or 2, read and verified if need be.
     fn load<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
@@ -115,16 +115,13 @@ impl FreeMap {
         let found = self.claim(space, window, None)?;
         let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
         let page = bytes::piece_mut(space.windows, found, space.geometry.page_size());
-        if at.slot <= 2 {
-            space.device.read(offset, page)?;
-        }
+        space.device.read(offset, page)?;
         let header = MapHeader::ref_from_prefix(page);
-        let belongs = at.slot <= 2
-            && header.is_ok_and(|(header, _)| {
-                header.magic == MapHeader::MAGIC
-                    && header.level.get() == level
-                    && header.index.get() == u64::from(index)
-            });
+        let belongs = header.is_ok_and(|(header, _)| {
+            header.magic == MapHeader::MAGIC
+                && header.level.get() == level
+                && header.index.get() == u64::from(index)
+        });
         if !belongs || !at.digest.is_of(page) {
             return Err(space.device.damaged(Structure::FreeMap, offset));
         }
@@ -182,6 +179,10 @@ impl FreeMap {
             if at.slot == 0 {
                 *at = MapRef::default();
                 return Ok(());
+            }
+            // Nor is it looked for in memory: a window that holds nothing has such a number.
+            if at.slot > 2 {
+                break;
             }
             let window = self.load(space, l, geometry.map_above(index, l - level), at)?;
             let place = geometry.map_place(geometry.map_above(index, l - level - 1));

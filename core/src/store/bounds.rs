@@ -14,11 +14,14 @@
 //! Growth comes on top: one call of grow and one sync. A device of fixed size has none. A file of one group (1.9
 //! MB of 512-byte pages, 133 MB of 4 KiB pages) has a free map of one page, others of one a level.
 
-use super::Store;
+use super::{BlockInfo, BlockLocation, Store};
 use crate::device::BlockDevice;
-use crate::format::{ChunkRef, RecordHeader};
+use crate::format::{ChunkRef, ChunkValue, LeafCell, RecordHeader};
 use crate::overlay::Overlay;
 use core::ops::Add;
+
+/// Bytes that the record of a chunk takes up in a leaf, at least.
+const LEAST_CHUNK: u64 = (LeafCell::SIZE + ChunkValue::SIZE) as u64;
 
 /// Operations of the device, at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,16 +76,28 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Bound { reads: self.height() + self.ring_reads(256), ..Bound::default() }
     }
 
-    /// Of [`get`](Self::get) of a block of at most `length` bytes.
+    /// Of [`get`](Self::get) of a block of at most `length` bytes that was put at once, or streamed through a buffer of the
+    /// geometry's chunk size. Through a shorter one it has more chunks: see
+    /// [`bound_of_get_block`](Self::bound_of_get_block).
     pub fn bound_of_get(&self, length: u64) -> Bound {
-        let height = self.height();
         let chunk = u64::from(self.geometry.chunk_size());
-        let reads = if length <= chunk {
-            height + 2 * self.ring_reads(length) + 2
-        } else {
-            height + length.div_ceil(chunk) * (height.max(self.ring_reads(ChunkRef::SIZE as u64)) + 2)
+        self.bound_of_pieces(self.height(), length, if length <= chunk { 1 } else { length.div_ceil(chunk) })
+    }
+
+    /// Of [`get`](Self::get) of a block of which [`info`](Self::info) has told this.
+    pub fn bound_of_get_block(&self, info: &BlockInfo) -> Bound {
+        let pieces = match info.location {
+            BlockLocation::Chunks { count, .. } => u64::from(count).max(2),
+            _ => 1,
         };
-        Bound { reads, ..Bound::default() }
+        self.bound_of_pieces(self.bound_of_info().reads, info.length, pieces)
+    }
+
+    /// Of reading the `pieces` pieces of a block, which is found by so many reads.
+    fn bound_of_pieces(&self, found: u64, length: u64, pieces: u64) -> Bound {
+        let listed = self.height().max(self.ring_reads(ChunkRef::SIZE as u64));
+        let reads = if pieces <= 1 { 2 * self.ring_reads(length) + 2 } else { pieces * (listed + 2) };
+        Bound { reads: found + reads, ..Bound::default() }
     }
 
     /// Of [`next_name`](Self::next_name).
@@ -97,14 +112,16 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub fn bound_of_commit(&self, changes: u64, bytes: u64) -> Bound {
         let record = RecordHeader::SIZE as u64 + bytes + self.geometry.unit() as u64;
         // Values of a group that the journal does not carry have pages of their own.
-        let values = if bytes > self.geometry.page_size() as u64 / 2 { changes } else { 0 };
+        let carried = self.carry_max.min(self.geometry.page_size() as u64 / 2);
+        let values = if bytes > carried { changes } else { 0 };
         Bound { reads: self.map_reads(changes), writes: record.div_ceil(self.piece()) + 1 + values, syncs: 1 }
     }
 
     /// Of a [`checkpoint_step`](Self::checkpoint_step): a leaf with everything that falls under it, at most all
-    /// that is pending.
+    /// that is pending. Each chunk of a block that is pending counts as a change.
     pub fn bound_of_step(&self) -> Bound {
-        let (height, pending) = (self.height(), self.pending());
+        let chunks = self.active.chunks.saturating_add(self.frozen.chunks);
+        let (height, pending) = (self.height(), self.pending() + u64::from(chunks));
         // A value goes home in pieces of half the buffer; all of them lie in the journal.
         let pieces = pending + (2 * self.journal_used()).div_ceil(self.piece());
         let nodes = (height + 2) * (pending + 2);
@@ -113,7 +130,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         // of the leaf, and to go on.
         let given_up = 2 * (height + 1);
         let path = if self.memory.inputs() > 1 { given_up } else { 5 * height * (height + 1) + 2 };
-        let changes = nodes + given_up + 2 * pending;
+        let changes = nodes + given_up + 2 * pending + self.geometry.page_size() as u64 / LEAST_CHUNK;
         Bound {
             reads: path
                 + pending * self.ring_reads(self.geometry.max_inline() as u64)
@@ -126,6 +143,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Of a [`checkpoint`](Self::checkpoint): of a step for each pending change and one that finishes, of which
     /// only the last syncs, for what is pending and for what a checkpoint under way has frozen.
+    ///
+    /// What a change takes the place of is known when its leaf is read: a block of chunks in the registry that is
+    /// deleted or replaced has a step more for each further leaf that its list lies in, of which it has fewer than chunks.
     pub fn bound_of_checkpoint(&self) -> Bound {
         let (step, steps) = (self.bound_of_step(), 2 * (self.pending() + 2));
         Bound { reads: step.reads * steps, writes: step.writes * steps, syncs: 2 * step.syncs }

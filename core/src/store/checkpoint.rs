@@ -155,6 +155,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             tree_pages: 0,
             relocate_above,
             floor,
+            copies: self.pages,
         });
     }
 
@@ -176,9 +177,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             relocate_above: checkpoint.relocate_above,
             max_pages: self.memory.max_pages(&self.geometry),
             floor: checkpoint.floor,
+            copies: checkpoint.copies,
         };
         let result = checkpoint.fold.step(&mut host, &mut space.fold, root);
-        checkpoint.tree_pages = host.tree_pages;
+        (checkpoint.tree_pages, checkpoint.copies) = (host.tree_pages, host.copies);
         self.io.start_sync_of_much();
         result
     }
@@ -212,7 +214,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         add(&mut next.blocks, balance.blocks);
         add(&mut next.bytes, balance.bytes);
         add(&mut next.tree_pages, checkpoint.tree_pages);
-        next.longest_name = U32::new(next.longest_name.get().max(longest));
+        next.longest_name = U32::new(next.longest_name.get().max(longest.into()));
         if checkpoint.relocate_above.is_some() {
             next.epoch = U64::new(next.epoch.get() + 1);
         }

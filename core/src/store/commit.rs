@@ -2,7 +2,7 @@
 
 use super::host::Host;
 use super::place::unplace;
-use super::room::{Path, record_of};
+use super::room::{Path, chunks_of, record_of};
 use super::{Durability, Pending, Store, space};
 use crate::batch::{Batch, BatchError, GrowBytes};
 use crate::bytes;
@@ -29,8 +29,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// recorded; clear them before they are used again.
     ///
     /// # Errors
-    /// [`WriteError::Full`], [`WriteError::BatchTooLarge`], [`WriteError::NameTooLong`] (the overlay's
-    /// names are shorter than the geometry's) and [`WriteError::Corrupted`] leave the store and the
+    /// [`WriteError::Full`], [`WriteError::BatchTooLarge`], [`WriteError::BatchUnfit`], [`WriteError::NameTooLong`]
+    /// (the overlay's names are shorter than the geometry's) and [`WriteError::Corrupted`] leave the store and the
     /// batches as they were. [`WriteError::Device`] after a failed write or sync poisons the store:
     /// whether the group survived shows when it is opened again.
     pub fn commit<M: GrowBytes, V: GrowBytes>(
@@ -65,7 +65,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         sync: bool,
     ) -> Result<Sequence, Failure> {
         self.ready()?;
-        let demand = self.demand(batches);
+        let demand = self.demand(batches)?;
         if demand.operations == 0 {
             if sync {
                 self.catch_up()?;
@@ -327,6 +327,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             relocate_above,
             max_pages: self.memory.max_pages(&self.geometry),
             floor: 0,
+            copies: 0,
         };
         work(&mut host)
     }
@@ -365,7 +366,7 @@ pub(super) fn insert_entry<O: Overlay>(
         base_moved: before.map_or(moves, |before| before.base_moved),
         inherited,
     };
-    active.add(name.len(), &entry, before.map(|before| before.records));
+    active.add(name.len(), &entry, before.map(|before| (before.records, before.chunks)));
     let inserted = overlay.insert(name, &entry, body);
     debug_assert!(inserted.is_ok(), "room was made before the commit was recorded");
 }
@@ -377,6 +378,7 @@ struct Before {
     inherited: bool,
     /// Bytes of its record in the registry, at most.
     records: u64,
+    chunks: u32,
 }
 
 /// Retires the pages of a name's entry in the active layer, unless they move to another name.
@@ -386,8 +388,8 @@ fn supersede<O: Overlay>(overlay: &mut O, geometry: &Geometry, name: &[u8], move
     if !moves {
         retire(overlay, geometry, name, &before);
     }
-    let records = record_of(&before, name.len());
-    Some(Before { base_moved: before.base_moved, inherited: before.inherited, records })
+    let (records, chunks) = (record_of(&before, name.len()), chunks_of(&before) as u32);
+    Some(Before { base_moved: before.base_moved, inherited: before.inherited, records, chunks })
 }
 
 /// Tells the overlay that an entry's pages are needed by older readers only.
@@ -415,6 +417,7 @@ pub(super) const fn batch_error<E>(error: BatchError) -> WriteError<E> {
     match error {
         BatchError::NameEmpty => WriteError::NameEmpty,
         BatchError::NameTooLong { length, max } => WriteError::NameTooLong { length, max },
+        BatchError::ChunkCount { .. } => WriteError::BatchUnfit,
         BatchError::ValueTooLarge { .. } | BatchError::Full => WriteError::BatchTooLarge,
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Host<'a, D: BlockDevice, O> {
     pub(crate) max_pages: u64,
     /// Free pages that runs of several pages, and copies, must leave ahead.
     pub(crate) floor: u64,
+    /// Pages that may still be copied: by recovery each of the file once.
+    pub(crate) copies: u64,
 }
 
 /// Where bytes are that are brought home.
@@ -162,6 +164,11 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             self.mark(page, length, true)?;
             return Ok(page);
         }
+        // A page has one value: more are a forger's, who would have the same ones copied again and again.
+        let Some(left) = self.copies.checked_sub(pages) else {
+            return Err(self.io.damaged(place.what, place.offset));
+        };
+        self.copies = left;
         // The fold's own pages go first: nobody has made room for copies.
         let home = match self.allocate_above(self.floor, pages, pages) {
             Ok(extent) => {
@@ -448,11 +455,14 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
 }
 
 impl Pending {
-    /// What one more entry adds, which takes the place of one of the same name whose record had as many bytes as `before`.
-    pub(crate) fn add(&mut self, name: usize, entry: &Entry, before: Option<u64>) {
+    /// What one more entry adds, which takes the place of one of the same name whose records had as many bytes as `before`
+    /// says, and so many chunks.
+    pub(crate) fn add(&mut self, name: usize, entry: &Entry, before: Option<(u64, u32)>) {
+        let (records, chunks) = before.unwrap_or_default();
         self.entries += u64::from(before.is_none());
         self.inherited += u64::from(entry.inherited);
-        self.records = self.records.saturating_sub(before.unwrap_or(0)) + super::room::record_of(entry, name);
-        self.longest_name = self.longest_name.max(name as u32);
+        self.records = self.records.saturating_sub(records) + super::room::record_of(entry, name);
+        self.chunks = self.chunks.saturating_sub(chunks).saturating_add(super::room::chunks_of(entry) as u32);
+        self.longest_name = self.longest_name.max(name as u16);
     }
 }

@@ -82,6 +82,8 @@ struct Checkpoint {
     relocate_above: Option<Sequence>,
     /// Free pages that such copies must leave ahead.
     floor: u64,
+    /// Pages that may still be copied so.
+    copies: u64,
 }
 
 /// What is committed and not yet folded in.
@@ -91,8 +93,10 @@ struct Pending {
     entries: u64,
     /// Bytes of their records in the registry, at most.
     records: u64,
+    /// Chunks that they list.
+    chunks: u32,
     /// Bytes of the longest name among them.
-    longest_name: u32,
+    longest_name: u16,
     /// Entries whose pages were another name's in the layers below.
     inherited: u64,
     /// The operation before moved a name away whose pages lie in the layers below: the next one takes
@@ -142,7 +146,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         &self.geometry
     }
 
-    /// Random identity of the file.
+    /// Random identity of the file; not for those who write values and are not trusted, see
+    /// [`CreateOptions::file_id`].
     pub const fn file_id(&self) -> [u8; 16] {
         self.superblock.file_id
     }

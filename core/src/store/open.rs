@@ -22,7 +22,8 @@ pub struct CreateOptions {
     pub journal_length: u64,
     /// Bytes of a chunk of a large block: whole pages, at most 64 MiB.
     pub chunk_size: u32,
-    /// Identity of the file; should be random.
+    /// Identity of the file: random bytes that nobody can guess, nor is told, who writes values and is not trusted. Who knows
+    /// them can write a value that, torn by a power cut, is taken for damage of the journal.
     pub file_id: [u8; 16],
 }
 
@@ -76,7 +77,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// returns: the journal ring is written once in full, then the superblocks.
     ///
     /// # Errors
-    /// [`OpenError::Geometry`] for impossible sizes, [`OpenError::Full`] on a device too small.
+    /// [`OpenError::Geometry`] for impossible sizes, [`OpenError::Full`] on a device too small,
+    /// [`OpenError::WorkspaceTooSmall`] if the memory given does not do for a file of these sizes: then nothing was written.
     pub fn create(
         device: D,
         overlay: O,
@@ -149,8 +151,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Lays the file out in sizes that can be.
     fn lay_out_as(&mut self, create: &CreateOptions, geometry: Geometry) -> Result<(), Failure> {
-        let length = self.io.length()?;
-        let least = geometry.offset(geometry.first_group() + 32);
+        let least = geometry.first_group() + 32;
+        if self.memory.max_pages(&geometry) < least {
+            return Err(Failure::WorkspaceTooSmall);
+        }
+        let (length, least) = (self.io.length()?, geometry.offset(least));
         if length < least {
             self.io.grow(least)?;
         }
@@ -361,7 +366,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         options: &OpenOptions,
         recovery: &mut Recovery,
     ) -> Result<(), Failure> {
-        self.begin_at_newest(options)?;
+        self.begin_at_newest()?;
         self.check_superblock()?;
         self.replay(options.salvage && options.read_only, recovery)?;
         if WRITES && !self.read_only {
@@ -374,14 +379,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Begins where the newest superblock says, before its journal was looked at.
     #[inline(never)]
-    fn begin_at_newest(&mut self, options: &OpenOptions) -> Result<(), Failure> {
+    fn begin_at_newest(&mut self) -> Result<(), Failure> {
         newest_superblock(&mut self.io, self.buffer.as_mut(), &mut self.superblock)?;
         let geometry = self.superblock.geometry();
         let geometry = geometry.map_err(|error| self.io.fails(Failure::Geometry, Kept::Sizes(error)))?;
         check_numbers(&mut self.io, &self.superblock)?;
-        // On a device of larger units a torn write would reach beyond what it was meant for.
+        // On a device of larger units a torn write would reach beyond what it was meant for, and a page is less than what can
+        // be read.
         let unit = self.io.atomic_unit();
-        if !options.read_only && unit as usize > geometry.unit() {
+        if unit as usize > geometry.unit() {
             return Err(self.io.fails(Failure::Geometry, Kept::Sizes(GeometryError::Unit(unit))));
         }
         self.begin(geometry);

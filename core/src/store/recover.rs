@@ -142,10 +142,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Puts what was found into the overlay, as far as it is whole.
     fn take_in(&mut self, found: &mut Found, end: &mut Walk, salvage: bool) -> Result<(), Failure> {
         let mut header = RecordHeader::new_zeroed();
+        let mut compared = 0;
         while end.records < found.records {
             let Some(position) = self.next_record(end, &mut header)? else { break };
             // A seal has no operations, but it too says how long the file is.
-            match self.replay_record(&header, position, found.watermark) {
+            match self.replay_record(&header, position, found.watermark, &mut compared) {
                 Ok(true) => {}
                 Ok(false) => {
                     found.torn_tail = true;

@@ -18,12 +18,13 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Puts a record's operations into the overlay. False, with nothing put, if its values are not
-    /// what it says and no sync is known to cover it.
+    /// what it says and no sync is known to cover it. `compared` counts the pages that were read for that.
     pub(super) fn replay_record(
         &mut self,
         header: &RecordHeader,
         position: u64,
         watermark: u64,
+        compared: &mut u64,
     ) -> Result<bool, Failure> {
         let above = header.sequence.get() > watermark;
         let length = self.io.length()?;
@@ -37,30 +38,37 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if !self.overlay.has_room(header.operations.get() as usize) {
             return Err(Failure::WorkspaceTooSmall);
         }
+        // A page is handed out once between two checkpoints: a journal whose values take up more than there are is forged,
+        // to have the same ones read again and again.
+        let mut left = header.pages.get().saturating_sub(*compared);
         // Values first, so that a torn record leaves nothing behind.
-        if !self.each_operation(header, position, above, false)? {
+        let checked = self.each_operation(header, position, above.then_some(&mut left), false)?;
+        *compared = header.pages.get().saturating_sub(left).max(*compared);
+        if !checked {
             if above {
                 return Ok(false);
             }
-        } else if self.each_operation(header, position, above, true)? {
+        } else if self.each_operation(header, position, None, true)? {
             return Ok(true);
         }
         Err(self.io.damaged(Structure::Journal, self.ring_offset(position)))
     }
 
     /// Goes through a record's operations: checks their values (`!insert`), or puts them into the
-    /// overlay (`insert`). False if something is not what its digest says.
+    /// overlay (`insert`). False if something is not what its digest says. Of values that no sync is known to cover `left`
+    /// says how many pages of their own may still be compared.
     fn each_operation(
         &mut self,
         header: &RecordHeader,
         position: u64,
-        above: bool,
+        mut left: Option<&mut u64>,
         insert: bool,
     ) -> Result<bool, Failure> {
         let mut at = position + RecordHeader::SIZE as u64;
         let end = at + u64::from(header.meta_length.get());
         let (mut data_at, data_end) = (end, end + u64::from(header.data_length.get()));
         let mut hasher = Hasher::new();
+        let mut moved = false;
         for _ in 0..header.operations.get() {
             let mut head = OpHeader::new_zeroed();
             self.read_journal(at, head.as_mut_bytes())?;
@@ -85,8 +93,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let sound = if insert {
                 self.insert_replayed(&head, at, (body_at, body), location, data_at, &mut hasher)?
             } else {
-                self.values_sound(&head, body_at, location, (data_at, data_end), above)?
+                // What a name has taken over is compared, if need be, where it was put.
+                let left = left.as_deref_mut().filter(|_| !moved);
+                self.values_sound(&head, body_at, location, (data_at, data_end), left)?
             };
+            moved = head.kind == op_kind::MOVE;
             if head.kind == op_kind::CARRIED {
                 data_at = data_at.saturating_add(head.length.get());
             }
@@ -107,27 +118,32 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         body_at: u64,
         location: u64,
         (data_at, data_end): (u64, u64),
-        above: bool,
+        left: Option<&mut u64>,
     ) -> Result<bool, Failure> {
         let length = head.length.get();
         match head.kind {
             op_kind::INLINE => Ok(length <= self.geometry.max_inline() as u64),
             op_kind::CARRIED => {
                 if data_at.saturating_add(length) > data_end
-                    || !self.extent_sound(location, length, &[0; 32], false)?
+                    || !self.extent_sound(body_at, location, length, &[0; 32], None)?
                 {
                     return Ok(false);
                 }
                 self.journal_has(data_at, length, &head.digest)
             }
-            op_kind::EXTENT => self.extent_sound(location, length, &head.digest, above),
-            op_kind::CHUNKS => self.chunks_sound(head, body_at, above),
+            op_kind::EXTENT => self.extent_sound(body_at, location, length, &head.digest, left),
+            op_kind::CHUNKS => self.chunks_sound(head, body_at, left),
             _ => Ok(true),
         }
     }
 
     /// Whether the chunks of an operation are whole, of those in its list at `body_at`.
-    fn chunks_sound(&mut self, head: &OpHeader, body_at: u64, above: bool) -> Result<bool, Failure> {
+    fn chunks_sound(
+        &mut self,
+        head: &OpHeader,
+        body_at: u64,
+        mut left: Option<&mut u64>,
+    ) -> Result<bool, Failure> {
         let length = head.length.get();
         let chunk = u64::from(head.chunk_size.get().max(1));
         for index in 0..bytes::pieces(length, chunk) {
@@ -136,29 +152,33 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             self.read_journal(at, &mut bytes)?;
             let Some(found) = ChunkRef::read(&bytes) else { return Ok(false) };
             let rest = (length - index * chunk).min(chunk);
-            if !self.extent_sound(found.page.get(), rest, &found.digest, above)? {
+            if !self.extent_sound(at, found.page.get(), rest, &found.digest, left.as_deref_mut())? {
                 return Ok(false);
             }
         }
         Ok(length > 0)
     }
 
-    /// Whether an extent lies where it may in the file and, if `check`, holds what its digest says.
+    /// Whether an extent lies where it may in the file and, if it is to be compared, holds what its digest says; the journal
+    /// tells of it `at` a position. `left` are the pages that may still be compared.
     fn extent_sound(
         &mut self,
+        at: u64,
         page: u64,
         length: u64,
         digest: &[u8; 32],
-        check: bool,
+        left: Option<&mut u64>,
     ) -> Result<bool, Failure> {
         let extent = Extent::new(PageIndex(page), self.geometry.pages_for(length));
         let file = self.io.length()?;
         if !self.geometry.may_hold(extent) || self.geometry.offset(extent.end()) > file {
             return Ok(false);
         }
-        if !check {
-            return Ok(true);
-        }
+        let Some(left) = left else { return Ok(true) };
+        let Some(rest) = left.checked_sub(extent.pages) else {
+            return Err(self.io.damaged(Structure::Journal, self.ring_offset(at)));
+        };
+        *left = rest;
         self.extent_has(page, length, digest)
     }
 

@@ -8,7 +8,7 @@ use crate::batch::{Batch, GrowBytes, Operation};
 use crate::device::BlockDevice;
 use crate::failure::{Failure, Kept};
 use crate::format::{HeadValue, InternalCell, LeafCell, NodeHeader, OpHeader, RecordHeader, op_kind};
-use crate::ids::Extent;
+use crate::ids::{Extent, PageIndex};
 use crate::overlay::{Entry, Overlay, Value};
 
 /// A device grows by all the pages that a group needs, those at hand included, if these are no more.
@@ -60,17 +60,57 @@ pub(super) enum Path {
 }
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    /// What a group will take; refuses one that a recovery would not take in again.
     #[inline(never)]
-    pub(super) fn demand<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> Demand {
+    pub(super) fn demand<M: GrowBytes, V: GrowBytes>(
+        &self,
+        batches: &[Batch<M, V>],
+    ) -> Result<Demand, Failure> {
         let mut demand = Demand { deletes_only: true, ..Demand::default() };
         for batch in batches {
             demand.operations += batch.len();
             demand.meta += batch.meta.as_ref().len() as u64;
             demand.carried += batch.carried;
             demand.pages += self.geometry.pages_for(batch.data.as_ref().len() as u64);
-            batch.operations().for_each(|operation| demand.add(&operation));
+            let (mut operations, mut counted) = (batch.operations(), 0);
+            for operation in operations.by_ref() {
+                demand.add(&operation);
+                counted += usize::from(self.is_sound(&operation));
+            }
+            // Behind a list that is too short, or too long, what follows is read as something else.
+            let whole = counted == batch.len() && operations.is_at_end();
+            if !whole || (counted > 0 && !batch.suits(&self.geometry)) {
+                return Err(Failure::BatchUnfit);
+            }
         }
-        demand
+        Ok(demand)
+    }
+
+    /// Whether an operation of a batch may stand in a record: see [`each_operation`](Self::each_operation).
+    fn is_sound(&self, operation: &Operation<'_>) -> bool {
+        let (length, chunk) = (operation.head.length.get(), u64::from(operation.head.chunk_size.get()));
+        match operation.head.kind {
+            op_kind::INLINE => length <= self.geometry.max_inline() as u64,
+            op_kind::EXTENT => self.may_hold(operation.location(), length),
+            op_kind::CHUNKS => {
+                let mut rest = length;
+                length > 0
+                    && operation.chunks().iter().all(|found| {
+                        let now = rest.min(chunk);
+                        rest -= now;
+                        self.may_hold(found.page.get(), now)
+                    })
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether the file has such an extent.
+    fn may_hold(&self, page: u64, length: u64) -> bool {
+        let extent = Extent::new(PageIndex(page), self.geometry.pages_for(length));
+        length <= u64::from(self.geometry.chunk_size())
+            && self.geometry.may_hold(extent)
+            && extent.end() <= self.pages
     }
 
     /// Makes room in the overlay, the journal and the file, by checkpoints and growth, or refuses.
@@ -339,8 +379,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Bytes of the longest cell that an inner node may have, slot included, if a name of `name` bytes comes in.
     fn longest_cell(&self, name: usize) -> usize {
-        let known = [self.superblock.longest_name.get(), self.active.longest_name, self.frozen.longest_name];
-        let name = known.into_iter().fold(name, |longest, name| longest.max(name as usize));
+        let pending = self.active.longest_name.max(self.frozen.longest_name);
+        let name = name.max(self.superblock.longest_name.get() as usize).max(usize::from(pending));
         InternalCell::SIZE + name.min(self.geometry.max_name()) + 2
     }
 
@@ -399,12 +439,18 @@ pub(super) fn record_bytes(head: &OpHeader, name: usize) -> u64 {
     }
 }
 
-/// The same of an entry.
+/// The chunks that an entry lists.
+pub(super) fn chunks_of(entry: &Entry) -> u64 {
+    match entry.value {
+        Value::Chunks { chunk_size, .. } => crate::bytes::pieces(entry.length, u64::from(chunk_size)),
+        _ => 0,
+    }
+}
+
+/// As [`record_bytes`], of an entry.
 pub(super) fn record_of(entry: &Entry, name: usize) -> u64 {
     match entry.value {
-        Value::Chunks { chunk_size, .. } => {
-            record(name, 0, crate::bytes::pieces(entry.length, u64::from(chunk_size)))
-        }
+        Value::Chunks { .. } => record(name, 0, chunks_of(entry)),
         Value::Inline { .. } => record(name, entry.length, 0),
         _ => record(name, 0, 0),
     }

@@ -106,7 +106,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
         self.begin_staged();
         let chunks = heapless::Vec::new();
-        Ok(BlockWriter { store: self, name, tag, chunk, filled: 0, length: 0, chunks })
+        Ok(BlockWriter { store: self, name, tag, chunk, filled: 0, length: 0, chunks, failed: false })
     }
 }
 
@@ -120,14 +120,32 @@ pub struct BlockWriter<'s, D: BlockDevice, O: Overlay, B: AsMut<[u8]>, const CHU
     filled: usize,
     length: u64,
     chunks: heapless::Vec<ChunkRef, CHUNKS>,
+    /// A piece was not taken in whole: what there is of the block is not the block.
+    failed: bool,
 }
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>, const CHUNKS: usize> BlockWriter<'_, D, O, B, CHUNKS> {
     /// Takes all of `bytes`.
     ///
     /// # Errors
-    /// [`WriteError::BatchTooLarge`] beyond `CHUNKS` chunks; else as [`Store::write_chunk`].
-    pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), WriteError<D::Error>> {
+    /// [`WriteError::BatchTooLarge`] beyond `CHUNKS` chunks; else as [`Store::write_chunk`]. After an error the block cannot
+    /// be finished, and every further call answers [`WriteError::BatchUnfit`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError<D::Error>> {
+        self.check_whole()?;
+        // Until all of it is taken, so that also a future that is dropped before leaves it so.
+        self.failed = true;
+        self.take(bytes)?;
+        self.failed = false;
+        Ok(())
+    }
+
+    /// Whether all pieces so far were taken.
+    fn check_whole(&mut self) -> Result<(), WriteError<D::Error>> {
+        let whole = if self.failed { Err(Failure::BatchUnfit) } else { Ok(()) };
+        self.store.ready().and(whole).map_err(|failure| self.store.io.write_error(failure))
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), WriteError<D::Error>> {
         while !bytes.is_empty() {
             if self.filled == self.chunk.len() {
                 self.put_chunk()?;
@@ -152,12 +170,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>, const CHUNKS: usize> BlockWrite
     /// chunks, or the whole value if it fitted into the chunk buffer.
     ///
     /// # Errors
-    /// As [`Store::commit`].
+    /// [`WriteError::BatchUnfit`] if a piece was not taken; else as [`Store::commit`].
     pub fn finish<M: GrowBytes, V: GrowBytes>(
         mut self,
         scratch: &mut Batch<M, V>,
         durability: Durability,
     ) -> Result<Sequence, WriteError<D::Error>> {
+        self.check_whole()?;
         scratch.clear();
         let chunk_size = self.chunk.len() as u32;
         if self.chunks.is_empty() && self.length <= self.store.geometry.max_inline() as u64 {

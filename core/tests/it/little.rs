@@ -2,9 +2,11 @@
 
 use crate::support::*;
 use blockyard_core::Durability::{Buffered, Durable};
+use blockyard_core::Store;
+use blockyard_core::device::VecDevice;
 use blockyard_core::error::{OpenError, WriteError};
 use blockyard_core::overlay::{FixedOverlay, Overlay};
-use blockyard_core::store::Memory;
+use blockyard_core::store::{CreateOptions, Memory};
 
 const LITTLE: Shape = Shape { memory: Memory::SMALL, carry_max: 1024, journal_pages: 16, ..Shape::SMALL };
 /// As little as there can be: the free map is one page, in two versions.
@@ -119,4 +121,24 @@ fn a_journal_of_more_changes_than_the_overlay_holds_is_refused_whole() {
     assert_eq!(refused.map(drop), Err(OpenError::WorkspaceTooSmall));
     let (mut store, recovery) = LITTLE.open::<Heap, _>(device).unwrap();
     assert_eq!((recovery.records, names(&mut store).len()), (9, 9));
+}
+
+/// A file could be created that its own memory was too little to open: a journal as long as all the pages that one page of the
+/// free map describes.
+#[test]
+fn what_cannot_be_opened_is_not_created() {
+    let options = TINY.options();
+    for (journal_length, fits) in [(1 << 20, true), (2 << 20, false), (64 << 20, false)] {
+        let create = CreateOptions { journal_length, ..TINY.create() };
+        let mut device = VecDevice::new(512, 1 << 30);
+        let created = Store::create(&mut device, Heap::default(), TINY.buffer(), &create, &options);
+        if fits {
+            created.unwrap();
+            let opened = Store::open(device, Heap::default(), TINY.buffer(), &options);
+            assert_eq!(opened.err(), None);
+        } else {
+            assert_eq!(created.err(), Some(OpenError::WorkspaceTooSmall));
+            assert!(device.bytes().is_empty(), "something was written");
+        }
+    }
 }

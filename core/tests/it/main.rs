@@ -5,6 +5,7 @@
 mod batches;
 mod between;
 mod bounded;
+mod bounds;
 mod crash;
 mod embedded;
 mod faults;
@@ -19,5 +20,7 @@ mod model;
 mod rename;
 mod smoke;
 mod sparse;
+mod staged;
 mod support;
 mod survivors;
+mod unfit;

@@ -550,16 +550,25 @@ fn a_new_store_holds_nothing_of_an_older_one() {
     Shape { memory, ..SHAPE }.new_store::<Heap, _>(SHAPE.device(LIMIT));
 }
 
-/// A device with larger units than the file's may be read, not written: a torn write would reach further.
+/// A device with larger units than the file's could be opened for reading, and was asked for half a unit then, which its
+/// contract rules out. Written it could never be: a torn write would reach further.
 #[test]
-fn a_device_of_larger_units_is_for_reading_only() {
+fn a_device_of_larger_units_is_refused() {
     let (image, model) = file();
-    let open = |read_only| {
-        let device = VecDevice::from_bytes(image.clone(), 1024, LIMIT * 512);
-        SHAPE.open_with::<Heap, _>(device, |options| options.read_only = read_only)
-    };
-    assert!(matches!(open(false), Err(OpenError::Geometry(GeometryError::Unit(1024)))));
-    assert_same(&contents(&mut open(true).unwrap().0), &model, "read only");
+    for read_only in [false, true] {
+        let open = |unit| {
+            let device = VecDevice::from_bytes(image.clone(), unit, LIMIT * 512);
+            SHAPE.open_with::<Heap, _>(device, |options| options.read_only = read_only)
+        };
+        for unit in [1024, 4096] {
+            assert!(
+                matches!(open(unit), Err(OpenError::Geometry(GeometryError::Unit(found))) if found == unit)
+            );
+        }
+        for unit in [1, 512] {
+            assert_same(&contents(&mut open(unit).unwrap().0), &model, "finer, or the same");
+        }
+    }
 }
 
 /// A damaged journal was salvaged when somebody opened the file for reading only, without being asked, or for

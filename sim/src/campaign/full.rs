@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// A registry of many nodes takes its time to check: one state of a moment has to do.
 const DEPTH: Depth = Depth { writes: 0, units: 0, samples: 1 };
 
+/// What stands in front of a name's number: as much of it as is wanted.
+const PREFIX: &str = "record/record/record/record/record/record/record/record/record/record/record/record/record/record/record/";
+
 /// What one life is like.
 #[derive(Clone, Copy)]
 struct Plan {
@@ -55,7 +58,7 @@ impl Plan {
             carry_max: [0, 700, 4096][rng.usize(..3)],
         };
         let value = [8, 8, 90][rng.usize(..3)];
-        let prefix = [0, 7, (page_size as usize / 8).min(longest) - 9][rng.usize(..3)];
+        let prefix = [0, 7, (page_size as usize / 8).min(longest).min(PREFIX.len()) - 9][rng.usize(..3)];
         let names = if rng.u8(..4) == 0 { rng.u32(100..400) } else { rng.u32(900..2000) };
         let registry = u64::from(names) * (2 * prefix + value / 2 + 150) as u64 / u64::from(page_size);
         let changes = if rng.u8(..4) == 0 { rng.u32(1..95) } else { names / rng.u32(3..9) };
@@ -123,7 +126,7 @@ impl<O: Overlay + Default> Life<O> {
     }
 
     fn name(&self, number: u32) -> Vec<u8> {
-        format!("{}{number:09}", "record/".repeat(32).split_at(self.plan.prefix).0).into_bytes()
+        format!("{}{number:09}", &PREFIX[..self.plan.prefix]).into_bytes()
     }
 
     fn put(&mut self, numbers: &[u32], durability: Durability) -> Written {

@@ -118,7 +118,8 @@ fn after_cut<O: Overlay + Default>(
     fired.count(Event::PowerCut);
     let moment = work.device.moment();
     let state = moment.state(rng, fired);
-    let device = SimDevice::counting(state, work.limit, rng.u64(..), Arc::clone(fired));
+    let device =
+        SimDevice::counting(state, work.limit, rng.u64(..), Arc::clone(fired)).with_unit(work.device.unit());
     let opened = work.shape.open::<O, _>(device.clone());
     let (mut store, recovery) = opened.map_err(|error| format!("opening after a cut: {error}"))?;
     let expected = recovered(&work.history, recovery.to.0, moment.acknowledged)?;

@@ -10,7 +10,6 @@ use crate::check::recovered;
 use crate::device::SimDevice;
 use crate::fault::{Fault, Fired};
 use crate::fixture::*;
-use crate::moment::UNIT;
 use crate::work::Work;
 use blockyard_core::Durability::Durable;
 use blockyard_core::error::{ReadError, WriteError};
@@ -50,13 +49,14 @@ pub fn media<O: Overlay + Default>(seed: u64, fired: &Arc<Fired>) -> Result<Seen
     // At rest: two thirds of the seeds without a fault before.
     let written = work.device.written();
     let unit = match rng.u8(..8) {
-        0 => rng.u64(..(image.len() / UNIT) as u64),
+        0 => rng.u64(..(image.len() / work.device.unit()) as u64),
         _ => written[rng.usize(..written.len())],
     };
     let bits = rng.usize(1..4);
     let mut states = 0;
     for mode in 0..3 {
-        let device = SimDevice::counting(image.clone(), work.limit, seed, Arc::clone(fired));
+        let device = SimDevice::counting(image.clone(), work.limit, seed, Arc::clone(fired))
+            .with_unit(work.device.unit());
         match at_rest {
             4 => device.rot(unit, bits),
             5 => device.lose_sector(unit),

@@ -70,8 +70,8 @@ pub trait Device: Debug + Send + Sync + 'static {
     fn grow(&self, length: u64) -> io::Result<()>;
 
     /// The largest aligned run of bytes that a power cut leaves old, new or torn without touching its
-    /// neighbours; a power of two, 1 to 4,096. A store opens only on devices whose unit is no larger than
-    /// that of the device it was created on (512 at least).
+    /// neighbours; a power of two, 1 to 4,096. A store opens for writing only on devices whose unit is no
+    /// larger than that of the device it was created on (512 at least).
     fn atomic_unit(&self) -> u32;
 
     /// Whether what a read returns is known to be on the medium, so that recovery may skip writing it
@@ -149,33 +149,45 @@ impl DeviceError for IoError {
 
 /// A shared device as the engine knows devices.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedDevice(pub(crate) Arc<dyn Device>);
+pub(crate) struct SharedDevice {
+    device: Arc<dyn Device>,
+    /// What the engine is told of the device's unit.
+    unit: u32,
+}
+
+impl SharedDevice {
+    /// Any range can be read: whoever only reads has no need to know of larger units than the least.
+    pub(crate) fn new(device: Arc<dyn Device>, only_read: bool) -> Self {
+        let unit = device.atomic_unit();
+        Self { device, unit: if only_read { unit.min(512) } else { unit } }
+    }
+}
 
 impl BlockDevice for SharedDevice {
     type Error = IoError;
 
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), IoError> {
-        Ok(self.0.read_at(offset, buf)?)
+        Ok(self.device.read_at(offset, buf)?)
     }
     fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), IoError> {
-        Ok(self.0.write_at(offset, data)?)
+        Ok(self.device.write_at(offset, data)?)
     }
     fn sync(&mut self) -> Result<(), IoError> {
-        Ok(self.0.sync()?)
+        Ok(self.device.sync()?)
     }
     fn length(&mut self) -> Result<u64, IoError> {
-        Ok(self.0.length()?)
+        Ok(self.device.length()?)
     }
     fn grow(&mut self, length: u64) -> Result<(), IoError> {
-        Ok(self.0.grow(length)?)
+        Ok(self.device.grow(length)?)
     }
     fn atomic_unit(&self) -> u32 {
-        self.0.atomic_unit()
+        self.unit
     }
     fn start_sync(&mut self) {
-        self.0.start_sync();
+        self.device.start_sync();
     }
     fn reads_come_from_medium(&self) -> bool {
-        self.0.reads_come_from_medium()
+        self.device.reads_come_from_medium()
     }
 }

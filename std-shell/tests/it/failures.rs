@@ -117,6 +117,27 @@ fn values_and_batches_over_the_limits_are_refused_whole() {
     assert!(matches!(store.get_into("small", &mut small), Err(Error::BufferTooSmall { needed: 1 })));
 }
 
+/// A batch that a store of larger pages had made was recorded with values that no registry of small pages takes: the
+/// file did not open any more.
+#[test]
+fn a_batch_of_a_store_of_other_sizes_is_refused() {
+    let (place, other) = (Place::new(), Place::new());
+    let store = OpenOptions::new().create(true).page_size(512).open(&place.path).expect("store");
+    let large = other.create();
+    let filled = || {
+        let mut batch = large.batch();
+        batch.put("name", bytes(1, 1000)).expect("fits");
+        batch
+    };
+    assert!(matches!(store.commit(filled()), Err(Error::BatchUnfit)));
+    assert!(matches!(store.submit(filled(), blockyard::Durability::Durable), Err(Error::BatchUnfit)));
+    store.put("name", bytes(2, 1000)).expect("put");
+    store.close().expect("close");
+    let store = place.open();
+    assert_eq!(store.get("name").expect("get"), Some(bytes(2, 1000)));
+    assert_clean(&store);
+}
+
 #[test]
 fn a_batch_larger_than_the_journal_is_committed_by_a_checkpoint() {
     let place = Place::new();

@@ -73,22 +73,22 @@ fn a_group_only_deletes_if_each_change_does() {
     let mut deletes = batch(&store, &[]);
     deletes.delete(b"a").expect("room");
     deletes.delete(b"b").expect("room");
-    assert!(store.demand(&[deletes.clone()]).deletes_only);
+    assert!(store.demand(&[deletes.clone()]).expect("of this store").deletes_only);
     deletes.put(b"c", b"value", 0).expect("room");
     deletes.delete(b"d").expect("room");
-    let demand = store.demand(&[deletes]);
+    let demand = store.demand(&[deletes]).expect("of this store");
     assert!(!demand.deletes_only);
     assert_eq!((demand.operations, demand.longest_name), (4, 1));
-    assert!(!store.demand(&[batch(&store, &[(b"a", 1)])]).deletes_only);
+    assert!(!store.demand(&[batch(&store, &[(b"a", 1)])]).expect("of this store").deletes_only);
 }
 
 #[test]
 fn the_longest_value_is_the_longest_that_is_carried() {
     let store = store();
     let inline = store.geometry.max_inline();
-    assert_eq!(store.demand(&[batch(&store, &[(b"a", inline)])]).longest_value, 0);
+    assert_eq!(store.demand(&[batch(&store, &[(b"a", inline)])]).expect("of this store").longest_value, 0);
     let puts: [(&[u8], usize); 3] = [(b"a", inline + 1), (b"b", 700), (b"c", inline)];
-    assert_eq!(store.demand(&[batch(&store, &puts)]).longest_value, 700);
+    assert_eq!(store.demand(&[batch(&store, &puts)]).expect("of this store").longest_value, 700);
 }
 
 #[test]
@@ -507,17 +507,17 @@ mod height {
             // Spread over both layers and the group.
             let (a, b) = (below(tree.entries + 1), below(tree.records + 1));
             let (c, d) = (below(tree.entries - a + 1), below(tree.records - b + 1));
-            let mut names = [tree.name as u32, 1, 1, 1];
+            let mut names = [tree.name as u16, 1, 1, 1];
             names.swap(0, below(4) as usize);
             store.superblock.height.set(tree.height as u32);
             store.superblock.tree_pages.set(tree.nodes);
-            store.superblock.longest_name.set(names[0]);
+            store.superblock.longest_name.set(names[0].into());
             store.active = Pending { entries: a, records: b, longest_name: names[1], ..Pending::default() };
             store.frozen = Pending { entries: c, records: d, longest_name: names[2], ..Pending::default() };
             let demand = Demand {
                 operations: (tree.entries - a - c) as usize,
                 records: tree.records - b - d,
-                longest_name: names[3] as usize,
+                longest_name: names[3].into(),
                 ..Demand::default()
             };
             let expected = levels(tree, &store.geometry);

@@ -183,7 +183,8 @@ fn a_checkpoint_that_is_lost_late_can_be_made_again() {
         while pages > 0 && store.counters().checkpoints == made {
             let name = std::format!("filled/{filled:09}");
             let value = batch(&store, &[(name.as_bytes(), (pages * PAGE) as usize)]);
-            let need = pages + store.floor(&store.demand(core::slice::from_ref(&value)));
+            let need =
+                pages + store.floor(&store.demand(core::slice::from_ref(&value)).expect("of this store"));
             let done = store.map.at.free >= need && store.commit(&mut [value], Durability::Buffered).is_ok();
             (filled, pages) = if done { (filled + 1, pages) } else { (filled, pages / 3) };
         }
