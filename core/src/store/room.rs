@@ -224,11 +224,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         })
     }
 
-    /// Pages that it is worth a checkpoint to get back: a sixteenth of the file, or of a short one a twelfth, up to what
-    /// half a journal carries, so that a burst of commits finds pages without one.
+    /// Pages that it is worth a checkpoint to get back: a sixteenth of the file, or of a short one a 64th more, up to what
+    /// half a journal carries, so that a burst of commits finds pages without one. (On a chip any other divisor would take
+    /// a function of the compiler's.)
     fn worth_freeing(&self) -> u64 {
         let journal = self.geometry.pages_for(self.geometry.journal_length());
-        (self.pages / 16).max(64).max((self.pages / 12).min(journal / 2))
+        let sixteenth = self.pages / 16;
+        sixteenth.max(64).max((sixteenth + self.pages / 64).min(journal / 2))
     }
 
     /// Whether what is pending has so many pages set aside for its checkpoint that this is better done than the

@@ -228,7 +228,7 @@ fn pages_are_worth_a_checkpoint_from_a_16th_of_the_file_or_half_a_journal() {
     let mut store = store();
     assert_eq!(JOURNAL / PAGE / 2, 128);
     let cases =
-        [(0, 64), (12 * 64 + 11, 64), (12 * 65, 65), (12 * 128, 128), (16 * 129 - 1, 128), (16 * 129, 129)];
+        [(0, 64), (831, 64), (832, 65), (64 * 20, 100), (1648, 128), (16 * 129 - 1, 128), (16 * 129, 129)];
     for (pages, worth) in cases {
         store.pages = pages;
         assert_eq!(store.worth_freeing(), worth, "{pages}");
@@ -238,7 +238,7 @@ fn pages_are_worth_a_checkpoint_from_a_16th_of_the_file_or_half_a_journal() {
 #[test]
 fn idle_time_is_used_when_a_third_of_the_free_pages_waits_for_a_checkpoint() {
     let mut store = store();
-    store.pages = 1600;
+    store.pages = 1700;
     let misses = |store: &mut Tiny<MapOverlay>, passed, free, entries| {
         (store.map.at.ahead.passed, store.map.at.free, store.active.entries) = (passed, free, entries);
         store.welcomes_checkpoint()
