@@ -65,6 +65,21 @@ pub(crate) fn move_to_front(bytes: &mut [u8], part: Range<usize>) {
     }
 }
 
+/// Moves the first `length` bytes on by as many as `by`; None if there is no room. What is at the start is anything then.
+pub(crate) fn move_back(bytes: &mut [u8], length: usize, by: usize) -> Option<()> {
+    let bytes = bytes.get_mut(..length + by)?;
+    if cfg!(feature = "alloc") {
+        bytes.copy_within(..length, by);
+        return Some(());
+    }
+    // A byte at a time, from behind: `copy_within` would bring another function of copying along.
+    for at in (0..length).rev() {
+        let byte = *bytes.get(at)?;
+        *bytes.get_mut(at + by)? = byte;
+    }
+    Some(())
+}
+
 /// Copies piece `from` of those of `size` bytes to where piece `to` is.
 pub(crate) fn copy_piece(bytes: &mut [u8], from: usize, to: usize, size: usize) {
     let (low, high) = (from.min(to), from.max(to));
@@ -181,6 +196,9 @@ mod tests {
         assert_eq!(&bytes, b"123defXY");
         move_to_front(&mut bytes, 2..6);
         move_to_front(&mut bytes, 0..8);
+        let mut moved = *b"12345678";
+        assert_eq!((move_back(&mut moved, 5, 3), move_back(&mut moved, 5, 4)), (Some(()), None));
+        assert_eq!(&moved[3..], b"12345");
         assert_eq!((&bytes, piece(&bytes, 1, 3), head(&bytes, 2)), (b"3defefXY", &b"fef"[..], &b"3d"[..]));
         assert_eq!((piece(&bytes, 2, 3).len(), piece_mut(&mut bytes, 9, 3).len()), (0, 0));
         copy_piece(&mut bytes, 3, 0, 2);

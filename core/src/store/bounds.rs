@@ -114,12 +114,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let given_up = 2 * (height + 1);
         let path = if self.memory.inputs() > 1 { given_up } else { 5 * height * (height + 1) + 2 };
         let changes = nodes + given_up + 2 * pending;
+        // With one page a level, of two new nodes or more that lie together one is read, and written once more.
+        let again = if self.memory.holds_back() { 0 } else { nodes / 2 };
         Bound {
             reads: path
+                + again
                 + pending * self.ring_reads(self.geometry.max_inline() as u64)
                 + pieces * self.ring_reads(self.piece() / 2)
                 + self.map_reads(changes),
-            writes: nodes + pieces + self.memory.map_pages as u64 + 2,
+            writes: nodes + again + pieces + self.memory.map_pages as u64 + 2,
             syncs: 2,
         }
     }

@@ -354,28 +354,52 @@ impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
     }
 
     fn place_node(&mut self, child: &mut Child) -> Result<(), Failure> {
-        // No floor, as for every single page; by a call less on the stack than `allocate`.
-        let extent = self.allocate_above(0, 1, 1)?;
+        // The first page of a file is a superblock's.
+        let is_new = child.page.0 == 0;
+        if is_new {
+            // No floor, as for every single page; by a call less on the stack than `allocate`.
+            child.page = self.allocate_above(0, 1, 1)?.start;
+        }
         let page = bytes::head(self.transfer, self.geometry.page_size());
-        *child = Child { page: extent.start, digest: Digest::of(page) };
-        self.io.write(self.geometry.offset(extent.start.0), page)?;
-        self.mark(extent.start, 1, true)?;
+        child.digest = Digest::of(page);
+        self.io.write(self.geometry.offset(child.page.0), page)?;
+        if !is_new {
+            return Ok(());
+        }
+        self.mark(child.page, 1, true)?;
         self.map.count_folded(1);
         self.tree_pages += 1;
         Ok(())
     }
+
+    fn recall_node(&mut self, child: &Child, level: u32) -> Result<(), Failure> {
+        let page = self.transfer.get_mut(..self.geometry.page_size()).unwrap_or_default();
+        read_verified(self.io, self.geometry, *self.pages, child, level, page)
+    }
+}
+
+/// Reads the page of a node, and compares its digest.
+fn read_verified<D: BlockDevice>(
+    io: &mut Io<D>,
+    geometry: &Geometry,
+    pages: u64,
+    child: &Child,
+    level: u32,
+    into: &mut [u8],
+) -> Result<(), Failure> {
+    let offset = geometry.offset(child.page.0);
+    if child.page.0 < pages {
+        io.read(offset, into)?;
+        if NodeView::verified(into, &child.digest, level).is_some() {
+            return Ok(());
+        }
+    }
+    Err(io.damaged(Structure::Registry, offset))
 }
 
 impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
     fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), Failure> {
-        if child.page.0 >= *self.pages {
-            return Err(self.damaged(child.page));
-        }
-        self.io.read(self.geometry.offset(child.page.0), into)?;
-        match NodeView::verified(into, &child.digest, level) {
-            Some(_) => Ok(()),
-            None => Err(self.damaged(child.page)),
-        }
+        read_verified(self.io, self.geometry, *self.pages, &child, level, into)
     }
 
     fn give_up(&mut self, page: PageIndex) -> Result<(), Failure> {

@@ -19,15 +19,16 @@ pub struct Memory {
     pub map_pages: usize,
     /// Bytes in which journal records are composed, and as many in which values are moved; at least
     /// two pages each, which then share one of them. With 0 a checkpoint keeps one page of the old tree instead of one a
-    /// level, and reads some pages again.
+    /// level, and of the new one a page a level instead of two: it reads some pages again, and of each run of new ones may
+    /// write one twice.
     pub staging: usize,
 }
 
 impl Memory {
-    /// For the smallest: 11.75 pages, which is 5.9 KiB with pages of 512 bytes. The registry holds some 70 blocks
+    /// For the smallest: 9.75 pages, which is 4.9 KiB with pages of 512 bytes. The registry holds some 70 blocks
     /// of names and values of 16 bytes then, and the file has 1.9 MB.
     pub const TINY: Self = Self { levels: 3, map_pages: MIN_WINDOWS, staging: 0 };
-    /// For microcontrollers: 17.75 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
+    /// For microcontrollers: 14.75 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
     /// of 4 KiB some 200,000.
     pub const SMALL: Self = Self { levels: 4, map_pages: 6, staging: 0 };
     /// For hosts, with the feature `alloc`.
@@ -41,15 +42,24 @@ impl Memory {
         self.pages() * page_size + small + self.staging_alone(page_size) + self.staging_bytes(page_size)
     }
 
-    /// Pages besides the staging buffer: of each level two for new nodes, but one of the top level; the old tree's path;
-    /// and the map's.
+    /// Pages besides the staging buffer: a fold's, and the map's.
     const fn pages(&self) -> usize {
         self.fold_pages() + self.map_pages
     }
 
     /// Pages of a fold.
     pub(crate) const fn fold_pages(&self) -> usize {
-        2 * self.levels - 1 + self.inputs()
+        self.nodes() + self.inputs()
+    }
+
+    /// Whether a fold has memory for a node that it holds back, on each level but the top one.
+    pub(crate) const fn holds_back(&self) -> bool {
+        cfg!(feature = "alloc") && self.staging > 0
+    }
+
+    /// Pages of new nodes.
+    pub(crate) const fn nodes(&self) -> usize {
+        if self.holds_back() { 2 * self.levels - 1 } else { self.levels }
     }
 
     /// Pages of the old tree: with the smallest staging buffer one, through which the path is read again.
@@ -89,8 +99,7 @@ impl Memory {
 
 /// The parts of the buffer, but for the [`staging`] buffer, part of which is `transfer`.
 pub(crate) struct Space<'a> {
-    /// Two pages a level, of the top level one, for cells of new nodes; one page a level for the old tree's path, or one; the
-    /// names and bounds of a fold, and the bytes of an inline block that is folded in.
+    /// Pages of new nodes and of the old tree's path; the names and bounds of a fold, and the bytes of an inline block that is folded in.
     pub(crate) fold: FoldSpace<'a>,
     /// Pages of the free map.
     pub(crate) windows: &'a mut [u8],
@@ -114,7 +123,7 @@ pub(crate) struct Replay<'a> {
 impl<'a> Space<'a> {
     fn replay(self) -> Replay<'a> {
         let FoldSpace { build: BuildSpace { levels, .. }, last: name, .. } = self.fold;
-        // Of the smallest, two pages; the levels have three at least.
+        // Of the smallest, two pages; the levels have two at least.
         let body = if self.staging.len() < self.transfer.len() { levels } else { self.staging };
         Replay { name, body, transfer: self.transfer }
     }
@@ -167,7 +176,7 @@ pub(crate) fn divide<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geome
     if !memory.is_possible() || buffer.len() < memory.bytes(size) {
         return None;
     }
-    let (levels, rest) = buffer.split_at_mut_checked((2 * memory.levels - 1) * size)?;
+    let (levels, rest) = buffer.split_at_mut_checked(memory.nodes() * size)?;
     let (inputs, rest) = rest.split_at_mut_checked(memory.inputs() * size)?;
     let (windows, rest) = rest.split_at_mut_checked(memory.map_pages * size)?;
     // A name is at most an eighth of a page, an inline block a quarter.
@@ -178,7 +187,7 @@ pub(crate) fn divide<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geome
     let (body, rest) = rest.split_at_mut_checked(size / 4)?;
     let (staging, rest) = rest.split_at_mut_checked(memory.staging_alone(size))?;
     let transfer = rest.get_mut(..memory.staging_bytes(size))?;
-    let build = BuildSpace { levels, page_size: size };
+    let build = BuildSpace { levels, page_size: size, two: memory.holds_back() };
     let fold = FoldSpace { build, inputs, body, last, next, bound, floor };
     Some(Space { fold, windows, staging, transfer })
 }

@@ -6,8 +6,9 @@
 //!
 //! | level | memory of a fold |
 //! |---|---|
-//! | each | one page of the old tree (the path), two pages of new cells, on the top level one |
-//! | whole, of a chip | instead of the path one page, through which the path is read again from the root on |
+//! | each | one page of the old tree (the path), a page of new cells, and but for the top level one for a node held back |
+//! | each, of a chip | a page of new cells |
+//! | whole, of a chip | a page of the old tree, through which the path is read again from the root on |
 //! | whole | a quarter of a page for an inline block's bytes, four names |
 
 use super::builder::{BuildSpace, Builder, NodeSink, separator_above};
@@ -361,7 +362,7 @@ impl Fold {
         let child = view.and_then(|node| node.child(index));
         let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
         self.at_mut(level)?.index = index + 1;
-        if (1..size / 4).contains(&self.builder.staged(level - 1)) {
+        if self.builder.is_nearly_empty(level - 1, size) {
             self.load(host, space, level - 1, child)?;
             let (path, count) = (self.at(level - 1).page, self.at(level - 1).count);
             let node = NodeView::parse(bytes::piece(space.inputs, space.place(level - 1), size));
@@ -382,7 +383,7 @@ impl Fold {
     /// has one, and the lower one if the first node packed of the leaf will stand in its place: then a key no longer than
     /// before does for that node, whatever its first name is.
     fn note_bounds<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
-        if self.builder.staged(0) == 0 {
+        if self.builder.is_empty(0) {
             let index = self.at(1).index.saturating_sub(1);
             self.floor = Some(self.note_key(host, space, (1, index), true)?);
         }
@@ -471,7 +472,7 @@ impl Fold {
         let node = NodeView::parse(bytes::piece(space.inputs, 0, space.build.page_size()));
         let record = node.and_then(|node| Some((node.cell(index)?, node.key(index)?)));
         let (cell, key) = record.ok_or_else(|| host.damaged(self.at(0).page))?;
-        let floor = self.floor.take().filter(|_| self.builder.staged(0) == 0);
+        let floor = self.floor.take().filter(|_| self.builder.is_empty(0));
         let separator = separator(space.floor, floor, key.name);
         self.builder.push(host, &mut space.build, 0, &[cell])?;
         self.builder.set_separator(separator);
@@ -517,7 +518,7 @@ impl Fold {
         }
         self.balance.blocks += 1;
         self.balance.bytes = self.balance.bytes.wrapping_add(entry.length as i64);
-        let floor = self.floor.take().filter(|_| self.builder.staged(0) == 0);
+        let floor = self.floor.take().filter(|_| self.builder.is_empty(0));
         let separator = separator(space.floor, floor, bytes::head(space.last, length));
         match settled {
             Settled::Inline(inline) => pack_inline(&mut self.builder, host, space, entry, (length, inline))?,

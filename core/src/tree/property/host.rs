@@ -1,6 +1,7 @@
 //! What a fold works on here: pages in a map, and a book of who uses which.
 
 use super::super::*;
+use super::TALLY;
 use crate::digest::Digest;
 use crate::error::{Damage, ReadError, Structure};
 use crate::failure::Failure;
@@ -65,8 +66,10 @@ pub(super) struct World {
     pub(super) fresh: BTreeSet<u64>,
     released: BTreeSet<u64>,
     read: BTreeSet<u64>,
-    /// Whether the fold under way has one page for the path, and reads nodes again.
+    /// Whether the fold under way has one page for the path and one a level for new nodes, and reads nodes again.
     small: bool,
+    /// Nodes that it has read back, and of these such as it has written again.
+    recalled: BTreeSet<u64>,
     settled: BTreeSet<Vec<u8>>,
     pub(super) next_page: u64,
     pub(super) root: TreeRoot,
@@ -101,6 +104,7 @@ impl World {
             released: BTreeSet::new(),
             read: BTreeSet::new(),
             small: false,
+            recalled: BTreeSet::new(),
             settled: BTreeSet::new(),
             next_page: 1,
             root: TreeRoot::default(),
@@ -118,7 +122,8 @@ impl World {
         // By turns with a page for each level of the old tree, and with one for all of them.
         self.small = self.sequence.is_multiple_of(2);
         let pages = if self.small { 1 } else { LEVELS };
-        let (mut levels, mut inputs) = (vec![0xEE; 2 * LEVELS * size], vec![0xEE; pages * size]);
+        let nodes = if self.small { LEVELS } else { 2 * LEVELS - 1 };
+        let (mut levels, mut inputs) = (vec![0xEE; nodes * size], vec![0xEE; pages * size]);
         let mut body = vec![0; size / 4];
         let mut names = vec![0xEE; 4 * size / 8];
         let mut fold = Fold::new(self.root);
@@ -135,7 +140,7 @@ impl World {
             let (last, rest) = names.split_at_mut(size / 8);
             let (next, rest) = rest.split_at_mut(size / 8);
             let (bound, floor) = rest.split_at_mut(size / 8);
-            let build = BuildSpace { levels: &mut levels, page_size: size };
+            let build = BuildSpace { levels: &mut levels, page_size: size, two: !self.small };
             let mut space =
                 FoldSpace { build, inputs: &mut inputs, body: &mut body, last, next, bound, floor };
             let mut top = (Child::default(), 0);
@@ -154,7 +159,8 @@ impl World {
     }
 
     fn forget(&mut self) {
-        let pages = [&mut self.marked, &mut self.placed, &mut self.released, &mut self.read];
+        let pages =
+            [&mut self.marked, &mut self.placed, &mut self.released, &mut self.read, &mut self.recalled];
         pages.into_iter().for_each(BTreeSet::clear);
         self.settled.clear();
     }
@@ -205,14 +211,29 @@ impl NodeSink for World {
     }
 
     fn place_node(&mut self, child: &mut Child) -> Result<(), Failure> {
-        let at = self.next_page;
-        self.next_page += 1;
-        // What is brought home goes through the same memory.
-        let page = core::mem::replace(&mut self.page, vec![0xEE; self.page_size]);
-        let digest = Digest::of(&page);
-        self.nodes.insert(at, page);
-        self.placed.insert(at);
-        *child = Child { page: PageIndex(at), digest };
+        let digest = Digest::of(&self.page);
+        if child.page.0 == 0 {
+            child.page = PageIndex(self.next_page);
+            self.next_page += 1;
+            self.placed.insert(child.page.0);
+        } else {
+            TALLY.hit("node made even");
+            assert!(self.recalled.remove(&child.page.0), "a node that is written again was read");
+            assert!(child.digest != digest, "it is another one");
+        }
+        child.digest = digest;
+        self.nodes.insert(child.page.0, self.page.clone());
+        Ok(())
+    }
+
+    fn recall_node(&mut self, child: &Child, level: u32) -> Result<(), Failure> {
+        assert!(
+            self.small && self.placed.contains(&child.page.0),
+            "a node of this fold, of which no copy is kept"
+        );
+        assert!(self.recalled.insert(child.page.0), "a node is read back once");
+        self.page.copy_from_slice(&self.nodes[&child.page.0]);
+        assert!(NodeView::verified(&self.page, &child.digest, level).is_some(), "page {}", child.page);
         Ok(())
     }
 }

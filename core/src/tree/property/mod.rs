@@ -306,6 +306,7 @@ fn a_tree_is_a_map() {
         "sought between records",
         "fresh node beside another",
         "delete in stripes",
+        "node made even",
     ];
     let regressions = "tests/property/regressions/tree.txt";
     check(("the tree alone", regressions), 160, &rounds(), (&TALLY, &kinds), run);
