@@ -2,7 +2,7 @@
 //!
 //! 1. Positions are logical: they only grow, and `position % length` is the place in the ring.
 //! 2. A record begins at the first multiple of 8 behind its predecessor, or, if a sync came
-//!    between, at the next multiple of the unit: no unit that holds a durable record is written
+//!    between or the unfinished unit is not kept, at the next multiple of the unit: no unit that holds a durable record is written
 //!    again. A reader tries both places; the chain of digests tells which one it is.
 //! 3. The device sees whole units only. The last, unfinished unit is kept in `staging` and written
 //!    again with what follows, which is allowed because nothing in it is durable yet.
@@ -55,8 +55,8 @@ impl Journal {
         self.head - self.tail
     }
 
-    /// A sync has covered everything: the next record begins in a fresh unit.
-    pub(crate) fn seal_unit(&mut self, geometry: &Geometry) {
+    /// The next record begins in a fresh unit: a sync has covered everything, or nobody keeps the unfinished one.
+    pub(crate) fn leave_unit(&mut self, geometry: &Geometry) {
         self.head = geometry.unit_up(self.head);
         self.staged_at = self.head;
     }

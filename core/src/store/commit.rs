@@ -222,6 +222,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let staging = staging.ok_or(Failure::WorkspaceTooSmall)?;
         let parts = core::iter::once(header.as_bytes()).chain(parts);
         self.journal.append(&mut self.io, &self.geometry, staging, parts, ahead)?;
+        if !self.memory.keeps_unit() {
+            self.journal.leave_unit(&self.geometry);
+        }
         self.journal.chain = Digest(header.digest);
         self.unsealed = false;
         Ok(())

@@ -231,7 +231,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.io.sync()?;
         self.unsealed |= self.durable < self.sequence;
         self.durable = self.sequence;
-        self.journal.seal_unit(&self.geometry);
+        self.journal.leave_unit(&self.geometry);
         Ok(())
     }
 }

@@ -20,15 +20,16 @@ pub struct Memory {
     /// Bytes in which journal records are composed, and as many in which values are moved; at least
     /// two pages each, which then share one of them. With 0 a checkpoint keeps one page of the old tree instead of one a
     /// level, and of the new one a page a level instead of two: it reads some pages again, and of each run of new ones may
-    /// write one twice.
+    /// write one twice. Each record of the journal begins in a unit of its own then, where otherwise records that no sync
+    /// comes between share one, which is kept in memory.
     pub staging: usize,
 }
 
 impl Memory {
-    /// For the smallest: 9.75 pages, which is 4.9 KiB with pages of 512 bytes. The registry holds some 70 blocks
+    /// For the smallest: 8.75 pages, which is 4.4 KiB with pages of 512 bytes. The registry holds some 70 blocks
     /// of names and values of 16 bytes then, and the file has 1.9 MB.
     pub const TINY: Self = Self { levels: 3, map_pages: MIN_WINDOWS, staging: 0 };
-    /// For microcontrollers: 14.75 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
+    /// For microcontrollers: 13.75 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
     /// of 4 KiB some 200,000.
     pub const SMALL: Self = Self { levels: 4, map_pages: 6, staging: 0 };
     /// For hosts, with the feature `alloc`.
@@ -75,11 +76,20 @@ impl Memory {
         }
     }
 
+    /// Whether the unit that the journal ends in stays in memory, for the next record to begin in if no sync comes between.
+    pub(crate) const fn keeps_unit(&self) -> bool {
+        self.staging > 0
+    }
+
     /// Bytes of the staging buffer that are not the transfer buffer's too. Values are moved, and the journal is
-    /// read, while no record is composed: of the smallest only the page with the unfinished unit is kept apart.
+    /// read, while no record is composed: of the smallest only the page with the unfinished unit is kept apart, if it is kept.
     pub(crate) const fn staging_alone(&self, page_size: usize) -> usize {
         let bytes = self.staging_bytes(page_size);
-        if bytes == 2 * page_size { page_size } else { bytes }
+        match bytes == 2 * page_size {
+            true if self.keeps_unit() => page_size,
+            true => 0,
+            false => bytes,
+        }
     }
 
     /// The most pages a file can have that this free map memory can work on.
@@ -129,7 +139,7 @@ impl<'a> Space<'a> {
     }
 }
 
-/// Where journal records are composed; its start holds the journal's unfinished unit between commits. None if
+/// Where journal records are composed; its start holds the journal's unfinished unit between commits, if it is kept. None if
 /// `buffer` is too small.
 pub(crate) fn staging<'a>(
     buffer: &'a mut [u8],
