@@ -112,7 +112,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         // up to five times a level: to look for the target's path, to come back from a neighbour twice, for the bounds
         // of the leaf, and to go on.
         let given_up = 2 * (height + 1);
-        let path = if self.memory.inputs() > 1 { given_up } else { 5 * height * (height + 1) + 2 };
+        // And a value on its way home has taken the leaf's place.
+        let path = match self.memory.inputs() {
+            0 => (5 * (height + 1) + pending) * height + 2,
+            _ => given_up,
+        };
         let changes = nodes + given_up + 2 * pending;
         // With one page a level, of two new nodes or more that lie together one is read, and written once more.
         let again = if self.memory.holds_back() { 0 } else { nodes / 2 };

@@ -1,7 +1,8 @@
 //! Checkpoints: folding the overlay into the registry and moving the superblock on.
 
 use super::host::Host;
-use super::{Checkpoint, Pending, Store, space};
+use super::space::{self, Space};
+use super::{Checkpoint, Pending, Store};
 use crate::device::BlockDevice;
 use crate::digest::Digest;
 use crate::error::WriteError;
@@ -161,7 +162,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     #[inline(never)]
     fn fold_step(&mut self, root: &mut (Child, u32)) -> Result<bool, Failure> {
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(false) };
-        let mut space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let mut space = space.and_then(Space::for_fold);
         let Some(space) = &mut space else { return Err(Failure::WorkspaceTooSmall) };
         let mut host = Host {
             io: &mut self.io,
@@ -176,6 +178,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             relocate_above: checkpoint.relocate_above,
             max_pages: self.memory.max_pages(&self.geometry),
             floor: checkpoint.floor,
+            used_spare: false,
         };
         let result = checkpoint.fold.step(&mut host, &mut space.fold, root);
         checkpoint.tree_pages = host.tree_pages;

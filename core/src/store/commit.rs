@@ -330,6 +330,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             relocate_above,
             max_pages: self.memory.max_pages(&self.geometry),
             floor: 0,
+            used_spare: false,
         };
         work(&mut host)
     }

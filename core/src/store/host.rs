@@ -35,6 +35,8 @@ pub(crate) struct Host<'a, D: BlockDevice, O> {
     pub(crate) max_pages: u64,
     /// Free pages that runs of several pages, and copies, must leave ahead.
     pub(crate) floor: u64,
+    /// The spare page that was handed in last was used.
+    pub(crate) used_spare: bool,
 }
 
 /// Where bytes are that are brought home.
@@ -116,7 +118,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     }
 
     /// Moves `length` bytes from where they are to the pages from `page` on, and checks their digest on the way.
-    /// Writes begin at a page and are whole pages. Reads go through the second half of the transfer buffer.
+    /// Writes begin at a page and are whole pages. Reads go through the second half of the transfer buffer, or the spare page.
     fn bring_home(
         &mut self,
         page: PageIndex,
@@ -124,11 +126,14 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         digest: &Digest,
         place: Damage,
         source: Source,
+        spare: &mut [u8],
     ) -> Result<(), Failure> {
         let page_size = self.geometry.page_size();
         let half = bytes::round_up(self.transfer.len() / 2, page_size);
         let halves = self.transfer.split_at_mut_checked(half);
-        let (piece, scratch) = halves.ok_or(Failure::WorkspaceTooSmall)?;
+        let (piece, half) = halves.ok_or(Failure::WorkspaceTooSmall)?;
+        let scratch = if half.is_empty() { spare } else { half };
+        self.used_spare = true;
         let mut hasher = Hasher::new();
         let mut done = 0;
         while done < length {
@@ -150,7 +155,13 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     /// enough, writes them again where they are: either the medium has them, and a torn write of the
     /// same bytes changes nothing, or it has not, and nobody was told that they are durable. Pages
     /// that the durable map calls used were folded in before and are on the medium.
-    fn relocate(&mut self, page: PageIndex, length: u64, digest: &Digest) -> Result<PageIndex, Failure> {
+    fn relocate(
+        &mut self,
+        page: PageIndex,
+        length: u64,
+        digest: &Digest,
+        spare: &mut [u8],
+    ) -> Result<PageIndex, Failure> {
         let start = self.geometry.offset(page.0);
         let place = Damage { what: Structure::Block, offset: start };
         let pages = self.geometry.pages_for(length);
@@ -171,7 +182,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             Err(Failure::Full) => page,
             Err(error) => return Err(error),
         };
-        self.bring_home(home, length, digest, place, Source::Extent { offset: start })?;
+        self.bring_home(home, length, digest, place, Source::Extent { offset: start }, spare)?;
         self.mark(home, length, true)?;
         Ok(home)
     }
@@ -236,6 +247,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         entry: &Entry,
         at: u64,
         page: PageIndex,
+        spare: &mut [u8],
     ) -> Result<(), Failure> {
         let geometry = *self.geometry;
         let offset = geometry.ring_offset(at);
@@ -246,7 +258,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         }
         // A body in memory was put there by this process: no digest is needed on the way.
         if !self.write_kept(name, entry, page)? {
-            self.bring_home(page, entry.length, &entry.digest, place, Source::Journal { at })?;
+            self.bring_home(page, entry.length, &entry.digest, place, Source::Journal { at }, spare)?;
         }
         self.mark(page, entry.length, true)
     }
@@ -411,16 +423,22 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         self.overlay.next_frozen(after, name)
     }
 
-    fn settle(&mut self, name: &[u8], entry: &Entry, body: &mut [u8]) -> Result<Settled, Failure> {
+    fn settle(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        body: &mut [u8],
+        spare: &mut [u8],
+    ) -> Result<Settled, Failure> {
         match entry.value {
             Value::Deleted => Ok(Settled::Deleted),
             Value::Inline { at } => self.settle_inline(name, entry, at, body),
             Value::Carried { at, page } => {
-                self.settle_carried(name, entry, at, page)?;
+                self.settle_carried(name, entry, at, page, spare)?;
                 Ok(Settled::Extent(page))
             }
             Value::Extent { page } if self.is_above(entry) => {
-                self.relocate(page, entry.length, &entry.digest).map(Settled::Extent)
+                self.relocate(page, entry.length, &entry.digest, spare).map(Settled::Extent)
             }
             Value::Extent { page } => {
                 self.mark(page, entry.length, true)?;
@@ -434,7 +452,13 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         }
     }
 
-    fn settled_chunk(&mut self, name: &[u8], entry: &Entry, index: u32) -> Result<ChunkRef, Failure> {
+    fn settled_chunk(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        index: u32,
+        spare: &mut [u8],
+    ) -> Result<ChunkRef, Failure> {
         let Value::Chunks { at, chunk_size } = entry.value else {
             return Err(Failure::WorkspaceTooSmall);
         };
@@ -453,11 +477,15 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         let length = entry.length.saturating_sub(before).min(u64::from(chunk_size));
         let page = PageIndex(chunk.page.get());
         if self.is_above(entry) {
-            let moved = self.relocate(page, length, &Digest(chunk.digest))?;
+            let moved = self.relocate(page, length, &Digest(chunk.digest), spare)?;
             return Ok(ChunkRef { page: crate::format::U64::new(moved.0), digest: chunk.digest });
         }
         self.mark(page, length, true)?;
         Ok(chunk)
+    }
+
+    fn has_used_spare(&mut self) -> bool {
+        core::mem::take(&mut self.used_spare)
     }
 
     fn release(&mut self, page: PageIndex, length: u64) -> Result<(), Failure> {

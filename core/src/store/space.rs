@@ -19,17 +19,17 @@ pub struct Memory {
     pub map_pages: usize,
     /// Bytes in which journal records are composed, and as many in which values are moved; at least
     /// two pages each, which then share one of them. With 0 a checkpoint keeps one page of the old tree instead of one a
-    /// level, and of the new one a page a level instead of two: it reads some pages again, and of each run of new ones may
+    /// level, which it shares with what goes through there, and of the new one a page a level instead of two: it reads some pages again, and of each run of new ones may
     /// write one twice. Each record of the journal begins in a unit of its own then, where otherwise records that no sync
     /// comes between share one, which is kept in memory.
     pub staging: usize,
 }
 
 impl Memory {
-    /// For the smallest: 8.75 pages, which is 4.4 KiB with pages of 512 bytes. The registry holds some 70 blocks
+    /// For the smallest: 7.75 pages, which is 3.9 KiB with pages of 512 bytes. The registry holds some 70 blocks
     /// of names and values of 16 bytes then, and the file has 1.9 MB.
     pub const TINY: Self = Self { levels: 3, map_pages: MIN_WINDOWS, staging: 0 };
-    /// For microcontrollers: 13.75 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
+    /// For microcontrollers: 12.75 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
     /// of 4 KiB some 200,000.
     pub const SMALL: Self = Self { levels: 4, map_pages: 6, staging: 0 };
     /// For hosts, with the feature `alloc`.
@@ -63,9 +63,10 @@ impl Memory {
         if self.holds_back() { 2 * self.levels - 1 } else { self.levels }
     }
 
-    /// Pages of the old tree: with the smallest staging buffer one, through which the path is read again.
+    /// Pages of the old tree; with the smallest staging buffer none, for the path is read again through the second page of the
+    /// transfer buffer.
     pub(crate) const fn inputs(&self) -> usize {
-        if self.staging == 0 { 1 } else { self.levels }
+        if self.staging == 0 { 0 } else { self.levels }
     }
 
     /// Bytes of the staging buffer, and of the transfer buffer.
@@ -131,6 +132,15 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Space<'a> {
+    /// As a fold has it: without pages of its own for the old tree the second one of the transfer buffer is the page for that.
+    pub(crate) fn for_fold(mut self) -> Option<Self> {
+        if self.fold.inputs.is_empty() {
+            let size = self.fold.build.page_size;
+            (self.transfer, self.fold.inputs) = self.transfer.split_at_mut_checked(size)?;
+        }
+        Some(self)
+    }
+
     fn replay(self) -> Replay<'a> {
         let FoldSpace { build: BuildSpace { levels, .. }, last: name, .. } = self.fold;
         // Of the smallest, two pages; the levels have two at least.

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | each | one page of the old tree (the path), a page of new cells, and but for the top level one for a node held back |
 //! | each, of a chip | a page of new cells |
-//! | whole, of a chip | a page of the old tree, through which the path is read again from the root on |
+//! | whole, of a chip | a page of the old tree, through which the path is read again from the root on; values on their way use it too |
 //! | whole | a quarter of a page for an inline block's bytes, four names |
 
 use super::builder::{BuildSpace, Builder, NodeSink, separator_above};
@@ -43,10 +43,24 @@ pub(crate) trait FoldHost: NodeSink {
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)>;
     /// Takes a node that was read out of the tree: its page is free once the fold is durable.
     fn give_up(&mut self, page: PageIndex) -> Result<(), Failure>;
-    /// Brings a frozen entry's bytes home and marks their pages used.
-    fn settle(&mut self, name: &[u8], entry: &Entry, body: &mut [u8]) -> Result<Settled, Failure>;
+    /// Brings a frozen entry's bytes home and marks their pages used. What it needs besides its own memory it takes of `spare`.
+    fn settle(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        body: &mut [u8],
+        spare: &mut [u8],
+    ) -> Result<Settled, Failure>;
     /// Chunk `index` of a settled entry, at home.
-    fn settled_chunk(&mut self, name: &[u8], entry: &Entry, index: u32) -> Result<ChunkRef, Failure>;
+    fn settled_chunk(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        index: u32,
+        spare: &mut [u8],
+    ) -> Result<ChunkRef, Failure>;
+    /// Whether what lay in `spare` is gone since this was asked last.
+    fn has_used_spare(&mut self) -> bool;
     /// Frees the pages of `length` bytes that start at `page`.
     fn release(&mut self, page: PageIndex, length: u64) -> Result<(), Failure>;
     /// The error for a node that does not parse.
@@ -91,6 +105,9 @@ impl FoldSpace<'_> {
     }
 }
 
+/// No level.
+const NOTHING: usize = MAX_HEIGHT;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Step {
     page: PageIndex,
@@ -113,7 +130,7 @@ pub(crate) struct Fold {
     path: [Step; MAX_HEIGHT],
     old: TreeRoot,
     started: bool,
-    /// The level whose node is in the page for the old tree, if there is one page only.
+    /// The level whose node is in the page for the old tree, if there is one page only; [`NOTHING`] if none is.
     held: usize,
     /// `last` and `next` have changed places in the caller's memory.
     swapped: bool,
@@ -145,7 +162,7 @@ impl Fold {
             path: [Step::START; MAX_HEIGHT],
             old,
             started: false,
-            held: 0,
+            held: NOTHING,
             swapped: false,
             last: None,
             next: None,
@@ -164,6 +181,10 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         root: &mut (Child, u32),
     ) -> Result<bool, Failure> {
+        if space.is_small() {
+            // What goes on between the steps goes through there.
+            self.held = NOTHING;
+        }
         if self.swapped {
             core::mem::swap(&mut space.last, &mut space.next);
         }
@@ -290,7 +311,7 @@ impl Fold {
         if !space.is_small() || self.held == level {
             return Ok(());
         }
-        if self.held < level {
+        if self.held < level || self.held == NOTHING {
             let root = Child { page: self.old.page, digest: self.old.digest };
             self.read(host, space, self.height() - 1, root)?;
         }
@@ -424,6 +445,9 @@ impl Fold {
         while leaf || budget > 0 {
             budget -= 1;
             self.fetch(host, space);
+            if leaf {
+                self.bring(host, space, 0)?;
+            }
             let node = NodeView::parse(space.input(0));
             let record = if index < count {
                 let damaged = || host.damaged(self.at(0).page);
@@ -446,7 +470,12 @@ impl Fold {
                     && record.is_none_or(|record| key <= record)
             };
             match (matches!(self.next, Some(Some((length, _))) if is_due(length)), record) {
-                (true, _) => self.fold_entry(host, space)?,
+                (true, _) => {
+                    self.fold_entry(host, space)?;
+                    if host.has_used_spare() {
+                        self.held = NOTHING;
+                    }
+                }
                 (false, Some(_)) => {
                     self.keep_record(host, space, index)?;
                     index += 1;
@@ -511,7 +540,7 @@ impl Fold {
         core::mem::swap(&mut space.last, &mut space.next);
         self.swapped = !self.swapped;
         self.last = Some((length, entry.base_moved));
-        let settled = host.settle(bytes::head(space.last, length), entry, space.body)?;
+        let settled = host.settle(bytes::head(space.last, length), entry, space.body, space.inputs)?;
         if let Settled::Deleted = settled {
             self.next = None;
             return Ok(());
@@ -604,7 +633,7 @@ fn pack_head<H: FoldHost>(
 ) -> Result<(), Failure> {
     let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
     let name = bytes::head(space.last, length);
-    let first = host.settled_chunk(name, entry, 0)?;
+    let first = host.settled_chunk(name, entry, 0, space.inputs)?;
     let value = HeadValue {
         sequence: U64::new(entry.sequence.0),
         tag: U64::new(entry.tag),
@@ -629,7 +658,7 @@ fn pack_chunk<H: FoldHost>(
 ) -> Result<(), Failure> {
     let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
     let name = bytes::head(space.last, length);
-    let chunk = host.settled_chunk(name, entry, index)?;
+    let chunk = host.settled_chunk(name, entry, index, space.inputs)?;
     let rest = entry.length - u64::from(index) * u64::from(chunk_size);
     let value = ChunkValue {
         page: chunk.page,

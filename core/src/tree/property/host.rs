@@ -68,6 +68,8 @@ pub(super) struct World {
     read: BTreeSet<u64>,
     /// Whether the fold under way has one page for the path and one a level for new nodes, and reads nodes again.
     small: bool,
+    /// The spare page that was handed in was used.
+    used_spare: bool,
     /// Nodes that it has read back, and of these such as it has written again.
     recalled: BTreeSet<u64>,
     settled: BTreeSet<Vec<u8>>,
@@ -104,6 +106,7 @@ impl World {
             released: BTreeSet::new(),
             read: BTreeSet::new(),
             small: false,
+            used_spare: false,
             recalled: BTreeSet::new(),
             settled: BTreeSet::new(),
             next_page: 1,
@@ -137,6 +140,9 @@ impl World {
             // Neither holds anything between the steps of a fold; reads go through the first.
             self.page.fill(step as u8);
             body.fill(!step as u8);
+            if self.small {
+                inputs.fill(step as u8);
+            }
             let (last, rest) = names.split_at_mut(size / 8);
             let (next, rest) = rest.split_at_mut(size / 8);
             let (bound, floor) = rest.split_at_mut(size / 8);
@@ -261,7 +267,17 @@ impl FoldHost for World {
         Some((next.len(), self.frozen[next]))
     }
 
-    fn settle(&mut self, name: &[u8], entry: &Entry, body: &mut [u8]) -> Result<Settled, Failure> {
+    fn settle(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        body: &mut [u8],
+        spare: &mut [u8],
+    ) -> Result<Settled, Failure> {
+        if self.small && matches!(entry.value, Value::Carried { .. }) {
+            spare.fill(0xEE);
+            self.used_spare = true;
+        }
         assert!(self.settled.insert(name.to_vec()), "an entry is settled once");
         assert_eq!(self.frozen[name], *entry);
         let inherited = self.inherited.contains(name);
@@ -282,12 +298,26 @@ impl FoldHost for World {
         }
     }
 
-    fn settled_chunk(&mut self, name: &[u8], _: &Entry, index: u32) -> Result<ChunkRef, Failure> {
+    fn settled_chunk(
+        &mut self,
+        name: &[u8],
+        _: &Entry,
+        index: u32,
+        spare: &mut [u8],
+    ) -> Result<ChunkRef, Failure> {
+        if self.small && index.is_multiple_of(2) {
+            spare.fill(0xEE);
+            self.used_spare = true;
+        }
         let Body::Chunks { chunks, .. } = &self.after[name].body else { panic!("{:?}", self.after[name]) };
         let chunk = chunks[index as usize];
         let (page, length) = self.after[name].body.extents()[index as usize];
         self.mark(page, length, self.inherited.contains(name));
         Ok(chunk)
+    }
+
+    fn has_used_spare(&mut self) -> bool {
+        core::mem::take(&mut self.used_spare)
     }
 
     fn release(&mut self, page: PageIndex, length: u64) -> Result<(), Failure> {
