@@ -70,7 +70,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Of [`info`](Self::info), [`exists`](Self::exists).
     pub fn bound_of_info(&self) -> Bound {
-        Bound { reads: self.height() + self.ring_reads(256), ..Bound::default() }
+        // The list of a pending block of chunks is shorter than its records.
+        let records = self.active.records + self.frozen.records;
+        let listed = if O::KEEPS_BODIES { 256 } else { records.max(256) };
+        Bound { reads: self.height() + self.ring_reads(listed), ..Bound::default() }
     }
 
     /// Of [`get`](Self::get) of a block of at most `length` bytes.

@@ -218,26 +218,18 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         let mut copied = false;
         self.overlay.with_body(name, entry, &mut |body| copied = bytes::copy(into, body).is_some());
         if !copied {
-            self.read_body(at, &entry.body_digest, into)?;
+            self.read_body(at, &entry.digest, into)?;
         }
         Ok(Settled::Inline(length))
     }
 
-    /// Checks the list of a block's chunks, unless the overlay has it in memory.
-    fn check_list(&mut self, entry: &Entry, at: u64, chunks: u64) -> Result<(), Failure> {
-        if O::KEEPS_BODIES {
+    /// Checks the list of a block's chunks, unless the overlay has it in memory, and puts the block's digest in the place of
+    /// the list's.
+    fn check_list(&mut self, digest: &mut Digest, at: u64, chunks: u32) -> Result<(), Failure> {
+        if O::KEEPS_BODIES || self.ring(&mut RingWindow::default()).digest_of_list(at, chunks, digest)? {
             return Ok(());
         }
-        let offset = self.geometry.ring_offset(at);
-        let whole = self.ring(&mut RingWindow::default()).has(
-            at,
-            chunks * ChunkRef::SIZE as u64,
-            &entry.body_digest.0,
-        );
-        if whole? {
-            return Ok(());
-        }
-        Err(self.io.damaged(Structure::Journal, offset))
+        Err(self.io.damaged(Structure::Journal, self.geometry.ring_offset(at)))
     }
 
     /// Writes a carried value to the pages that its commit set aside.
@@ -426,7 +418,7 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
     fn settle(
         &mut self,
         name: &[u8],
-        entry: &Entry,
+        entry: &mut Entry,
         body: &mut [u8],
         spare: &mut [u8],
     ) -> Result<Settled, Failure> {
@@ -445,9 +437,9 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
                 Ok(Settled::Extent(page))
             }
             Value::Chunks { at, chunk_size } => {
-                let chunks = bytes::pieces(entry.length, u64::from(chunk_size));
-                self.check_list(entry, at, chunks)?;
-                Ok(Settled::Chunks(chunks as u32))
+                let chunks = bytes::pieces(entry.length, u64::from(chunk_size)) as u32;
+                self.check_list(&mut entry.digest, at, chunks)?;
+                Ok(Settled::Chunks(chunks))
             }
         }
     }

@@ -43,11 +43,11 @@ pub(crate) trait FoldHost: NodeSink {
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)>;
     /// Takes a node that was read out of the tree: its page is free once the fold is durable.
     fn give_up(&mut self, page: PageIndex) -> Result<(), Failure>;
-    /// Brings a frozen entry's bytes home and marks their pages used. What it needs besides its own memory it takes of `spare`.
+    /// Brings a frozen entry's bytes home and marks their pages used; the entry's digest is the block's then. What it needs besides its own memory it takes of `spare`.
     fn settle(
         &mut self,
         name: &[u8],
-        entry: &Entry,
+        entry: &mut Entry,
         body: &mut [u8],
         spare: &mut [u8],
     ) -> Result<Settled, Failure>;
@@ -535,7 +535,7 @@ impl Fold {
     /// Packs the records of the next entry, which becomes the last one.
     fn fold_entry<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
         // It stays where it lies: it is large for a small stack.
-        let Some(Some((length, entry))) = &self.next else { return Ok(()) };
+        let Some(Some((length, entry))) = &mut self.next else { return Ok(()) };
         let length = *length;
         core::mem::swap(&mut space.last, &mut space.next);
         self.swapped = !self.swapped;

@@ -1,10 +1,14 @@
 //! Stores in as little memory as allowed, and files from those who had more.
 
 use crate::support::*;
+use blockyard_core::Digest;
 use blockyard_core::Durability::{Buffered, Durable};
-use blockyard_core::error::{OpenError, WriteError};
+use blockyard_core::device::{BlockDevice, MemoryError, VecDevice};
+use blockyard_core::error::{OpenError, ReadError, WriteError};
 use blockyard_core::overlay::{FixedOverlay, Overlay};
 use blockyard_core::store::Memory;
+use std::cell::Cell;
+use std::rc::Rc;
 
 const LITTLE: Shape = Shape { memory: Memory::SMALL, carry_max: 1024, journal_pages: 16, ..Shape::SMALL };
 /// As little as there can be: the free map is one page, in two versions.
@@ -149,5 +153,95 @@ fn without_a_page_for_the_unfinished_unit_each_record_has_its_own() {
         model.insert(b"more".to_vec(), (4, b"of it".to_vec()));
         let (mut store, _) = LITTLE.open::<Heap, _>(store.into_device()).unwrap();
         assert_sound(&mut store, &model, "opened by another");
+    }
+}
+
+/// An entry kept two digests, of which only a block of chunks needs both: its own is now made of its list, and that is
+/// checked.
+#[test]
+fn a_pending_block_of_chunks_has_the_digest_of_its_chunks() {
+    let mut store: TestStore<Fixed> = TINY.new_store(TINY.device(1 << 12));
+    let value = bytes(7, 9_000);
+    let mut model = Model::new();
+    stream(&mut store, b"chunks", 5, &value, Durable).unwrap();
+    model.insert(b"chunks".to_vec(), (5, value.clone()));
+    let size = store.geometry().chunk_size() as usize;
+    let digests: Vec<u8> = value.chunks(size).flat_map(|chunk| Digest::of(chunk).0).collect();
+    assert!(digests.len() > 64, "{size} bytes a chunk");
+    for folded in [false, true] {
+        let bound = store.bound_of_info();
+        let before = store.counters().reads;
+        let info = store.info(b"chunks").unwrap().unwrap();
+        assert!(store.counters().reads - before <= bound.reads, "{bound:?}");
+        assert_eq!((info.digest, info.length), (Digest::of(&digests), 9_000), "folded: {folded}");
+        assert_eq!(store.superblock().height.get(), u32::from(folded));
+        let (again, _) =
+            TINY.open_with::<Fixed, _>(store.into_device(), |options| options.read_only = true).unwrap();
+        store = again;
+        assert_eq!(
+            store.info(b"chunks").unwrap().unwrap().digest,
+            Digest::of(&digests),
+            "read from the journal"
+        );
+        let (again, _) = TINY.open::<Fixed, _>(store.into_device()).unwrap();
+        store = again;
+    }
+    assert_sound(&mut store, &model, "folded");
+
+    // A list that rots while it is pending is told, and goes nowhere.
+    let rot = Rc::new(Cell::new(None));
+    let device = Rotting { device: store.into_device(), rot: rot.clone() };
+    let (mut store, _) = TINY.open::<Fixed, _>(device).unwrap();
+    stream(&mut store, b"chunks", 5, &bytes(8, 9_000), Durable).unwrap();
+    let head = store.superblock().journal_position.get() + store.journal_used();
+    let written = store.device().device.bytes();
+    let ring = store.superblock().journal_offset.get() as usize;
+    let end = ring + (head % store.geometry().journal_length()) as usize;
+    let last = (ring..end).rev().find(|&at| written[at] != 0).unwrap();
+    rot.set(Some(last as u64));
+    assert!(matches!(store.info(b"chunks"), Err(ReadError::Corrupted(_))), "its list is damaged");
+    assert!(matches!(store.checkpoint(), Err(WriteError::Corrupted(_))), "nor is it folded in");
+    rot.set(None);
+    store.checkpoint().unwrap();
+    assert_eq!(get(&mut store, b"chunks"), Some(bytes(8, 9_000)));
+}
+
+/// A device one bit of which reads wrong, when it is told to.
+struct Rotting {
+    device: VecDevice,
+    rot: Rc<Cell<Option<u64>>>,
+}
+
+impl BlockDevice for Rotting {
+    type Error = MemoryError;
+
+    fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), MemoryError> {
+        self.device.read(offset, buf)?;
+        if let Some(at) = self.rot.get().and_then(|rot| rot.checked_sub(offset))
+            && let Some(byte) = buf.get_mut(at as usize)
+        {
+            *byte ^= 1;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), MemoryError> {
+        self.device.write(offset, data)
+    }
+
+    fn sync(&mut self) -> Result<(), MemoryError> {
+        self.device.sync()
+    }
+
+    fn length(&mut self) -> Result<u64, MemoryError> {
+        self.device.length()
+    }
+
+    fn grow(&mut self, length: u64) -> Result<(), MemoryError> {
+        self.device.grow(length)
+    }
+
+    fn atomic_unit(&self) -> u32 {
+        self.device.atomic_unit()
     }
 }

@@ -270,7 +270,7 @@ impl FoldHost for World {
     fn settle(
         &mut self,
         name: &[u8],
-        entry: &Entry,
+        entry: &mut Entry,
         body: &mut [u8],
         spare: &mut [u8],
     ) -> Result<Settled, Failure> {

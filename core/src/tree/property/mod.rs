@@ -232,16 +232,8 @@ impl World {
                 (Value::Chunks { at: 0, chunk_size: *chunk_size }, *length, *digest)
             }
         };
-        let entry = Entry {
-            sequence: Sequence(sequence),
-            tag,
-            length,
-            digest,
-            body_digest: Digest::default(),
-            value,
-            base_moved,
-            inherited: false,
-        };
+        let entry =
+            Entry { sequence: Sequence(sequence), tag, length, digest, value, base_moved, inherited: false };
         self.frozen.insert(name.to_vec(), entry);
         match block {
             Some(block) => drop(self.after.insert(name.to_vec(), block)),
