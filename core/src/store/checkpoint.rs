@@ -7,7 +7,7 @@ use crate::device::BlockDevice;
 use crate::digest::Digest;
 use crate::error::WriteError;
 use crate::failure::Failure;
-use crate::format::{SLOT_STRIDE, Superblock, U32, U64};
+use crate::format::{SLOT_STRIDE, Superblock, SuperblockFacts, U32, U64};
 use crate::freemap::MapSpace;
 use crate::ids::Sequence;
 use crate::overlay::{Overlay, TreeRoot};
@@ -240,7 +240,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn compose_superblock(&mut self) -> Result<&mut Superblock, Failure> {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let next = transfer
-            .and_then(|transfer| self.superblock.copied(transfer.get_mut(..self.geometry.page_size())?));
+            .and_then(|transfer| self.superblock.composed(transfer.get_mut(..self.geometry.page_size())?));
         next.ok_or(Failure::WorkspaceTooSmall)
     }
 
@@ -266,7 +266,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// The superblock that was composed is durable now.
     pub(super) fn adopt_superblock(&mut self) {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        if let Some(Ok((next, _))) = transfer.map(|transfer| Superblock::ref_from_prefix(transfer)) {
+        if let Some(Ok((next, _))) = transfer.map(|transfer| SuperblockFacts::ref_from_prefix(transfer)) {
             self.superblock = *next;
         }
     }
