@@ -21,13 +21,14 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 /// Cells of one level that wait for their node: `[length u16][cell]…` from the start of the buffer.
 #[derive(Clone, Copy, Debug, Default)]
 struct Level {
-    staged: usize,
-    cells: usize,
+    // Pages have 64 KiB at most.
+    staged: u16,
+    cells: u16,
     /// Where the last cell starts.
-    last: usize,
+    last: u16,
     /// When not 0: how many bytes of the first cell's name suffice to tell it from what was
     /// written before it.
-    separator: usize,
+    separator: u16,
     /// The node before these cells may still hand some on to them.
     open: bool,
 }
@@ -40,8 +41,8 @@ impl Level {
         let prefix = (length as u16).to_le_bytes();
         self.last = self.staged;
         for part in core::iter::once(&prefix[..]).chain(parts.iter().copied()) {
-            bytes::place(buffer, self.staged, part)?;
-            self.staged += part.len();
+            bytes::place(buffer, self.staged.into(), part)?;
+            self.staged += part.len() as u16;
         }
         self.cells += 1;
         Some(())
@@ -144,7 +145,7 @@ impl Builder {
     /// Whether what waits on `level` comes to less than a quarter of a page, and to something.
     pub(crate) fn is_nearly_empty(&self, level: usize, page_size: usize) -> bool {
         let Level { staged, open, .. } = self.level(level);
-        !open && (1..page_size / 4).contains(&staged)
+        !open && (1..page_size / 4).contains(&staged.into())
     }
 
     fn level(&self, level: usize) -> Level {
@@ -178,7 +179,7 @@ impl Builder {
             let before = space.held(0).unwrap_or_else(|| sink.page());
             let left = NodeView::parse(before).and_then(|node| node.key(node.len() - 1));
             let separator = shortest_separator(left, first_key(space.cells(0)));
-            self.level_mut(0)?.separator = separator;
+            self.level_mut(0)?.separator = separator as u16;
         }
         Ok(())
     }
@@ -207,12 +208,12 @@ impl Builder {
 
     /// Whether a cell of `length` bytes does not fit into `level` any more.
     fn is_full(&self, space: &BuildSpace<'_>, level: usize, length: usize) -> bool {
-        self.level(level).staged + 2 + length > space.capacity()
+        usize::from(self.level(level).staged) + 2 + length > space.capacity()
     }
 
     /// Bytes of the cell that the node of what waits on `level` becomes in the level above.
     fn raised_length(&self, space: &BuildSpace<'_>, level: usize) -> Result<usize, Failure> {
-        let front = front_key(space.cells(level), level, self.level(level).separator);
+        let front = front_key(space.cells(level), level, self.level(level).separator.into());
         let length = front.map(|(name, _)| InternalCell::SIZE + name.len());
         let fits = length.filter(|length| level + 2 < MAX_HEIGHT && length + 2 <= space.capacity());
         fits.ok_or(Failure::WorkspaceTooSmall)
@@ -279,7 +280,7 @@ impl Builder {
     pub(crate) fn set_separator(&mut self, length: Option<usize>) {
         let [lowest, ..] = &mut self.levels;
         if let Some(length) = length {
-            lowest.separator = length;
+            lowest.separator = length as u16;
         }
     }
 
@@ -295,9 +296,9 @@ impl Builder {
         let mut child = Child::default();
         if !last && space.holds(level) {
             let Level { staged, cells, .. } = self.level(level);
-            let composed = space
-                .with_held(level)
-                .and_then(|(buffer, held)| compose(held, level, bytes::head(buffer, staged), cells));
+            let composed = space.with_held(level).and_then(|(buffer, held)| {
+                compose(held, level, bytes::head(buffer, staged.into()), cells.into())
+            });
             composed.ok_or(Failure::WorkspaceTooSmall)?;
         } else {
             self.place(sink, space, level, &mut child)?;
@@ -316,7 +317,8 @@ impl Builder {
         child: &mut Child,
     ) -> Result<(), Failure> {
         let Level { staged, cells, .. } = self.level(level);
-        let composed = compose(sink.page(), level, bytes::head(space.cells(level), staged), cells);
+        let composed =
+            compose(sink.page(), level, bytes::head(space.cells(level), staged.into()), cells.into());
         composed.ok_or(Failure::WorkspaceTooSmall)?;
         sink.place_node(child)
     }
@@ -335,7 +337,7 @@ impl Builder {
             return Ok(());
         }
         self.level_mut(level)?.open = false;
-        let at = self.level(level + 1).last;
+        let at = self.level(level + 1).last.into();
         let mut child = child_of(space.last_child(level + 1, at)?);
         match space.held(level) {
             Some(held) => bytes::copy(sink.page(), held).ok_or(Failure::WorkspaceTooSmall)?,
@@ -356,11 +358,12 @@ impl Builder {
     /// Hands as many cells of the node before on to those that wait on `level` as make the two even; whether there are any.
     fn hand_on(&mut self, page: &mut [u8], space: &mut BuildSpace<'_>, level: usize) -> Option<bool> {
         let state = self.level(level);
+        let waiting = usize::from(state.staged);
         let header = NodeHeader::read(page)?;
         let (count, packed) = (header.count.get() as usize, header.end.get() as usize - NodeHeader::SIZE);
         let node = NodeView::parse(page)?;
         let (mut kept, mut taken) = (0, 0);
-        while kept < count && (kept == 0 || taken < (packed + state.staged) / 2) {
+        while kept < count && (kept == 0 || taken < (packed + waiting) / 2) {
             taken += 2 + node.cell(kept)?.len();
             kept += 1;
         }
@@ -368,7 +371,7 @@ impl Builder {
             return Some(false);
         }
         let buffer = space.level(level).ok()?;
-        bytes::move_back(buffer, state.staged, packed - taken)?;
+        bytes::move_back(buffer, waiting, packed - taken)?;
         let mut front = Level::NONE;
         for index in kept..count {
             let cell = node.cell(index)?;
@@ -376,8 +379,13 @@ impl Builder {
         }
         let separator = if level == 0 { shortest_separator(node.key(kept - 1), node.key(kept)) } else { 0 };
         let (staged, cells) = (front.staged + state.staged, front.cells + state.cells);
-        *self.level_mut(level).ok()? =
-            Level { staged, cells, last: front.staged + state.last, separator, open: false };
+        *self.level_mut(level).ok()? = Level {
+            staged,
+            cells,
+            last: front.staged + state.last,
+            separator: separator as u16,
+            open: false,
+        };
         shorten(page, kept, taken)?;
         Some(true)
     }
@@ -391,7 +399,7 @@ impl Builder {
         let (below, rest) =
             space.levels.split_at_mut_checked(span.start).ok_or(Failure::WorkspaceTooSmall)?;
         let buffer = rest.get_mut(..span.len()).ok_or(Failure::WorkspaceTooSmall)?;
-        let key = front_key(below.get(front).unwrap_or_default(), level, separator);
+        let key = front_key(below.get(front).unwrap_or_default(), level, separator.into());
         let key = key.ok_or(Failure::WorkspaceTooSmall)?;
         let head = internal_cell(key, child);
         let length = InternalCell::SIZE + key.0.len();
