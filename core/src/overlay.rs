@@ -235,7 +235,7 @@ impl<O: Overlay + ?Sized> Overlay for &mut O {
 }
 
 /// An overlay of at most `N` changes with names of at most `NAME` bytes in fixed memory. Bodies are
-/// not kept: they are read back from the journal, verified. Its `N * (NAME + 136)` bytes hold both
+/// not kept: they are read back from the journal, verified. Its `N * (NAME + 96)` bytes hold both
 /// layers.
 #[derive(Clone, Debug)]
 pub struct FixedOverlay<const N: usize, const NAME: usize> {

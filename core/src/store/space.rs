@@ -18,10 +18,12 @@ pub struct Memory {
     /// one more. At most 128; 8 without the feature `alloc`.
     pub map_pages: usize,
     /// Bytes in which journal records are composed, and as many in which values are moved; at least
-    /// two pages each, which then share one of them. With 0 a checkpoint keeps one page of the old tree instead of one a
-    /// level, which it shares with what goes through there, and of the new one a page a level instead of two: it reads some pages again, and of each run of new ones may
-    /// write one twice. Each record of the journal begins in a unit of its own then, where otherwise records that no sync
-    /// comes between share one, which is kept in memory.
+    /// two pages each, which then share one of them. With 0 they are the same two, and each record of the journal begins in a
+    /// unit of its own; otherwise records that no sync comes between share one, which is kept in memory.
+    ///
+    /// With 0, and without the feature `alloc` in any case, a checkpoint keeps no page of the old tree for each level, but one
+    /// for all, which values go through as well, and of the new one a page a level instead of two: it reads some pages
+    /// again, and of each run of new ones may write one twice.
     pub staging: usize,
 }
 
@@ -63,10 +65,10 @@ impl Memory {
         if self.holds_back() { 2 * self.levels - 1 } else { self.levels }
     }
 
-    /// Pages of the old tree; with the smallest staging buffer none, for the path is read again through the second page of the
-    /// transfer buffer.
+    /// Pages of the old tree. With the smallest staging buffer, and without a heap, none, for the path is read again through
+    /// the last page of the transfer buffer.
     pub(crate) const fn inputs(&self) -> usize {
-        if self.staging == 0 { 0 } else { self.levels }
+        if self.staging == 0 || !cfg!(feature = "alloc") { 0 } else { self.levels }
     }
 
     /// Bytes of the staging buffer, and of the transfer buffer.
@@ -110,7 +112,8 @@ impl Memory {
 
 /// The parts of the buffer, but for the [`staging`] buffer, part of which is `transfer`.
 pub(crate) struct Space<'a> {
-    /// Pages of new nodes and of the old tree's path; the names and bounds of a fold, and the bytes of an inline block that is folded in.
+    /// Pages of new nodes and of the old tree's path; the names and bounds of a fold, and the bytes of an inline block that is
+    /// folded in.
     pub(crate) fold: FoldSpace<'a>,
     /// Pages of the free map.
     pub(crate) windows: &'a mut [u8],
@@ -132,11 +135,11 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Space<'a> {
-    /// As a fold has it: without pages of its own for the old tree the second one of the transfer buffer is the page for that.
+    /// As a fold has it: without pages of its own for the old tree the last one of the transfer buffer is the page for that.
     pub(crate) fn for_fold(mut self) -> Option<Self> {
         if self.fold.inputs.is_empty() {
-            let size = self.fold.build.page_size;
-            (self.transfer, self.fold.inputs) = self.transfer.split_at_mut_checked(size)?;
+            let rest = self.transfer.len().checked_sub(self.fold.build.page_size)?;
+            (self.transfer, self.fold.inputs) = self.transfer.split_at_mut_checked(rest)?;
         }
         Some(self)
     }

@@ -91,7 +91,7 @@ impl FoldSpace<'_> {
 
     /// Whether there is one page for the nodes of all levels.
     const fn is_small(&self) -> bool {
-        self.inputs.len() < 2 * self.page_size()
+        !cfg!(feature = "alloc") || self.inputs.len() < 2 * self.page_size()
     }
 
     /// Which of the pages the path's node on `level` is in.
