@@ -383,7 +383,7 @@ impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
 }
 
 /// Reads the page of a node, and compares its digest.
-fn read_verified<D: BlockDevice>(
+pub(crate) fn read_verified<D: BlockDevice>(
     io: &mut Io<D>,
     geometry: &Geometry,
     pages: u64,

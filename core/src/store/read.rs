@@ -1,6 +1,6 @@
 //! Reading blocks.
 
-use super::host::read_rounded;
+use super::host::{read_rounded, read_verified};
 use super::{Store, space};
 use crate::bytes;
 use crate::device::{BlockDevice, Io};
@@ -63,13 +63,7 @@ impl<D: BlockDevice> NodeSource for TreePages<'_, D> {
         Self: 'p;
 
     fn node(&mut self, child: Child, level: u32) -> Result<&[u8], Failure> {
-        if child.page.0 >= self.pages {
-            return Err(self.damaged(child.page));
-        }
-        self.io.read(self.geometry.offset(child.page.0), self.page)?;
-        if NodeView::verified(self.page, &child.digest, level).is_none() {
-            return Err(self.damaged(child.page));
-        }
+        read_verified(self.io, self.geometry, self.pages, &child, level, self.page)?;
         Ok(self.page)
     }
 
