@@ -205,24 +205,6 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         Err(self.io.damaged(Structure::Journal, offset))
     }
 
-    /// Puts an inline block's bytes into the memory for them.
-    fn settle_inline(
-        &mut self,
-        name: &[u8],
-        entry: &Entry,
-        at: u64,
-        body: &mut [u8],
-    ) -> Result<Settled, Failure> {
-        let length = entry.length as usize;
-        let into = body.get_mut(..length).ok_or(Failure::WorkspaceTooSmall)?;
-        let mut copied = false;
-        self.overlay.with_body(name, entry, &mut |body| copied = bytes::copy(into, body).is_some());
-        if !copied {
-            self.read_body(at, &entry.digest, into)?;
-        }
-        Ok(Settled::Inline(length))
-    }
-
     /// Checks the list of a block's chunks, unless the overlay has it in memory, and puts the block's digest in the place of
     /// the list's.
     fn check_list(&mut self, digest: &mut Digest, at: u64, chunks: u32) -> Result<(), Failure> {
@@ -415,16 +397,10 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         self.overlay.next_frozen(after, name)
     }
 
-    fn settle(
-        &mut self,
-        name: &[u8],
-        entry: &mut Entry,
-        body: &mut [u8],
-        spare: &mut [u8],
-    ) -> Result<Settled, Failure> {
+    fn settle(&mut self, name: &[u8], entry: &mut Entry, spare: &mut [u8]) -> Result<Settled, Failure> {
         match entry.value {
             Value::Deleted => Ok(Settled::Deleted),
-            Value::Inline { at } => self.settle_inline(name, entry, at, body),
+            Value::Inline { .. } => Ok(Settled::Inline(entry.length as usize)),
             Value::Carried { at, page } => {
                 self.settle_carried(name, entry, at, page, spare)?;
                 Ok(Settled::Extent(page))
@@ -474,6 +450,15 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         }
         self.mark(page, length, true)?;
         Ok(chunk)
+    }
+
+    fn fill_inline(&mut self, name: &[u8], entry: &Entry, into: &mut [u8]) -> Result<(), Failure> {
+        let mut copied = false;
+        self.overlay.with_body(name, entry, &mut |body| copied = bytes::copy(into, body).is_some());
+        match entry.value {
+            Value::Inline { at } if !copied => self.read_body(at, &entry.digest, into),
+            _ => Ok(()),
+        }
     }
 
     fn has_used_spare(&mut self) -> bool {

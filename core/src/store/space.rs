@@ -28,10 +28,10 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// For the smallest: 7.75 pages, which is 3.9 KiB with pages of 512 bytes. The registry holds some 70 blocks
+    /// For the smallest: 7.5 pages, which is 3.8 KiB with pages of 512 bytes. The registry holds some 70 blocks
     /// of names and values of 16 bytes then, and the file has 1.9 MB.
     pub const TINY: Self = Self { levels: 3, map_pages: MIN_WINDOWS, staging: 0 };
-    /// For microcontrollers: 12.75 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
+    /// For microcontrollers: 12.5 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
     /// of 4 KiB some 200,000.
     pub const SMALL: Self = Self { levels: 4, map_pages: 6, staging: 0 };
     /// For hosts, with the feature `alloc`.
@@ -40,8 +40,8 @@ impl Memory {
     /// Bytes of the buffer for pages of `page_size` bytes.
     #[must_use]
     pub const fn bytes(&self, page_size: usize) -> usize {
-        // Behind whole pages four names of an eighth of a page, and a value of a quarter.
-        let small = page_size - page_size / 4;
+        // Behind whole pages four names of an eighth of a page.
+        let small = page_size / 2;
         self.pages() * page_size + small + self.staging_alone(page_size) + self.staging_bytes(page_size)
     }
 
@@ -112,8 +112,7 @@ impl Memory {
 
 /// The parts of the buffer, but for the [`staging`] buffer, part of which is `transfer`.
 pub(crate) struct Space<'a> {
-    /// Pages of new nodes and of the old tree's path; the names and bounds of a fold, and the bytes of an inline block that is
-    /// folded in.
+    /// Pages of new nodes and of the old tree's path; the names and bounds of a fold.
     pub(crate) fold: FoldSpace<'a>,
     /// Pages of the free map.
     pub(crate) windows: &'a mut [u8],
@@ -202,15 +201,14 @@ pub(crate) fn divide<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geome
     let (levels, rest) = buffer.split_at_mut_checked(memory.nodes() * size)?;
     let (inputs, rest) = rest.split_at_mut_checked(memory.inputs() * size)?;
     let (windows, rest) = rest.split_at_mut_checked(memory.map_pages * size)?;
-    // A name is at most an eighth of a page, an inline block a quarter.
+    // A name is at most an eighth of a page.
     let (last, rest) = rest.split_at_mut_checked(size / 8)?;
     let (next, rest) = rest.split_at_mut_checked(size / 8)?;
     let (bound, rest) = rest.split_at_mut_checked(size / 8)?;
     let (floor, rest) = rest.split_at_mut_checked(size / 8)?;
-    let (body, rest) = rest.split_at_mut_checked(size / 4)?;
     let (staging, rest) = rest.split_at_mut_checked(memory.staging_alone(size))?;
     let transfer = rest.get_mut(..memory.staging_bytes(size))?;
     let build = BuildSpace { levels, page_size: size, two: memory.holds_back() };
-    let fold = FoldSpace { build, inputs, body, last, next, bound, floor };
+    let fold = FoldSpace { build, inputs, last, next, bound, floor };
     Some(Space { fold, windows, staging, transfer })
 }

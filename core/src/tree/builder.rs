@@ -36,14 +36,16 @@ struct Level {
 impl Level {
     const NONE: Self = Self { staged: 0, cells: 0, last: 0, separator: 0, open: false };
 
-    /// Adds a cell behind the others; None if there is no room.
+    /// Adds a cell of `length` bytes behind the others, of which the parts may be the first only; None if there is no room.
     fn add(&mut self, buffer: &mut [u8], length: usize, parts: &[&[u8]]) -> Option<()> {
         let prefix = (length as u16).to_le_bytes();
-        self.last = self.staged;
+        let (start, end) = (usize::from(self.staged), usize::from(self.staged) + 2 + length);
+        let mut at = start;
         for part in core::iter::once(&prefix[..]).chain(parts.iter().copied()) {
-            bytes::place(buffer, self.staged.into(), part)?;
-            self.staged += part.len() as u16;
+            bytes::place(buffer, at, part)?;
+            at += part.len();
         }
+        (self.last, self.staged) = (self.staged, end as u16);
         self.cells += 1;
         Some(())
     }
@@ -164,10 +166,24 @@ impl Builder {
         level: usize,
         parts: &[&[u8]],
     ) -> Result<(), Failure> {
+        self.push_begun(sink, space, level, parts, 0).map(|_| ())
+    }
+
+    /// As [`push`](Self::push), of a cell with `more` bytes behind the parts, which are anything as yet, and returned. The
+    /// key is in the parts.
+    pub(crate) fn push_begun<'s, S: NodeSink>(
+        &mut self,
+        sink: &mut S,
+        space: &'s mut BuildSpace<'_>,
+        level: usize,
+        parts: &[&[u8]],
+        more: usize,
+    ) -> Result<&'s mut [u8], Failure> {
         if level + 1 >= MAX_HEIGHT {
             return Err(Failure::WorkspaceTooSmall);
         }
-        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let given: usize = parts.iter().map(|part| part.len()).sum();
+        let length = given + more;
         if length + 2 > space.capacity() {
             return Err(Failure::WorkspaceTooSmall);
         }
@@ -181,7 +197,8 @@ impl Builder {
             let separator = shortest_separator(left, first_key(space.cells(0)));
             self.level_mut(0)?.separator = separator as u16;
         }
-        Ok(())
+        let rest = usize::from(self.level(level).staged).saturating_sub(more);
+        space.level(level)?.get_mut(rest..rest + more).ok_or(Failure::WorkspaceTooSmall)
     }
 
     /// Sees to it that a cell of `length` bytes fits into `level`.

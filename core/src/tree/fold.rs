@@ -9,7 +9,7 @@
 //! | each | one page of the old tree (the path), a page of new cells, and but for the top level one for a node held back |
 //! | each, of a chip | a page of new cells |
 //! | whole, of a chip | a page of the old tree, through which the path is read again from the root on; values on their way use it too |
-//! | whole | a quarter of a page for an inline block's bytes, four names |
+//! | whole | four names |
 
 use super::builder::{BuildSpace, Builder, NodeSink, separator_above};
 use super::node::{Child, Key, NodeView, Place};
@@ -27,7 +27,7 @@ use zerocopy::IntoBytes as _;
 pub(crate) enum Settled {
     /// The name is deleted.
     Deleted,
-    /// So many bytes, in the buffer that was handed in.
+    /// So many bytes, in the record itself.
     Inline(usize),
     /// In one extent.
     Extent(PageIndex),
@@ -44,13 +44,9 @@ pub(crate) trait FoldHost: NodeSink {
     /// Takes a node that was read out of the tree: its page is free once the fold is durable.
     fn give_up(&mut self, page: PageIndex) -> Result<(), Failure>;
     /// Brings a frozen entry's bytes home and marks their pages used; the entry's digest is the block's then. What it needs besides its own memory it takes of `spare`.
-    fn settle(
-        &mut self,
-        name: &[u8],
-        entry: &mut Entry,
-        body: &mut [u8],
-        spare: &mut [u8],
-    ) -> Result<Settled, Failure>;
+    fn settle(&mut self, name: &[u8], entry: &mut Entry, spare: &mut [u8]) -> Result<Settled, Failure>;
+    /// Puts the bytes of an inline block into its record.
+    fn fill_inline(&mut self, name: &[u8], entry: &Entry, into: &mut [u8]) -> Result<(), Failure>;
     /// Chunk `index` of a settled entry, at home.
     fn settled_chunk(
         &mut self,
@@ -72,8 +68,6 @@ pub(crate) struct FoldSpace<'a> {
     pub(crate) build: BuildSpace<'a>,
     /// One page of the old tree a level, or one page.
     pub(crate) inputs: &'a mut [u8],
-    /// A quarter of a page for an inline block's bytes.
-    pub(crate) body: &'a mut [u8],
     /// The name of the last entry folded.
     pub(crate) last: &'a mut [u8],
     /// The name of the entry to be folded next.
@@ -540,7 +534,7 @@ impl Fold {
         core::mem::swap(&mut space.last, &mut space.next);
         self.swapped = !self.swapped;
         self.last = Some((length, entry.base_moved));
-        let settled = host.settle(bytes::head(space.last, length), entry, space.body, space.inputs)?;
+        let settled = host.settle(bytes::head(space.last, length), entry, space.inputs)?;
         if let Settled::Deleted = settled {
             self.next = None;
             return Ok(());
@@ -588,7 +582,7 @@ fn separator(floor: &[u8], known: Option<(usize, u32)>, name: &[u8]) -> Option<u
     Some(separator_above(Key { name: bytes::head(floor, length), chunk }, name))
 }
 
-/// Packs the record of an entry whose bytes lie in the memory for them: of so many bytes name, and so many.
+/// Packs the record of an entry whose bytes are part of it: of so many bytes name, and so many.
 fn pack_inline<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
@@ -598,9 +592,11 @@ fn pack_inline<H: FoldHost>(
 ) -> Result<(), Failure> {
     let (sequence, tag) = (U64::new(entry.sequence.0), U64::new(entry.tag));
     let value = InlineValue { sequence, tag, length: U32::new(inline as u32) };
-    let (name, body) = (bytes::head(space.last, length), bytes::head(space.body, inline));
+    let name = bytes::head(space.last, length);
     let cell = cell(cell_kind::INLINE, length, 0);
-    builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes(), body])
+    let parts = [cell.as_bytes(), name, value.as_bytes()];
+    let body = builder.push_begun(host, &mut space.build, 0, &parts, inline)?;
+    host.fill_inline(name, entry, body)
 }
 
 /// Packs the record of an entry in one extent.

@@ -127,7 +127,6 @@ impl World {
         let pages = if self.small { 1 } else { LEVELS };
         let nodes = if self.small { LEVELS } else { 2 * LEVELS - 1 };
         let (mut levels, mut inputs) = (vec![0xEE; nodes * size], vec![0xEE; pages * size]);
-        let mut body = vec![0; size / 4];
         let mut names = vec![0xEE; 4 * size / 8];
         let mut fold = Fold::new(self.root);
         // A step merges a leaf that no step before it did, or 64 changes where there is no leaf.
@@ -139,7 +138,6 @@ impl World {
             }
             // Neither holds anything between the steps of a fold; reads go through the first.
             self.page.fill(step as u8);
-            body.fill(!step as u8);
             if self.small {
                 inputs.fill(step as u8);
             }
@@ -147,8 +145,7 @@ impl World {
             let (next, rest) = rest.split_at_mut(size / 8);
             let (bound, floor) = rest.split_at_mut(size / 8);
             let build = BuildSpace { levels: &mut levels, page_size: size, two: !self.small };
-            let mut space =
-                FoldSpace { build, inputs: &mut inputs, body: &mut body, last, next, bound, floor };
+            let mut space = FoldSpace { build, inputs: &mut inputs, last, next, bound, floor };
             let mut top = (Child::default(), 0);
             if fold.step(self, &mut space, &mut top).expect("nothing here can fail") {
                 let (root, height) = top;
@@ -267,13 +264,7 @@ impl FoldHost for World {
         Some((next.len(), self.frozen[next]))
     }
 
-    fn settle(
-        &mut self,
-        name: &[u8],
-        entry: &mut Entry,
-        body: &mut [u8],
-        spare: &mut [u8],
-    ) -> Result<Settled, Failure> {
+    fn settle(&mut self, name: &[u8], entry: &mut Entry, spare: &mut [u8]) -> Result<Settled, Failure> {
         if self.small && matches!(entry.value, Value::Carried { .. }) {
             spare.fill(0xEE);
             self.used_spare = true;
@@ -285,7 +276,6 @@ impl FoldHost for World {
             Value::Deleted => Ok(Settled::Deleted),
             Value::Inline { .. } => {
                 let Body::Inline(bytes) = &self.after[name].body else { panic!("{:?}", self.after[name]) };
-                body[..bytes.len()].copy_from_slice(bytes);
                 Ok(Settled::Inline(bytes.len()))
             }
             Value::Carried { page, .. } | Value::Extent { page } => {
@@ -314,6 +304,12 @@ impl FoldHost for World {
         let (page, length) = self.after[name].body.extents()[index as usize];
         self.mark(page, length, self.inherited.contains(name));
         Ok(chunk)
+    }
+
+    fn fill_inline(&mut self, name: &[u8], _: &Entry, into: &mut [u8]) -> Result<(), Failure> {
+        let Body::Inline(bytes) = &self.after[name].body else { panic!("{:?}", self.after[name]) };
+        into.copy_from_slice(bytes);
+        Ok(())
     }
 
     fn has_used_spare(&mut self) -> bool {
