@@ -56,6 +56,10 @@ pub(crate) fn move_to_front(bytes: &mut [u8], part: Range<usize>) {
     assert!(!LOUD || part.start <= part.end && part.end <= bytes.len(), "{part:?} is not there");
     let distance = part.start;
     let mut rest = bytes.get_mut(..part.end).unwrap_or_default();
+    if cfg!(feature = "alloc") && distance <= rest.len() {
+        rest.copy_within(distance.., 0);
+        return;
+    }
     // As many bytes at once as do not overlap: `copy_within` would bring another function of copying along.
     while let Some((front, back)) = rest.split_at_mut_checked(distance).filter(|_| distance > 0) {
         if copy_some(front, back) < distance {

@@ -159,6 +159,7 @@ impl Builder {
     }
 
     /// Adds a cell, given in parts, to `level`.
+    #[cfg_attr(feature = "alloc", inline(always))]
     pub(crate) fn push<S: NodeSink>(
         &mut self,
         sink: &mut S,
@@ -171,6 +172,7 @@ impl Builder {
 
     /// As [`push`](Self::push), of a cell with `more` bytes behind the parts, which are anything as yet, and returned. The
     /// key is in the parts.
+    #[cfg_attr(feature = "alloc", inline(always))]
     pub(crate) fn push_begun<'s, S: NodeSink>(
         &mut self,
         sink: &mut S,
@@ -187,7 +189,9 @@ impl Builder {
         if length + 2 > space.capacity() {
             return Err(Failure::WorkspaceTooSmall);
         }
-        self.make_room(sink, space, level, length)?;
+        if self.is_full(space, level, length) {
+            self.make_room(sink, space, level, length)?;
+        }
         let state = self.level_mut(level)?;
         state.add(space.level(level)?, length, parts).ok_or(Failure::WorkspaceTooSmall)?;
         if level == 0 && state.open && state.cells == 1 {

@@ -439,7 +439,7 @@ impl Fold {
         while leaf || budget > 0 {
             budget -= 1;
             self.fetch(host, space);
-            if leaf {
+            if leaf && space.is_small() {
                 self.bring(host, space, 0)?;
             }
             let node = NodeView::parse(space.input(0));
