@@ -56,6 +56,10 @@ pub(crate) fn move_to_front(bytes: &mut [u8], part: Range<usize>) {
     assert!(!LOUD || part.start <= part.end && part.end <= bytes.len(), "{part:?} is not there");
     let distance = part.start;
     let mut rest = bytes.get_mut(..part.end).unwrap_or_default();
+    if cfg!(feature = "alloc") && distance <= rest.len() {
+        rest.copy_within(distance.., 0);
+        return;
+    }
     // As many bytes at once as do not overlap: `copy_within` would bring another function of copying along.
     while let Some((front, back)) = rest.split_at_mut_checked(distance).filter(|_| distance > 0) {
         if copy_some(front, back) < distance {
@@ -63,6 +67,21 @@ pub(crate) fn move_to_front(bytes: &mut [u8], part: Range<usize>) {
         }
         rest = back;
     }
+}
+
+/// Moves the first `length` bytes on by as many as `by`; None if there is no room. What is at the start is anything then.
+pub(crate) fn move_back(bytes: &mut [u8], length: usize, by: usize) -> Option<()> {
+    let bytes = bytes.get_mut(..length + by)?;
+    if cfg!(feature = "alloc") {
+        bytes.copy_within(..length, by);
+        return Some(());
+    }
+    // A byte at a time, from behind: `copy_within` would bring another function of copying along.
+    for at in (0..length).rev() {
+        let byte = *bytes.get(at)?;
+        *bytes.get_mut(at + by)? = byte;
+    }
+    Some(())
 }
 
 /// Copies piece `from` of those of `size` bytes to where piece `to` is.
@@ -181,6 +200,9 @@ mod tests {
         assert_eq!(&bytes, b"123defXY");
         move_to_front(&mut bytes, 2..6);
         move_to_front(&mut bytes, 0..8);
+        let mut moved = *b"12345678";
+        assert_eq!((move_back(&mut moved, 5, 3), move_back(&mut moved, 5, 4)), (Some(()), None));
+        assert_eq!(&moved[3..], b"12345");
         assert_eq!((&bytes, piece(&bytes, 1, 3), head(&bytes, 2)), (b"3defefXY", &b"fef"[..], &b"3d"[..]));
         assert_eq!((piece(&bytes, 2, 3).len(), piece_mut(&mut bytes, 9, 3).len()), (0, 0));
         copy_piece(&mut bytes, 3, 0, 2);

@@ -9,9 +9,6 @@ use sha2::block_api::compress256;
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// Stands for none.
-    pub(crate) const NONE: Self = Self([0; 32]);
-
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {

@@ -2,7 +2,7 @@
 //!
 //! 1. Positions are logical: they only grow, and `position % length` is the place in the ring.
 //! 2. A record begins at the first multiple of 8 behind its predecessor, or, if a sync came
-//!    between, at the next multiple of the unit: no unit that holds a durable record is written
+//!    between or the unfinished unit is not kept, at the next multiple of the unit: no unit that holds a durable record is written
 //!    again. A reader tries both places; the chain of digests tells which one it is.
 //! 3. The device sees whole units only. The last, unfinished unit is kept in `staging` and written
 //!    again with what follows, which is allowed because nothing in it is durable yet.
@@ -16,10 +16,8 @@ mod property;
 use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
-use crate::format::{Geometry, RecordHeader};
-#[cfg(test)]
-use zerocopy::FromZeros as _;
-use zerocopy::IntoBytes as _;
+use crate::format::{ChunkRef, Geometry, RecordHeader};
+use zerocopy::{FromZeros as _, IntoBytes as _};
 
 /// The writing end.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +53,8 @@ impl Journal {
         self.head - self.tail
     }
 
-    /// A sync has covered everything: the next record begins in a fresh unit.
-    pub(crate) fn seal_unit(&mut self, geometry: &Geometry) {
+    /// The next record begins in a fresh unit: a sync has covered everything, or nobody keeps the unfinished one.
+    pub(crate) fn leave_unit(&mut self, geometry: &Geometry) {
         self.head = geometry.unit_up(self.head);
         self.staged_at = self.head;
     }
@@ -299,6 +297,27 @@ impl<'a, D: BlockDevice> RingReader<'a, D> {
             length -= bytes.len() as u64;
         }
         Ok(hasher.has(digest))
+    }
+
+    /// Whether the list of a block of chunks at a logical position has this digest, which gives way to the block's: that of
+    /// its chunks' digests.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(crate) fn digest_of_list(
+        &mut self,
+        position: u64,
+        chunks: u32,
+        digest: &mut Digest,
+    ) -> Result<bool, D::Error> {
+        let (mut list, mut own) = (Hasher::new(), Hasher::new());
+        let mut chunk = ChunkRef::new_zeroed();
+        for index in 0..chunks {
+            self.read(position + u64::from(index) * ChunkRef::SIZE as u64, chunk.as_mut_bytes())?;
+            list.update(chunk.bytes());
+            own.update(&chunk.digest);
+        }
+        let whole = list.has(&digest.0);
+        *digest = own.close();
+        Ok(whole)
     }
 
     /// Reads the header at a logical position; whether it is whole and was written for that position. It is large for

@@ -31,11 +31,10 @@ pub struct Entry {
     pub tag: u64,
     /// Length of the block in bytes.
     pub length: u64,
-    /// SHA-256 of the block (of a block of chunks: of its chunks' digests); zero for an inline
-    /// block and a deletion.
+    /// SHA-256 of the block, of a block of chunks: of its chunks' digests; zero for an inline
+    /// block and a deletion. If the overlay does not keep bodies, of an inline block and of a block of chunks: of the body,
+    /// which is then the chunk list.
     pub digest: Digest,
-    /// SHA-256 of the body, if the overlay does not keep bodies; zero otherwise.
-    pub body_digest: Digest,
     /// Where the block is.
     pub value: Value,
     /// The pages of the name's record in the layers below now belong to another name, so folding
@@ -236,7 +235,7 @@ impl<O: Overlay + ?Sized> Overlay for &mut O {
 }
 
 /// An overlay of at most `N` changes with names of at most `NAME` bytes in fixed memory. Bodies are
-/// not kept: they are read back from the journal, verified. Its `N * (NAME + 136)` bytes hold both
+/// not kept: they are read back from the journal, verified. Its `N * (NAME + 96)` bytes hold both
 /// layers.
 #[derive(Clone, Debug)]
 pub struct FixedOverlay<const N: usize, const NAME: usize> {

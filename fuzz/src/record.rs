@@ -14,7 +14,7 @@ use crate::setup::{Heap, Setup, TestStore, batch, pattern};
 use blockyard_core::Digest;
 use blockyard_core::Durability::Buffered;
 use blockyard_core::device::VecDevice;
-use blockyard_core::format::{ChunkRef, OpHeader, RecordHeader, Superblock, op_kind, record_kind};
+use blockyard_core::format::{ChunkRef, OpHeader, RecordHeader, SuperblockFacts, op_kind, record_kind};
 use blockyard_core::store::Recovery;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -27,7 +27,7 @@ type Listing = BTreeMap<Vec<u8>, (u64, u64, u64)>;
 /// A file with a registry and an empty journal.
 struct Base {
     image: Vec<u8>,
-    superblock: Superblock,
+    superblock: SuperblockFacts,
     listing: Listing,
 }
 

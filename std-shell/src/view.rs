@@ -332,7 +332,6 @@ mod tests {
             tag: 0,
             length: 4096,
             digest: Digest::default(),
-            body_digest: Digest::default(),
             value: Value::Extent { page: PageIndex(page) },
             base_moved: false,
             inherited: false,

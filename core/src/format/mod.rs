@@ -18,7 +18,7 @@ pub use node::{
     ChunkValue, ExtentValue, HeadValue, InlineValue, InternalCell, LeafCell, NodeHeader, cell_kind,
 };
 pub use record::{ChunkRef, OpHeader, RecordHeader, op_kind, record_kind};
-pub use superblock::Superblock;
+pub use superblock::{Superblock, SuperblockFacts};
 
 pub(crate) use layout::on_disk;
 pub(crate) use zerocopy::little_endian::{U16, U32, U64};

@@ -77,13 +77,17 @@ struct FoldCount {
 
 #[derive(Clone, Copy, Debug)]
 struct Window {
-    level: u32,
     index: u32,
-    slot: u32,
     /// By the clock.
     touched: u32,
+    level: u8,
+    /// 1 A, 2 B; [`NO_SLOT`] while nothing may be found in it.
+    slot: u8,
     dirty: bool,
 }
+
+/// No slot of a map page.
+const NO_SLOT: u8 = u8::MAX;
 
 /// Memory and device that the map's functions work with.
 pub(crate) struct MapSpace<'a, D: BlockDevice> {

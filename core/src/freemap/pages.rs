@@ -1,7 +1,7 @@
 //! Map pages in memory: reading them, making the next checkpoint's versions, writing those out.
 
 use super::bits::{entry, entry_mut, set_bits};
-use super::{FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, Version, Window};
+use super::{FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, NO_SLOT, Version, Window};
 use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::Digest;
@@ -15,7 +15,7 @@ impl FreeMap {
     fn find(&self, level: u32, index: u32, slot: u32) -> Option<usize> {
         self.windows
             .iter()
-            .position(|window| window.level == level && window.index == index && window.slot == slot)
+            .position(|w| u32::from(w.level) == level && w.index == index && u32::from(w.slot) == slot)
     }
 
     pub(super) fn page<'w, D: BlockDevice>(space: &'w MapSpace<'_, D>, window: usize) -> &'w [u8] {
@@ -51,7 +51,7 @@ impl FreeMap {
         if self.windows.len() < capacity && self.windows.push(window).is_ok() {
             return Ok(self.windows.len() - 1);
         }
-        let on_path = |w: &Window| w.dirty && w.index == space.geometry.map_above(self.group, w.level);
+        let on_path = |w: &Window| w.dirty && w.index == space.geometry.map_above(self.group, w.level.into());
         // The clock goes round: what counts is how long ago that was.
         let (clock, levels) = (self.clock, |w: &Window| if w.dirty { w.level } else { 0 });
         let lowest = |a: &(usize, &Window)| (a.1.dirty, levels(a.1), !clock.wrapping_sub(a.1.touched));
@@ -69,6 +69,7 @@ impl FreeMap {
         let Some(&Window { level, index, slot, dirty: true, .. }) = self.windows.get(at) else {
             return Ok(());
         };
+        let (level, slot) = (u32::from(level), u32::from(slot));
         let offset = space.geometry.offset(space.geometry.map_page(level, index, slot));
         let page = bytes::piece(space.windows, at, space.geometry.page_size());
         space.device.write(offset, page)?;
@@ -106,12 +107,15 @@ impl FreeMap {
         at: &MapRef,
     ) -> Result<usize, Failure> {
         self.clock = self.clock.wrapping_add(1);
-        if let Some(found) = self.find(level, index, at.slot) {
+        if at.slot <= 2
+            && let Some(found) = self.find(level, index, at.slot)
+        {
             self.touch(found, false);
             return Ok(found);
         }
         // Until the page is there, and sound, the window holds nothing that may be found.
-        let window = Window { level, index, slot: u32::MAX, dirty: false, touched: self.clock };
+        let mut window =
+            Window { index, touched: self.clock, level: level as u8, slot: NO_SLOT, dirty: false };
         let found = self.claim(space, window, None)?;
         let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
         let page = bytes::piece_mut(space.windows, found, space.geometry.page_size());
@@ -128,7 +132,8 @@ impl FreeMap {
         if !belongs || !at.digest.is_of(page) {
             return Err(space.device.damaged(Structure::FreeMap, offset));
         }
-        self.set_window(found, Window { slot: at.slot, ..window });
+        window.slot = at.slot as u8;
+        self.set_window(found, window);
         Ok(found)
     }
 
@@ -235,7 +240,7 @@ impl FreeMap {
 
     /// The window of a page that is changed and in memory.
     fn changed(&self, level: u32, index: u32) -> Option<usize> {
-        self.windows.iter().position(|w| w.level == level && w.index == index && w.dirty)
+        self.windows.iter().position(|w| u32::from(w.level) == level && w.index == index && w.dirty)
     }
 
     /// Makes the next map's version of a page, of the durable one's in window `old`, in the slot that the durable map
@@ -251,11 +256,11 @@ impl FreeMap {
         if let Some(stale) = self.find(level, index, slot)
             && let Some(window) = self.windows.get_mut(stale)
         {
-            window.slot = u32::MAX;
+            window.slot = NO_SLOT;
         }
         let size = space.geometry.page_size();
         self.clock = self.clock.wrapping_add(1);
-        let new = Window { level, index, slot, dirty: true, touched: self.clock };
+        let new = Window { index, touched: self.clock, level: level as u8, slot: slot as u8, dirty: true };
         let window = self.claim(space, new, old)?;
         let mut added = 0;
         match old {
@@ -268,7 +273,7 @@ impl FreeMap {
 
     /// Makes a new, empty map page in `window` and returns the number of its set bits.
     fn blank<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>, window: usize) -> Result<u64, Failure> {
-        let (level, index) = self.windows.get(window).map_or((0, 0), |window| (window.level, window.index));
+        let (level, index) = self.windows.get(window).map_or((0, 0), |w| (u32::from(w.level), w.index));
         let reserved = space.geometry.reserved(index);
         let page = Self::page_mut(space, window);
         page.fill(0);
@@ -291,7 +296,7 @@ impl FreeMap {
         self.clock = self.clock.wrapping_add(1);
         let level = self.next.level + 1;
         let slot = 1;
-        let new = Window { level, index: 0, slot, dirty: true, touched: self.clock };
+        let new = Window { index: 0, touched: self.clock, level: level as u8, slot: slot as u8, dirty: true };
         let window = self.claim(space, new, None)?;
         self.blank(space, window)?;
         // Only now: the old top page may have been written out to make room.
@@ -379,7 +384,7 @@ impl FreeMap {
     /// Writes every changed map page and returns the next map's top page, for the superblock.
     pub(crate) fn flush<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<MapTop, Failure> {
         for level in 0..self.next.level + 1 {
-            while let Some(at) = self.windows.iter().position(|w| w.dirty && w.level == level) {
+            while let Some(at) = self.windows.iter().position(|w| w.dirty && u32::from(w.level) == level) {
                 self.write_out(space, at)?;
             }
         }

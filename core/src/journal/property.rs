@@ -177,7 +177,7 @@ impl World {
 
     /// From here on the units up to the head may not be written.
     fn sync(&mut self) {
-        self.journal.seal_unit(&self.geometry);
+        self.journal.leave_unit(&self.geometry);
         let unit = self.geometry.unit() as u64;
         assert!(self.journal.head.is_multiple_of(unit));
         self.need();

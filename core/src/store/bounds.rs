@@ -70,7 +70,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Of [`info`](Self::info), [`exists`](Self::exists).
     pub fn bound_of_info(&self) -> Bound {
-        Bound { reads: self.height() + self.ring_reads(256), ..Bound::default() }
+        // The list of a pending block of chunks is shorter than its records.
+        let records = self.active.records + self.frozen.records;
+        let listed = if O::KEEPS_BODIES { 256 } else { records.max(256) };
+        Bound { reads: self.height() + self.ring_reads(listed), ..Bound::default() }
     }
 
     /// Of [`get`](Self::get) of a block of at most `length` bytes.
@@ -112,14 +115,21 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         // up to five times a level: to look for the target's path, to come back from a neighbour twice, for the bounds
         // of the leaf, and to go on.
         let given_up = 2 * (height + 1);
-        let path = if self.memory.inputs() > 1 { given_up } else { 5 * height * (height + 1) + 2 };
+        // And a value on its way home has taken the leaf's place.
+        let path = match self.memory.inputs() {
+            0 => (5 * (height + 1) + pending) * height + 2,
+            _ => given_up,
+        };
         let changes = nodes + given_up + 2 * pending;
+        // With one page a level, of two new nodes or more that lie together one is read, and written once more.
+        let again = if self.memory.holds_back() { 0 } else { nodes / 2 };
         Bound {
             reads: path
+                + again
                 + pending * self.ring_reads(self.geometry.max_inline() as u64)
                 + pieces * self.ring_reads(self.piece() / 2)
                 + self.map_reads(changes),
-            writes: nodes + pieces + self.memory.map_pages as u64 + 2,
+            writes: nodes + again + pieces + self.memory.map_pages as u64 + 2,
             syncs: 2,
         }
     }

@@ -1,12 +1,13 @@
 //! Checkpoints: folding the overlay into the registry and moving the superblock on.
 
 use super::host::Host;
-use super::{Checkpoint, Pending, Store, space};
+use super::space::{self, Space};
+use super::{Checkpoint, Pending, Store};
 use crate::device::BlockDevice;
 use crate::digest::Digest;
 use crate::error::WriteError;
 use crate::failure::Failure;
-use crate::format::{SLOT_STRIDE, Superblock, U32, U64};
+use crate::format::{SLOT_STRIDE, Superblock, SuperblockFacts, U32, U64};
 use crate::freemap::MapSpace;
 use crate::ids::Sequence;
 use crate::overlay::{Overlay, TreeRoot};
@@ -161,7 +162,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     #[inline(never)]
     fn fold_step(&mut self, root: &mut (Child, u32)) -> Result<bool, Failure> {
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(false) };
-        let mut space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let mut space = space.and_then(Space::for_fold);
         let Some(space) = &mut space else { return Err(Failure::WorkspaceTooSmall) };
         let mut host = Host {
             io: &mut self.io,
@@ -176,6 +178,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             relocate_above: checkpoint.relocate_above,
             max_pages: self.memory.max_pages(&self.geometry),
             floor: checkpoint.floor,
+            used_spare: false,
         };
         let result = checkpoint.fold.step(&mut host, &mut space.fold, root);
         checkpoint.tree_pages = host.tree_pages;
@@ -237,7 +240,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn compose_superblock(&mut self) -> Result<&mut Superblock, Failure> {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
         let next = transfer
-            .and_then(|transfer| self.superblock.copied(transfer.get_mut(..self.geometry.page_size())?));
+            .and_then(|transfer| self.superblock.composed(transfer.get_mut(..self.geometry.page_size())?));
         next.ok_or(Failure::WorkspaceTooSmall)
     }
 
@@ -263,7 +266,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// The superblock that was composed is durable now.
     pub(super) fn adopt_superblock(&mut self) {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        if let Some(Ok((next, _))) = transfer.map(|transfer| Superblock::ref_from_prefix(transfer)) {
+        if let Some(Ok((next, _))) = transfer.map(|transfer| SuperblockFacts::ref_from_prefix(transfer)) {
             self.superblock = *next;
         }
     }

@@ -222,6 +222,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let staging = staging.ok_or(Failure::WorkspaceTooSmall)?;
         let parts = core::iter::once(header.as_bytes()).chain(parts);
         self.journal.append(&mut self.io, &self.geometry, staging, parts, ahead)?;
+        if !self.memory.keeps_unit() {
+            self.journal.leave_unit(&self.geometry);
+        }
         self.journal.chain = Digest(header.digest);
         self.unsealed = false;
         Ok(())
@@ -255,13 +258,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                     place.0 = data_at;
                     data_at += head.length.get();
                 }
-                let body_digest =
-                    if !O::KEEPS_BODIES && matches!(head.kind, op_kind::INLINE | op_kind::CHUNKS) {
-                        Digest::of(body)
-                    } else {
-                        Digest::default()
-                    };
-                self.insert(operation.name, head, place, body, body_digest);
+                let digest = if !O::KEEPS_BODIES && matches!(head.kind, op_kind::INLINE | op_kind::CHUNKS) {
+                    Digest::of(body)
+                } else {
+                    Digest(head.digest)
+                };
+                self.insert(operation.name, head, place, body, &digest);
                 at += operation.body.len() as u64;
             }
         }
@@ -276,10 +278,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         head: &OpHeader,
         place: (u64, PageIndex),
         body: &[u8],
-        digest: Digest,
+        digest: &Digest,
     ) {
         let (overlay, active) = (&mut self.overlay, &mut self.active);
-        insert_entry(overlay, active, &self.geometry, name, head, place, body, &digest);
+        insert_entry(overlay, active, &self.geometry, name, head, place, body, digest);
     }
 
     /// Commits a group that the journal cannot take: it is folded in at once, and the superblock
@@ -327,6 +329,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             relocate_above,
             max_pages: self.memory.max_pages(&self.geometry),
             floor: 0,
+            used_spare: false,
         };
         work(&mut host)
     }
@@ -342,7 +345,7 @@ pub(super) fn insert_entry<O: Overlay>(
     head: &OpHeader,
     (at, page): (u64, PageIndex),
     body: &[u8],
-    body_digest: &Digest,
+    digest: &Digest,
 ) {
     let value = match head.kind {
         op_kind::INLINE => Value::Inline { at },
@@ -359,8 +362,7 @@ pub(super) fn insert_entry<O: Overlay>(
         sequence: Sequence(head.sequence.get()),
         tag: head.tag.get(),
         length: head.length.get(),
-        digest: Digest(head.digest),
-        body_digest: *body_digest,
+        digest: *digest,
         value,
         base_moved: before.map_or(moves, |before| before.base_moved),
         inherited,

@@ -35,6 +35,8 @@ pub(crate) struct Host<'a, D: BlockDevice, O> {
     pub(crate) max_pages: u64,
     /// Free pages that runs of several pages, and copies, must leave ahead.
     pub(crate) floor: u64,
+    /// The spare page that was handed in last was used.
+    pub(crate) used_spare: bool,
 }
 
 /// Where bytes are that are brought home.
@@ -116,7 +118,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     }
 
     /// Moves `length` bytes from where they are to the pages from `page` on, and checks their digest on the way.
-    /// Writes begin at a page and are whole pages. Reads go through the second half of the transfer buffer.
+    /// Writes begin at a page and are whole pages. Reads go through the second half of the transfer buffer, or the spare page.
     fn bring_home(
         &mut self,
         page: PageIndex,
@@ -124,11 +126,14 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         digest: &Digest,
         place: Damage,
         source: Source,
+        spare: &mut [u8],
     ) -> Result<(), Failure> {
         let page_size = self.geometry.page_size();
         let half = bytes::round_up(self.transfer.len() / 2, page_size);
         let halves = self.transfer.split_at_mut_checked(half);
-        let (piece, scratch) = halves.ok_or(Failure::WorkspaceTooSmall)?;
+        let (piece, half) = halves.ok_or(Failure::WorkspaceTooSmall)?;
+        let scratch = if half.is_empty() { spare } else { half };
+        self.used_spare = true;
         let mut hasher = Hasher::new();
         let mut done = 0;
         while done < length {
@@ -150,7 +155,13 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     /// enough, writes them again where they are: either the medium has them, and a torn write of the
     /// same bytes changes nothing, or it has not, and nobody was told that they are durable. Pages
     /// that the durable map calls used were folded in before and are on the medium.
-    fn relocate(&mut self, page: PageIndex, length: u64, digest: &Digest) -> Result<PageIndex, Failure> {
+    fn relocate(
+        &mut self,
+        page: PageIndex,
+        length: u64,
+        digest: &Digest,
+        spare: &mut [u8],
+    ) -> Result<PageIndex, Failure> {
         let start = self.geometry.offset(page.0);
         let place = Damage { what: Structure::Block, offset: start };
         let pages = self.geometry.pages_for(length);
@@ -171,7 +182,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             Err(Failure::Full) => page,
             Err(error) => return Err(error),
         };
-        self.bring_home(home, length, digest, place, Source::Extent { offset: start })?;
+        self.bring_home(home, length, digest, place, Source::Extent { offset: start }, spare)?;
         self.mark(home, length, true)?;
         Ok(home)
     }
@@ -194,39 +205,13 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         Err(self.io.damaged(Structure::Journal, offset))
     }
 
-    /// Puts an inline block's bytes into the memory for them.
-    fn settle_inline(
-        &mut self,
-        name: &[u8],
-        entry: &Entry,
-        at: u64,
-        body: &mut [u8],
-    ) -> Result<Settled, Failure> {
-        let length = entry.length as usize;
-        let into = body.get_mut(..length).ok_or(Failure::WorkspaceTooSmall)?;
-        let mut copied = false;
-        self.overlay.with_body(name, entry, &mut |body| copied = bytes::copy(into, body).is_some());
-        if !copied {
-            self.read_body(at, &entry.body_digest, into)?;
-        }
-        Ok(Settled::Inline(length))
-    }
-
-    /// Checks the list of a block's chunks, unless the overlay has it in memory.
-    fn check_list(&mut self, entry: &Entry, at: u64, chunks: u64) -> Result<(), Failure> {
-        if O::KEEPS_BODIES {
+    /// Checks the list of a block's chunks, unless the overlay has it in memory, and puts the block's digest in the place of
+    /// the list's.
+    fn check_list(&mut self, digest: &mut Digest, at: u64, chunks: u32) -> Result<(), Failure> {
+        if O::KEEPS_BODIES || self.ring(&mut RingWindow::default()).digest_of_list(at, chunks, digest)? {
             return Ok(());
         }
-        let offset = self.geometry.ring_offset(at);
-        let whole = self.ring(&mut RingWindow::default()).has(
-            at,
-            chunks * ChunkRef::SIZE as u64,
-            &entry.body_digest.0,
-        );
-        if whole? {
-            return Ok(());
-        }
-        Err(self.io.damaged(Structure::Journal, offset))
+        Err(self.io.damaged(Structure::Journal, self.geometry.ring_offset(at)))
     }
 
     /// Writes a carried value to the pages that its commit set aside.
@@ -236,6 +221,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         entry: &Entry,
         at: u64,
         page: PageIndex,
+        spare: &mut [u8],
     ) -> Result<(), Failure> {
         let geometry = *self.geometry;
         let offset = geometry.ring_offset(at);
@@ -246,7 +232,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
         }
         // A body in memory was put there by this process: no digest is needed on the way.
         if !self.write_kept(name, entry, page)? {
-            self.bring_home(page, entry.length, &entry.digest, place, Source::Journal { at })?;
+            self.bring_home(page, entry.length, &entry.digest, place, Source::Journal { at }, spare)?;
         }
         self.mark(page, entry.length, true)
     }
@@ -354,28 +340,52 @@ impl<D: BlockDevice, O: Overlay> NodeSink for Host<'_, D, O> {
     }
 
     fn place_node(&mut self, child: &mut Child) -> Result<(), Failure> {
-        // No floor, as for every single page; by a call less on the stack than `allocate`.
-        let extent = self.allocate_above(0, 1, 1)?;
+        // The first page of a file is a superblock's.
+        let is_new = child.page.0 == 0;
+        if is_new {
+            // No floor, as for every single page; by a call less on the stack than `allocate`.
+            child.page = self.allocate_above(0, 1, 1)?.start;
+        }
         let page = bytes::head(self.transfer, self.geometry.page_size());
-        *child = Child { page: extent.start, digest: Digest::of(page) };
-        self.io.write(self.geometry.offset(extent.start.0), page)?;
-        self.mark(extent.start, 1, true)?;
+        child.digest = Digest::of(page);
+        self.io.write(self.geometry.offset(child.page.0), page)?;
+        if !is_new {
+            return Ok(());
+        }
+        self.mark(child.page, 1, true)?;
         self.map.count_folded(1);
         self.tree_pages += 1;
         Ok(())
     }
+
+    fn recall_node(&mut self, child: &Child, level: u32) -> Result<(), Failure> {
+        let page = self.transfer.get_mut(..self.geometry.page_size()).unwrap_or_default();
+        read_verified(self.io, self.geometry, *self.pages, child, level, page)
+    }
+}
+
+/// Reads the page of a node, and compares its digest.
+pub(crate) fn read_verified<D: BlockDevice>(
+    io: &mut Io<D>,
+    geometry: &Geometry,
+    pages: u64,
+    child: &Child,
+    level: u32,
+    into: &mut [u8],
+) -> Result<(), Failure> {
+    let offset = geometry.offset(child.page.0);
+    if child.page.0 < pages {
+        io.read(offset, into)?;
+        if NodeView::verified(into, &child.digest, level).is_some() {
+            return Ok(());
+        }
+    }
+    Err(io.damaged(Structure::Registry, offset))
 }
 
 impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
     fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), Failure> {
-        if child.page.0 >= *self.pages {
-            return Err(self.damaged(child.page));
-        }
-        self.io.read(self.geometry.offset(child.page.0), into)?;
-        match NodeView::verified(into, &child.digest, level) {
-            Some(_) => Ok(()),
-            None => Err(self.damaged(child.page)),
-        }
+        read_verified(self.io, self.geometry, *self.pages, &child, level, into)
     }
 
     fn give_up(&mut self, page: PageIndex) -> Result<(), Failure> {
@@ -387,30 +397,36 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         self.overlay.next_frozen(after, name)
     }
 
-    fn settle(&mut self, name: &[u8], entry: &Entry, body: &mut [u8]) -> Result<Settled, Failure> {
+    fn settle(&mut self, name: &[u8], entry: &mut Entry, spare: &mut [u8]) -> Result<Settled, Failure> {
         match entry.value {
             Value::Deleted => Ok(Settled::Deleted),
-            Value::Inline { at } => self.settle_inline(name, entry, at, body),
+            Value::Inline { .. } => Ok(Settled::Inline(entry.length as usize)),
             Value::Carried { at, page } => {
-                self.settle_carried(name, entry, at, page)?;
+                self.settle_carried(name, entry, at, page, spare)?;
                 Ok(Settled::Extent(page))
             }
             Value::Extent { page } if self.is_above(entry) => {
-                self.relocate(page, entry.length, &entry.digest).map(Settled::Extent)
+                self.relocate(page, entry.length, &entry.digest, spare).map(Settled::Extent)
             }
             Value::Extent { page } => {
                 self.mark(page, entry.length, true)?;
                 Ok(Settled::Extent(page))
             }
             Value::Chunks { at, chunk_size } => {
-                let chunks = bytes::pieces(entry.length, u64::from(chunk_size));
-                self.check_list(entry, at, chunks)?;
-                Ok(Settled::Chunks(chunks as u32))
+                let chunks = bytes::pieces(entry.length, u64::from(chunk_size)) as u32;
+                self.check_list(&mut entry.digest, at, chunks)?;
+                Ok(Settled::Chunks(chunks))
             }
         }
     }
 
-    fn settled_chunk(&mut self, name: &[u8], entry: &Entry, index: u32) -> Result<ChunkRef, Failure> {
+    fn settled_chunk(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        index: u32,
+        spare: &mut [u8],
+    ) -> Result<ChunkRef, Failure> {
         let Value::Chunks { at, chunk_size } = entry.value else {
             return Err(Failure::WorkspaceTooSmall);
         };
@@ -429,11 +445,24 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         let length = entry.length.saturating_sub(before).min(u64::from(chunk_size));
         let page = PageIndex(chunk.page.get());
         if self.is_above(entry) {
-            let moved = self.relocate(page, length, &Digest(chunk.digest))?;
+            let moved = self.relocate(page, length, &Digest(chunk.digest), spare)?;
             return Ok(ChunkRef { page: crate::format::U64::new(moved.0), digest: chunk.digest });
         }
         self.mark(page, length, true)?;
         Ok(chunk)
+    }
+
+    fn fill_inline(&mut self, name: &[u8], entry: &Entry, into: &mut [u8]) -> Result<(), Failure> {
+        let mut copied = false;
+        self.overlay.with_body(name, entry, &mut |body| copied = bytes::copy(into, body).is_some());
+        match entry.value {
+            Value::Inline { at } if !copied => self.read_body(at, &entry.digest, into),
+            _ => Ok(()),
+        }
+    }
+
+    fn has_used_spare(&mut self) -> bool {
+        core::mem::take(&mut self.used_spare)
     }
 
     fn release(&mut self, page: PageIndex, length: u64) -> Result<(), Failure> {

@@ -51,7 +51,7 @@ pub use verify::{FreeSpace, Problem, VerifyReport, VerifySink};
 
 use crate::device::{BlockDevice, Io};
 use crate::failure::Failure;
-use crate::format::{Geometry, Superblock};
+use crate::format::{Geometry, SuperblockFacts};
 use crate::freemap::FreeMap;
 use crate::ids::Sequence;
 use crate::journal::{Journal, RingWindow};
@@ -112,7 +112,7 @@ pub struct Store<D: BlockDevice, O, B> {
     memory: Memory,
     geometry: Geometry,
     /// The newest durable superblock.
-    superblock: Superblock,
+    superblock: SuperblockFacts,
     /// Durable length of the device in pages.
     pages: u64,
     /// Pages by which the device grows.
@@ -178,7 +178,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// The newest durable superblock.
-    pub const fn superblock(&self) -> &Superblock {
+    pub const fn superblock(&self) -> &SuperblockFacts {
         &self.superblock
     }
 
@@ -231,7 +231,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.io.sync()?;
         self.unsealed |= self.durable < self.sequence;
         self.durable = self.sequence;
-        self.journal.seal_unit(&self.geometry);
+        self.journal.leave_unit(&self.geometry);
         Ok(())
     }
 }

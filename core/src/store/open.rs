@@ -6,7 +6,9 @@ use crate::device::{BlockDevice, Io};
 use crate::digest::Digest;
 use crate::error::{OpenError, Structure};
 use crate::failure::{Failure, Kept};
-use crate::format::{Geometry, GeometryError, SLOT_STRIDE, SLOTS, Superblock, U32, U64, VERSION};
+use crate::format::{
+    Geometry, GeometryError, SLOT_STRIDE, SLOTS, Superblock, SuperblockFacts, U32, U64, VERSION,
+};
 use crate::freemap::{FreeMap, MapRef, MapTop};
 use crate::ids::Sequence;
 use crate::journal::{Journal, RingWindow};
@@ -205,7 +207,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             buffer,
             memory: options.memory,
             geometry: Geometry::LEAST,
-            superblock: Superblock::NONE,
+            superblock: SuperblockFacts::NONE,
             pages: 0,
             growth: options.growth,
             groups_ahead: options.groups_ahead,
@@ -410,7 +412,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 pub(super) const NUMBERS_END: u64 = u64::MAX / 4;
 
 /// Checks the numbers of a superblock that others are computed from.
-fn check_numbers<D: BlockDevice>(io: &mut Io<D>, superblock: &Superblock) -> Result<(), Failure> {
+fn check_numbers<D: BlockDevice>(io: &mut Io<D>, superblock: &SuperblockFacts) -> Result<(), Failure> {
     if superblock.features.get() != 0 {
         return Err(io.fails(Failure::Features, Kept::Features(superblock.features.get())));
     }
@@ -434,7 +436,7 @@ fn check_numbers<D: BlockDevice>(io: &mut Io<D>, superblock: &Superblock) -> Res
 fn newest_superblock<D: BlockDevice>(
     io: &mut Io<D>,
     buffer: &mut [u8],
-    newest: &mut Superblock,
+    newest: &mut SuperblockFacts,
 ) -> Result<(), Failure> {
     let length = io.length()?;
     let unit = io.atomic_unit().clamp(512, 4096) as usize;
@@ -463,8 +465,11 @@ fn newest_superblock<D: BlockDevice>(
         } else if copy.is_valid(slot) {
             whole[slot as usize / 2] = true;
             if !found || copy.generation.get() > newest.generation.get() {
-                *newest = *copy;
-                found = true;
+                // The copy is longer.
+                if let Ok((facts, _)) = SuperblockFacts::ref_from_prefix(bytes) {
+                    *newest = *facts;
+                    found = true;
+                }
             }
         }
     }

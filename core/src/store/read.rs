@@ -1,6 +1,6 @@
 //! Reading blocks.
 
-use super::host::read_rounded;
+use super::host::{read_rounded, read_verified};
 use super::{Store, space};
 use crate::bytes;
 use crate::device::{BlockDevice, Io};
@@ -63,13 +63,7 @@ impl<D: BlockDevice> NodeSource for TreePages<'_, D> {
         Self: 'p;
 
     fn node(&mut self, child: Child, level: u32) -> Result<&[u8], Failure> {
-        if child.page.0 >= self.pages {
-            return Err(self.damaged(child.page));
-        }
-        self.io.read(self.geometry.offset(child.page.0), self.page)?;
-        if NodeView::verified(self.page, &child.digest, level).is_none() {
-            return Err(self.damaged(child.page));
-        }
+        read_verified(self.io, self.geometry, self.pages, &child, level, self.page)?;
         Ok(self.page)
     }
 
@@ -100,7 +94,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Some((pages, body))
     }
 
-    /// Looks a block up. Reads one page a level of the tree, or none if the block is pending.
+    /// Looks a block up. Reads one page a level of the tree, or none if the block is pending: then at most of the journal what
+    /// lists its chunks or is its bytes, if the overlay keeps neither.
     ///
     /// # Errors
     /// [`ReadError::Device`], or [`ReadError::Corrupted`] for a damaged registry page.
@@ -160,15 +155,19 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                     self.pending_bytes(name, entry, bytes)?;
                     Digest::of(bytes)
                 } else {
-                    entry.body_digest
+                    entry.digest
                 };
                 (BlockLocation::Memory, digest)
             }
             Value::Carried { .. } => (BlockLocation::Memory, entry.digest),
             Value::Extent { page } => (BlockLocation::Extent { page }, entry.digest),
-            Value::Chunks { chunk_size, .. } => {
+            Value::Chunks { at, chunk_size } => {
                 let count = bytes::pieces(entry.length, u64::from(chunk_size)) as u32;
-                (BlockLocation::Chunks { chunk_size, count }, entry.digest)
+                let mut digest = entry.digest;
+                if !O::KEEPS_BODIES {
+                    self.list_digest(at, count, &mut digest)?;
+                }
+                (BlockLocation::Chunks { chunk_size, count }, digest)
             }
         };
         let (length, tag, sequence) = (entry.length, entry.tag, entry.sequence);
@@ -182,13 +181,22 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if copied {
             return Ok(());
         }
-        let (at, digest) = match entry.value {
-            Value::Inline { at } => (at, entry.body_digest),
-            Value::Carried { at, .. } => (at, entry.digest),
-            _ => return Ok(()),
-        };
+        let (Value::Inline { at } | Value::Carried { at, .. }) = entry.value else { return Ok(()) };
         self.journal_bytes(at, into)?;
-        if digest.is_of(into) {
+        if entry.digest.is_of(into) {
+            return Ok(());
+        }
+        Err(self.io.damaged(Structure::Journal, self.geometry.ring_offset(at)))
+    }
+
+    /// Puts the digest of a pending block of chunks in the place of its list's.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn list_digest(&mut self, at: u64, chunks: u32, digest: &mut Digest) -> Result<(), Failure> {
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
+        let window = &mut RingWindow::default();
+        let mut ring = RingReader::new(&mut self.io, &self.geometry, transfer, window);
+        if ring.digest_of_list(at, chunks, digest)? {
             return Ok(());
         }
         Err(self.io.damaged(Structure::Journal, self.geometry.ring_offset(at)))

@@ -136,8 +136,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             return Ok(());
         }
         let (position, digest) = match entry.value {
-            Value::Inline { at } => (at, entry.body_digest),
-            Value::Carried { at, .. } => (at, entry.digest),
+            Value::Inline { at } | Value::Carried { at, .. } => (at, entry.digest),
             _ => return Ok(()),
         };
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);

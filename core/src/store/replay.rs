@@ -208,7 +208,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             if head.kind == op_kind::EXTENT {
                 hasher.update(&location.to_le_bytes());
             }
-            self.insert_named(name_length, head, place, 0, &Digest::NONE);
+            self.insert_named(name_length, head, place, 0, &Digest(head.digest));
             return Ok(true);
         }
         if !O::KEEPS_BODIES {
@@ -216,8 +216,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             if carried && digest.0 != head.digest {
                 return Ok(false);
             }
-            let body_digest = if carried { &Digest::NONE } else { &digest };
-            self.insert_named(name_length, head, place, 0, body_digest);
+            self.insert_named(name_length, head, place, 0, &digest);
             return Ok(true);
         }
         // The body goes through memory that nothing else uses during recovery.
@@ -232,7 +231,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         } else if Digest::of(body).0 != head.digest {
             return Ok(false);
         }
-        self.insert_named(name_length, head, place, length, &Digest::NONE);
+        self.insert_named(name_length, head, place, length, &Digest(head.digest));
         Ok(true)
     }
 
@@ -280,7 +279,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         head: &OpHeader,
         place: (u64, PageIndex),
         length: usize,
-        body_digest: &Digest,
+        digest: &Digest,
     ) {
         let geometry = &self.geometry;
         let Some(space) = space::replay(self.buffer.as_mut(), &self.memory, geometry) else { return };
@@ -293,7 +292,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             head,
             place,
             body,
-            body_digest,
+            digest,
         );
     }
 }

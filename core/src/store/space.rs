@@ -18,16 +18,20 @@ pub struct Memory {
     /// one more. At most 128; 8 without the feature `alloc`.
     pub map_pages: usize,
     /// Bytes in which journal records are composed, and as many in which values are moved; at least
-    /// two pages each, which then share one of them. With 0 a checkpoint keeps one page of the old tree instead of one a
-    /// level, and reads some pages again.
+    /// two pages each, which then share one of them. With 0 they are the same two, and each record of the journal begins in a
+    /// unit of its own; otherwise records that no sync comes between share one, which is kept in memory.
+    ///
+    /// With 0, and without the feature `alloc` in any case, a checkpoint keeps no page of the old tree for each level, but one
+    /// for all, which values go through as well, and of the new one a page a level instead of two: it reads some pages
+    /// again, and of each run of new ones may write one twice.
     pub staging: usize,
 }
 
 impl Memory {
-    /// For the smallest: 11.75 pages, which is 5.9 KiB with pages of 512 bytes. The registry holds some 70 blocks
+    /// For the smallest: 7.5 pages, which is 3.8 KiB with pages of 512 bytes. The registry holds some 70 blocks
     /// of names and values of 16 bytes then, and the file has 1.9 MB.
     pub const TINY: Self = Self { levels: 3, map_pages: MIN_WINDOWS, staging: 0 };
-    /// For microcontrollers: 17.75 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
+    /// For microcontrollers: 12.5 pages. With pages of 512 bytes the registry holds some 380 such blocks, with pages
     /// of 4 KiB some 200,000.
     pub const SMALL: Self = Self { levels: 4, map_pages: 6, staging: 0 };
     /// For hosts, with the feature `alloc`.
@@ -36,25 +40,35 @@ impl Memory {
     /// Bytes of the buffer for pages of `page_size` bytes.
     #[must_use]
     pub const fn bytes(&self, page_size: usize) -> usize {
-        // Behind whole pages four names of an eighth of a page, and a value of a quarter.
-        let small = page_size - page_size / 4;
+        // Behind whole pages four names of an eighth of a page.
+        let small = page_size / 2;
         self.pages() * page_size + small + self.staging_alone(page_size) + self.staging_bytes(page_size)
     }
 
-    /// Pages besides the staging buffer: of each level two for new nodes, but one of the top level; the old tree's path;
-    /// and the map's.
+    /// Pages besides the staging buffer: a fold's, and the map's.
     const fn pages(&self) -> usize {
         self.fold_pages() + self.map_pages
     }
 
     /// Pages of a fold.
     pub(crate) const fn fold_pages(&self) -> usize {
-        2 * self.levels - 1 + self.inputs()
+        self.nodes() + self.inputs()
     }
 
-    /// Pages of the old tree: with the smallest staging buffer one, through which the path is read again.
+    /// Whether a fold has memory for a node that it holds back, on each level but the top one.
+    pub(crate) const fn holds_back(&self) -> bool {
+        cfg!(feature = "alloc") && self.staging > 0
+    }
+
+    /// Pages of new nodes.
+    pub(crate) const fn nodes(&self) -> usize {
+        if self.holds_back() { 2 * self.levels - 1 } else { self.levels }
+    }
+
+    /// Pages of the old tree. With the smallest staging buffer, and without a heap, none, for the path is read again through
+    /// the last page of the transfer buffer.
     pub(crate) const fn inputs(&self) -> usize {
-        if self.staging == 0 { 1 } else { self.levels }
+        if self.staging == 0 || !cfg!(feature = "alloc") { 0 } else { self.levels }
     }
 
     /// Bytes of the staging buffer, and of the transfer buffer.
@@ -65,11 +79,20 @@ impl Memory {
         }
     }
 
+    /// Whether the unit that the journal ends in stays in memory, for the next record to begin in if no sync comes between.
+    pub(crate) const fn keeps_unit(&self) -> bool {
+        self.staging > 0
+    }
+
     /// Bytes of the staging buffer that are not the transfer buffer's too. Values are moved, and the journal is
-    /// read, while no record is composed: of the smallest only the page with the unfinished unit is kept apart.
+    /// read, while no record is composed: of the smallest only the page with the unfinished unit is kept apart, if it is kept.
     pub(crate) const fn staging_alone(&self, page_size: usize) -> usize {
         let bytes = self.staging_bytes(page_size);
-        if bytes == 2 * page_size { page_size } else { bytes }
+        match bytes == 2 * page_size {
+            true if self.keeps_unit() => page_size,
+            true => 0,
+            false => bytes,
+        }
     }
 
     /// The most pages a file can have that this free map memory can work on.
@@ -89,8 +112,7 @@ impl Memory {
 
 /// The parts of the buffer, but for the [`staging`] buffer, part of which is `transfer`.
 pub(crate) struct Space<'a> {
-    /// Two pages a level, of the top level one, for cells of new nodes; one page a level for the old tree's path, or one; the
-    /// names and bounds of a fold, and the bytes of an inline block that is folded in.
+    /// Pages of new nodes and of the old tree's path; the names and bounds of a fold.
     pub(crate) fold: FoldSpace<'a>,
     /// Pages of the free map.
     pub(crate) windows: &'a mut [u8],
@@ -112,15 +134,24 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Space<'a> {
+    /// As a fold has it: without pages of its own for the old tree the last one of the transfer buffer is the page for that.
+    pub(crate) fn for_fold(mut self) -> Option<Self> {
+        if self.fold.inputs.is_empty() {
+            let rest = self.transfer.len().checked_sub(self.fold.build.page_size)?;
+            (self.transfer, self.fold.inputs) = self.transfer.split_at_mut_checked(rest)?;
+        }
+        Some(self)
+    }
+
     fn replay(self) -> Replay<'a> {
         let FoldSpace { build: BuildSpace { levels, .. }, last: name, .. } = self.fold;
-        // Of the smallest, two pages; the levels have three at least.
+        // Of the smallest, two pages; the levels have two at least.
         let body = if self.staging.len() < self.transfer.len() { levels } else { self.staging };
         Replay { name, body, transfer: self.transfer }
     }
 }
 
-/// Where journal records are composed; its start holds the journal's unfinished unit between commits. None if
+/// Where journal records are composed; its start holds the journal's unfinished unit between commits, if it is kept. None if
 /// `buffer` is too small.
 pub(crate) fn staging<'a>(
     buffer: &'a mut [u8],
@@ -167,18 +198,17 @@ pub(crate) fn divide<'a>(buffer: &'a mut [u8], memory: &Memory, geometry: &Geome
     if !memory.is_possible() || buffer.len() < memory.bytes(size) {
         return None;
     }
-    let (levels, rest) = buffer.split_at_mut_checked((2 * memory.levels - 1) * size)?;
+    let (levels, rest) = buffer.split_at_mut_checked(memory.nodes() * size)?;
     let (inputs, rest) = rest.split_at_mut_checked(memory.inputs() * size)?;
     let (windows, rest) = rest.split_at_mut_checked(memory.map_pages * size)?;
-    // A name is at most an eighth of a page, an inline block a quarter.
+    // A name is at most an eighth of a page.
     let (last, rest) = rest.split_at_mut_checked(size / 8)?;
     let (next, rest) = rest.split_at_mut_checked(size / 8)?;
     let (bound, rest) = rest.split_at_mut_checked(size / 8)?;
     let (floor, rest) = rest.split_at_mut_checked(size / 8)?;
-    let (body, rest) = rest.split_at_mut_checked(size / 4)?;
     let (staging, rest) = rest.split_at_mut_checked(memory.staging_alone(size))?;
     let transfer = rest.get_mut(..memory.staging_bytes(size))?;
-    let build = BuildSpace { levels, page_size: size };
-    let fold = FoldSpace { build, inputs, body, last, next, bound, floor };
+    let build = BuildSpace { levels, page_size: size, two: memory.holds_back() };
+    let fold = FoldSpace { build, inputs, last, next, bound, floor };
     Some(Space { fold, windows, staging, transfer })
 }

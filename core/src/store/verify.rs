@@ -258,19 +258,19 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Problem::Damaged(Damage { what: Structure::Registry, offset })
     }
 
-    /// The pages of the tree, and memory for the trail's name: that of a fold's inline block, of which there is none
-    /// between its steps.
+    /// The pages of the tree, and memory for the trail's name: that of the lower bound of a fold's leaf, of which there
+    /// is none between its steps.
     fn pages_and_name(&mut self) -> Option<(TreePages<'_, D>, &mut [u8])> {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry)?;
         let page = space.transfer.get_mut(..self.geometry.page_size())?;
         let pages = TreePages { io: &mut self.io, geometry: &self.geometry, page, pages: self.pages };
-        Some((pages, space.fold.body))
+        Some((pages, space.fold.floor))
     }
 
     /// The name that a trail has come to.
     fn name_of(&mut self, trail: &Trail) -> &[u8] {
         let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        trail.name(space.map(|space| space.fold.body).unwrap_or_default())
+        trail.name(space.map(|space| space.fold.floor).unwrap_or_default())
     }
 
     /// Hands a node, and the memory for the trail's name, to `look`.

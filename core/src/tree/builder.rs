@@ -1,36 +1,51 @@
-//! Packing cells into new nodes, level by level, in two pages of memory a level: of the top level, which has one
-//! node, one page does.
+//! Packing cells into new nodes, level by level.
 //!
-//! Cells of a level arrive in key order. A full node is written once more than two pages of cells
-//! have arrived; closing a level writes what is left as one node or as two even ones. Each written
-//! node becomes a cell of the level above.
+//! 1. Cells of a level arrive in key order. When the next one does not fit behind those that wait, they become a node, and
+//!    that a cell of the level above.
+//! 2. Closing a level makes its last two nodes even. The one before the last is therefore held back, in a second page, until the
+//!    next is full. With one page a level it is written at once; if cells of it are handed on it is read and written
+//!    once more, to the page that it has: until its fold is durable nothing leads there.
+//! 3. While a level's node may still change its cell is the last one of the level above, where page and digest are
+//!    put in when they are known.
 
-use super::node::{Child, Key, inner_key, leaf_key};
+use super::node::{Child, Key, NodeView, inner_key, leaf_key};
 use super::search::MAX_HEIGHT;
 use crate::bytes;
+use crate::digest::Digest;
 use crate::failure::Failure;
 use crate::format::{InternalCell, NodeHeader, U16, U32, U64};
+use crate::ids::PageIndex;
 use core::ops::Range;
-use zerocopy::IntoBytes as _;
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// Cells of one level that wait for their node: `[length u16][cell]…` from the start of the buffer.
 #[derive(Clone, Copy, Debug, Default)]
 struct Level {
-    staged: usize,
-    cells: usize,
+    // Pages have 64 KiB at most.
+    staged: u16,
+    cells: u16,
+    /// Where the last cell starts.
+    last: u16,
     /// When not 0: how many bytes of the first cell's name suffice to tell it from what was
     /// written before it.
-    separator: usize,
+    separator: u16,
+    /// The node before these cells may still hand some on to them.
+    open: bool,
 }
 
 impl Level {
-    /// Adds a cell behind the others; None if there is no room.
+    const NONE: Self = Self { staged: 0, cells: 0, last: 0, separator: 0, open: false };
+
+    /// Adds a cell of `length` bytes behind the others, of which the parts may be the first only; None if there is no room.
     fn add(&mut self, buffer: &mut [u8], length: usize, parts: &[&[u8]]) -> Option<()> {
         let prefix = (length as u16).to_le_bytes();
+        let (start, end) = (usize::from(self.staged), usize::from(self.staged) + 2 + length);
+        let mut at = start;
         for part in core::iter::once(&prefix[..]).chain(parts.iter().copied()) {
-            bytes::place(buffer, self.staged, part)?;
-            self.staged += part.len();
+            bytes::place(buffer, at, part)?;
+            at += part.len();
         }
+        (self.last, self.staged) = (self.staged, end as u16);
         self.cells += 1;
         Some(())
     }
@@ -44,16 +59,20 @@ pub(crate) struct Builder {
 
 /// Where the builder puts finished nodes.
 pub(crate) trait NodeSink {
-    /// A page of memory to compose a node in; what lies in it is not kept.
+    /// A page of memory to compose a node in; what lies in it is kept until the caller of the builder goes on.
     fn page(&mut self) -> &mut [u8];
-    /// Writes the node that was composed to a fresh page; `child` leads to it.
+    /// Writes the node that was composed, to a fresh page or, if `child` has one, to that one again; `child` leads to it.
     fn place_node(&mut self, child: &mut Child) -> Result<(), Failure>;
+    /// Reads a node that was placed before into the page of memory.
+    fn recall_node(&mut self, child: &Child, level: u32) -> Result<(), Failure>;
 }
 
-/// The builder's memory: two pages a level, at least one of the top level.
+/// The builder's memory: a page a level, or two, but for the top level, which has one node.
 pub(crate) struct BuildSpace<'a> {
     pub(crate) levels: &'a mut [u8],
     pub(crate) page_size: usize,
+    /// There are two: in the second the last node is held back.
+    pub(crate) two: bool,
 }
 
 impl BuildSpace<'_> {
@@ -66,23 +85,44 @@ impl BuildSpace<'_> {
         self.page_size() - NodeHeader::SIZE
     }
 
-    /// Bytes of cells that may be staged on a level: two nodes' worth, on the top level one, for more would take
-    /// another level anyway.
-    const fn room(&self, level: usize) -> usize {
-        let pages = if self.levels.len() < (level + 1) * 2 * self.page_size() { 1 } else { 2 };
-        pages * self.capacity()
+    /// Whether a level has a page to hold a node back in.
+    const fn holds(&self, level: usize) -> bool {
+        // Without a heap none has: the code is dear.
+        cfg!(feature = "alloc") && self.two && self.levels.len() >= (2 * level + 2) * self.page_size
     }
 
     /// Where a level's memory is.
-    fn span(&self, level: usize) -> Range<usize> {
-        let size = 2 * self.page_size();
-        level * size..self.levels.len().min((level + 1) * size)
+    const fn span(&self, level: usize) -> Range<usize> {
+        let at = if cfg!(feature = "alloc") && self.two { 2 * level } else { level } * self.page_size;
+        at..at + self.page_size
+    }
+
+    fn cells(&self, level: usize) -> &[u8] {
+        self.levels.get(self.span(level)).unwrap_or_default()
     }
 
     fn level(&mut self, level: usize) -> Result<&mut [u8], Failure> {
         let span = self.span(level);
-        let cells = self.levels.get_mut(span).filter(|cells| !cells.is_empty());
-        cells.ok_or(Failure::WorkspaceTooSmall)
+        self.levels.get_mut(span).ok_or(Failure::WorkspaceTooSmall)
+    }
+
+    /// The cells of a level that holds a node back, and the page for it.
+    fn with_held(&mut self, level: usize) -> Option<(&[u8], &mut [u8])> {
+        let (at, size) = (self.span(level).start, self.page_size);
+        let (cells, held) = self.levels.get_mut(at..at + 2 * size)?.split_at_mut_checked(size)?;
+        Some((cells, held))
+    }
+
+    /// The page of the node that a level holds back, if it has one for that.
+    fn held(&self, level: usize) -> Option<&[u8]> {
+        let at = self.span(level).end;
+        if self.holds(level) { self.levels.get(at..at + self.page_size) } else { None }
+    }
+
+    /// The last cell of an inner level, which starts at `last`.
+    fn last_child(&mut self, level: usize, last: usize) -> Result<&mut InternalCell, Failure> {
+        let cell = self.level(level)?.get_mut(last + 2..).unwrap_or_default();
+        InternalCell::mut_from_prefix(cell).map(|(cell, _)| cell).map_err(|_| Failure::WorkspaceTooSmall)
     }
 }
 
@@ -96,16 +136,22 @@ fn staged_cell(buffer: &[u8], at: usize) -> Option<(&[u8], usize)> {
 impl Builder {
     #[inline(always)]
     pub(crate) const fn new() -> Self {
-        Self { levels: [Level { staged: 0, cells: 0, separator: 0 }; MAX_HEIGHT] }
+        Self { levels: [Level::NONE; MAX_HEIGHT] }
     }
 
-    /// Bytes staged on `level`.
-    pub(crate) fn staged(&self, level: usize) -> usize {
-        self.level(level).staged
+    /// Whether nothing waits on `level`.
+    pub(crate) fn is_empty(&self, level: usize) -> bool {
+        self.level(level).cells == 0
+    }
+
+    /// Whether what waits on `level` comes to less than a quarter of a page, and to something.
+    pub(crate) fn is_nearly_empty(&self, level: usize, page_size: usize) -> bool {
+        let Level { staged, open, .. } = self.level(level);
+        !open && (1..page_size / 4).contains(&staged.into())
     }
 
     fn level(&self, level: usize) -> Level {
-        self.levels.get(level).copied().unwrap_or_default()
+        self.levels.get(level).copied().unwrap_or(Level::NONE)
     }
 
     fn level_mut(&mut self, level: usize) -> Result<&mut Level, Failure> {
@@ -113,6 +159,7 @@ impl Builder {
     }
 
     /// Adds a cell, given in parts, to `level`.
+    #[cfg_attr(feature = "alloc", inline(always))]
     pub(crate) fn push<S: NodeSink>(
         &mut self,
         sink: &mut S,
@@ -120,15 +167,42 @@ impl Builder {
         level: usize,
         parts: &[&[u8]],
     ) -> Result<(), Failure> {
+        self.push_begun(sink, space, level, parts, 0).map(|_| ())
+    }
+
+    /// As [`push`](Self::push), of a cell with `more` bytes behind the parts, which are anything as yet, and returned. The
+    /// key is in the parts.
+    #[cfg_attr(feature = "alloc", inline(always))]
+    pub(crate) fn push_begun<'s, S: NodeSink>(
+        &mut self,
+        sink: &mut S,
+        space: &'s mut BuildSpace<'_>,
+        level: usize,
+        parts: &[&[u8]],
+        more: usize,
+    ) -> Result<&'s mut [u8], Failure> {
         if level + 1 >= MAX_HEIGHT {
             return Err(Failure::WorkspaceTooSmall);
         }
-        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let given: usize = parts.iter().map(|part| part.len()).sum();
+        let length = given + more;
         if length + 2 > space.capacity() {
             return Err(Failure::WorkspaceTooSmall);
         }
-        self.make_room(sink, space, level, length)?;
-        self.level_mut(level)?.add(space.level(level)?, length, parts).ok_or(Failure::WorkspaceTooSmall)
+        if self.is_full(space, level, length) {
+            self.make_room(sink, space, level, length)?;
+        }
+        let state = self.level_mut(level)?;
+        state.add(space.level(level)?, length, parts).ok_or(Failure::WorkspaceTooSmall)?;
+        if level == 0 && state.open && state.cells == 1 {
+            // The node was composed for it just now.
+            let before = space.held(0).unwrap_or_else(|| sink.page());
+            let left = NodeView::parse(before).and_then(|node| node.key(node.len() - 1));
+            let separator = shortest_separator(left, first_key(space.cells(0)));
+            self.level_mut(0)?.separator = separator as u16;
+        }
+        let rest = usize::from(self.level(level).staged).saturating_sub(more);
+        space.level(level)?.get_mut(rest..rest + more).ok_or(Failure::WorkspaceTooSmall)
     }
 
     /// Sees to it that a cell of `length` bytes fits into `level`.
@@ -139,27 +213,28 @@ impl Builder {
         level: usize,
         length: usize,
     ) -> Result<(), Failure> {
-        // Once is enough but for the cells of a forged node.
         while self.is_full(space, level, length) {
             // What is written becomes a cell of the level above, which may be full as well: the highest goes first.
+            // What its node holds of the one below is final by then.
             let mut highest = level;
+            self.settle(sink, space, level, false)?;
             while self.is_full(space, highest + 1, self.raised_length(space, highest)?) {
                 highest += 1;
+                self.settle(sink, space, highest, false)?;
             }
-            self.write_front(sink, space, highest, space.capacity())?;
+            self.write(sink, space, highest, false)?;
         }
         Ok(())
     }
 
     /// Whether a cell of `length` bytes does not fit into `level` any more.
     fn is_full(&self, space: &BuildSpace<'_>, level: usize, length: usize) -> bool {
-        self.staged(level) + 2 + length > space.room(level)
+        usize::from(self.level(level).staged) + 2 + length > space.capacity()
     }
 
-    /// Bytes of the cell that the front of `level` becomes in the level above.
+    /// Bytes of the cell that the node of what waits on `level` becomes in the level above.
     fn raised_length(&self, space: &BuildSpace<'_>, level: usize) -> Result<usize, Failure> {
-        let staged = space.levels.get(space.span(level)).unwrap_or_default();
-        let front = front_key(staged, level, self.level(level).separator);
+        let front = front_key(space.cells(level), level, self.level(level).separator.into());
         let length = front.map(|(name, _)| InternalCell::SIZE + name.len());
         let fits = length.filter(|length| level + 2 < MAX_HEIGHT && length + 2 <= space.capacity());
         fits.ok_or(Failure::WorkspaceTooSmall)
@@ -178,7 +253,7 @@ impl Builder {
         self.push(sink, space, level, &[head.as_bytes(), name])
     }
 
-    /// Writes everything staged on `level` and the levels below it.
+    /// Writes everything that waits on `level` and the levels below it.
     pub(crate) fn close<S: NodeSink>(
         &mut self,
         sink: &mut S,
@@ -186,12 +261,11 @@ impl Builder {
         level: usize,
     ) -> Result<(), Failure> {
         for level in 0..level + 1 {
-            while self.level(level).cells > 0 {
-                let staged = self.level(level).staged;
-                let fits = staged <= space.capacity();
+            if !self.is_empty(level) {
+                self.settle(sink, space, level, true)?;
                 let raised = self.raised_length(space, level)?;
                 self.make_room(sink, space, level + 1, raised)?;
-                self.write_front(sink, space, level, if fits { staged } else { staged / 2 })?;
+                self.write(sink, space, level, true)?;
             }
         }
         Ok(())
@@ -204,25 +278,18 @@ impl Builder {
         space: &mut BuildSpace<'_>,
     ) -> Result<(Child, u32), Failure> {
         for level in 0..MAX_HEIGHT - 1 {
-            let state = self.level(level);
             let top = self.levels.iter().skip(level + 1).all(|above| above.cells == 0);
-            if top && state.cells == 0 {
+            let cells = self.level(level).cells;
+            if top && cells == 0 {
                 return Ok((Child::default(), 0));
             }
-            if top && level > 0 && state.cells == 1 {
-                let cell = staged_cell(space.level(level)?, 0);
-                let head = cell.and_then(|(cell, _)| InternalCell::read(cell));
-                let head = head.ok_or(Failure::WorkspaceTooSmall)?;
-                let page = crate::ids::PageIndex(head.page.get());
-                return Ok((Child { page, digest: crate::Digest(head.digest) }, level as u32));
+            if top && level > 0 && cells == 1 {
+                let root = child_of(space.last_child(level, 0)?);
+                return Ok((root, level as u32));
             }
-            if top && state.staged <= space.capacity() {
-                let span = space.span(level);
-                let staged = space.levels.get(span).unwrap_or_default();
-                compose(sink.page(), level, bytes::head(staged, state.staged), state.cells)
-                    .ok_or(Failure::WorkspaceTooSmall)?;
+            if top {
                 let mut root = Child::default();
-                sink.place_node(&mut root)?;
+                self.place(sink, space, level, &mut root)?;
                 return Ok((root, level as u32 + 1));
             }
             self.close(sink, space, level)?;
@@ -234,92 +301,137 @@ impl Builder {
     pub(crate) fn set_separator(&mut self, length: Option<usize>) {
         let [lowest, ..] = &mut self.levels;
         if let Some(length) = length {
-            lowest.separator = length;
+            lowest.separator = length as u16;
         }
     }
 
-    /// Writes one node of cells from the front of `level`: at least one cell, on until `target`
-    /// bytes are reached, never more than fit. The level above has room.
-    fn write_front<S: NodeSink>(
+    /// Makes what waits on `level` a node, and that a cell of the level above, which has room. If more cells will follow
+    /// the node is held back where there is memory for it.
+    fn write<S: NodeSink>(
         &mut self,
         sink: &mut S,
         space: &mut BuildSpace<'_>,
         level: usize,
-        target: usize,
+        last: bool,
     ) -> Result<(), Failure> {
-        let front = self.compose_front(sink.page(), space, level, target);
-        let (taken, cells, last) = front.ok_or(Failure::WorkspaceTooSmall)?;
         let mut child = Child::default();
-        sink.place_node(&mut child)?;
-        self.raise_front(space, level, &child)?;
-        self.drop_front(space, level, (taken, cells, last))
-    }
-
-    /// Lays the cells that [`write_front`](Self::write_front) takes out as a node: how many bytes and cells, and where
-    /// the last of them starts.
-    fn compose_front(
-        &self,
-        page: &mut [u8],
-        space: &BuildSpace<'_>,
-        level: usize,
-        target: usize,
-    ) -> Option<(usize, usize, usize)> {
-        let staged = self.staged(level);
-        let buffer = space.levels.get(space.span(level)).unwrap_or_default();
-        let (mut taken, mut cells, mut last) = (0, 0, 0);
-        while taken < staged && (cells == 0 || taken < target) {
-            let (_, next) = staged_cell(buffer, taken)?;
-            if next > space.capacity() {
-                break;
-            }
-            (last, taken, cells) = (taken, next, cells + 1);
-        }
-        compose(page, level, bytes::head(buffer, taken), cells)?;
-        Some((taken, cells, last))
-    }
-
-    /// Takes what was written off the front of `level`.
-    fn drop_front(
-        &mut self,
-        space: &mut BuildSpace<'_>,
-        level: usize,
-        (taken, cells, last): (usize, usize, usize),
-    ) -> Result<(), Failure> {
-        let state = self.level(level);
-        let buffer = space.level(level)?;
-        let separator = if level == 0 && taken < state.staged {
-            let ends = staged_cell(buffer, last).zip(staged_cell(buffer, taken));
-            ends.map_or(0, |((left, _), (right, _))| shortest_separator(left, right))
+        if !last && space.holds(level) {
+            let Level { staged, cells, .. } = self.level(level);
+            let composed = space.with_held(level).and_then(|(buffer, held)| {
+                compose(held, level, bytes::head(buffer, staged.into()), cells.into())
+            });
+            composed.ok_or(Failure::WorkspaceTooSmall)?;
         } else {
-            0
-        };
-        bytes::move_to_front(buffer, taken..state.staged);
-        *self.level_mut(level)? =
-            Level { staged: state.staged - taken, cells: state.cells - cells, separator };
+            self.place(sink, space, level, &mut child)?;
+        }
+        self.raise(space, level, &child)?;
+        *self.level_mut(level)? = Level { open: !last, ..Level::NONE };
         Ok(())
     }
 
-    /// Makes the node that was written of the front of `level` a child of the level above: the first cell's
-    /// key becomes the node's key there.
-    fn raise_front(
+    /// Writes what waits on `level` as a node.
+    fn place<S: NodeSink>(
         &mut self,
+        sink: &mut S,
+        space: &BuildSpace<'_>,
+        level: usize,
+        child: &mut Child,
+    ) -> Result<(), Failure> {
+        let Level { staged, cells, .. } = self.level(level);
+        let composed =
+            compose(sink.page(), level, bytes::head(space.cells(level), staged.into()), cells.into());
+        composed.ok_or(Failure::WorkspaceTooSmall)?;
+        sink.place_node(child)
+    }
+
+    /// Lets the node before what waits on `level` be as it is, or, if these are the last cells, hand as many on to them as make
+    /// the two even.
+    fn settle<S: NodeSink>(
+        &mut self,
+        sink: &mut S,
         space: &mut BuildSpace<'_>,
         level: usize,
-        child: &Child,
+        last: bool,
     ) -> Result<(), Failure> {
+        let mut changed = space.holds(level);
+        if !self.level(level).open || !(changed || last) {
+            return Ok(());
+        }
+        self.level_mut(level)?.open = false;
+        let at = self.level(level + 1).last.into();
+        let mut child = child_of(space.last_child(level + 1, at)?);
+        match space.held(level) {
+            Some(held) => bytes::copy(sink.page(), held).ok_or(Failure::WorkspaceTooSmall)?,
+            None => sink.recall_node(&child, level as u32)?,
+        }
+        if last {
+            let handed = self.hand_on(sink.page(), space, level);
+            changed |= handed.ok_or(Failure::WorkspaceTooSmall)?;
+        }
+        if changed {
+            sink.place_node(&mut child)?;
+            let cell = space.last_child(level + 1, at)?;
+            (cell.page, cell.digest) = (U64::new(child.page.0), child.digest.0);
+        }
+        Ok(())
+    }
+
+    /// Hands as many cells of the node before on to those that wait on `level` as make the two even; whether there are any.
+    fn hand_on(&mut self, page: &mut [u8], space: &mut BuildSpace<'_>, level: usize) -> Option<bool> {
+        let state = self.level(level);
+        let waiting = usize::from(state.staged);
+        let header = NodeHeader::read(page)?;
+        let (count, packed) = (header.count.get() as usize, header.end.get() as usize - NodeHeader::SIZE);
+        let node = NodeView::parse(page)?;
+        let (mut kept, mut taken) = (0, 0);
+        while kept < count && (kept == 0 || taken < (packed + waiting) / 2) {
+            taken += 2 + node.cell(kept)?.len();
+            kept += 1;
+        }
+        if kept == count {
+            return Some(false);
+        }
+        let buffer = space.level(level).ok()?;
+        bytes::move_back(buffer, waiting, packed - taken)?;
+        let mut front = Level::NONE;
+        for index in kept..count {
+            let cell = node.cell(index)?;
+            front.add(buffer, cell.len(), &[cell])?;
+        }
+        let separator = if level == 0 { shortest_separator(node.key(kept - 1), node.key(kept)) } else { 0 };
+        let (staged, cells) = (front.staged + state.staged, front.cells + state.cells);
+        *self.level_mut(level).ok()? = Level {
+            staged,
+            cells,
+            last: front.staged + state.last,
+            separator: separator as u16,
+            open: false,
+        };
+        shorten(page, kept, taken)?;
+        Some(true)
+    }
+
+    /// Makes the node of what waits on `level` a child of the level above: the first cell's key becomes the node's key
+    /// there.
+    fn raise(&mut self, space: &mut BuildSpace<'_>, level: usize, child: &Child) -> Result<(), Failure> {
         let (separator, above) = (self.level(level).separator, level + 1);
-        // The key stays where it is: the two levels' memory lies side by side.
+        // The key stays where it is: the levels' memory lies side by side.
         let (front, span) = (space.span(level), space.span(above));
-        let (below, rest) = space.levels.split_at_mut_checked(front.end).ok_or(Failure::WorkspaceTooSmall)?;
-        let buffer = rest.get_mut(..span.len()).filter(|cells| !cells.is_empty());
-        let buffer = buffer.ok_or(Failure::WorkspaceTooSmall)?;
-        let key = front_key(below.get(front).unwrap_or_default(), level, separator);
+        let (below, rest) =
+            space.levels.split_at_mut_checked(span.start).ok_or(Failure::WorkspaceTooSmall)?;
+        let buffer = rest.get_mut(..span.len()).ok_or(Failure::WorkspaceTooSmall)?;
+        let key = front_key(below.get(front).unwrap_or_default(), level, separator.into());
         let key = key.ok_or(Failure::WorkspaceTooSmall)?;
         let head = internal_cell(key, child);
         let length = InternalCell::SIZE + key.0.len();
         let added = self.level_mut(above)?.add(buffer, length, &[head.as_bytes(), key.0]);
         added.ok_or(Failure::WorkspaceTooSmall)
     }
+}
+
+/// The key of the first cell of a leaf that waits for its node.
+fn first_key(buffer: &[u8]) -> Option<Key<'_>> {
+    leaf_key(staged_cell(buffer, 0)?.0)
 }
 
 /// The key in the parent of a node that begins with the first cell of `level`'s buffer.
@@ -353,13 +465,18 @@ pub(crate) fn separator_above(floor: Key<'_>, name: &[u8]) -> usize {
 }
 
 /// How many bytes of `right`'s name suffice to stay above `left`; 0 when only the whole key does.
-fn shortest_separator(left: &[u8], right: &[u8]) -> usize {
-    let (Some(left), Some(right)) = (leaf_key(left), leaf_key(right)) else { return 0 };
+fn shortest_separator(left: Option<Key<'_>>, right: Option<Key<'_>>) -> usize {
+    let (Some(left), Some(right)) = (left, right) else { return 0 };
     if left.name == right.name {
         return 0;
     }
     let common = left.name.iter().zip(right.name).take_while(|(a, b)| a == b).count();
     (common + 1).min(right.name.len())
+}
+
+/// Where a cell of an inner node leads.
+const fn child_of(cell: &InternalCell) -> Child {
+    Child { page: PageIndex(cell.page.get()), digest: Digest(cell.digest) }
 }
 
 /// Lays `cells` staged cells out as a node in `page`.
@@ -384,4 +501,19 @@ fn compose(page: &mut [u8], level: usize, staged: &[u8], cells: usize) -> Option
     };
     page.get_mut(at..)?.fill(0);
     bytes::copy(page, header.as_bytes())
+}
+
+/// Leaves the first `kept` cells of a node, which come to `taken` bytes with their slots.
+fn shorten(page: &mut [u8], kept: usize, taken: usize) -> Option<()> {
+    let (header, rest) = NodeHeader::mut_from_prefix(page).ok()?;
+    let gone = 2 * (header.count.get() as usize - kept);
+    header.count = U32::new(kept as u32);
+    header.end = U32::new((NodeHeader::SIZE + taken) as u32);
+    let (slots, cells) = rest.split_at_mut_checked(2 * kept)?;
+    for slot in slots.as_chunks_mut::<2>().0 {
+        *slot = u16::from_le_bytes(*slot).wrapping_sub(gone as u16).to_le_bytes();
+    }
+    bytes::move_to_front(cells, gone..gone + taken - 2 * kept);
+    cells.get_mut(taken - 2 * kept..)?.fill(0);
+    Some(())
 }

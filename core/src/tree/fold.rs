@@ -6,9 +6,10 @@
 //!
 //! | level | memory of a fold |
 //! |---|---|
-//! | each | one page of the old tree (the path), two pages of new cells, on the top level one |
-//! | whole, of a chip | instead of the path one page, through which the path is read again from the root on |
-//! | whole | a quarter of a page for an inline block's bytes, four names |
+//! | each | one page of the old tree (the path), a page of new cells, and but for the top level one for a node held back |
+//! | each, of a chip | a page of new cells |
+//! | whole, of a chip | a page of the old tree, through which the path is read again from the root on; values on their way use it too |
+//! | whole | four names |
 
 use super::builder::{BuildSpace, Builder, NodeSink, separator_above};
 use super::node::{Child, Key, NodeView, Place};
@@ -26,7 +27,7 @@ use zerocopy::IntoBytes as _;
 pub(crate) enum Settled {
     /// The name is deleted.
     Deleted,
-    /// So many bytes, in the buffer that was handed in.
+    /// So many bytes, in the record itself.
     Inline(usize),
     /// In one extent.
     Extent(PageIndex),
@@ -42,10 +43,20 @@ pub(crate) trait FoldHost: NodeSink {
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)>;
     /// Takes a node that was read out of the tree: its page is free once the fold is durable.
     fn give_up(&mut self, page: PageIndex) -> Result<(), Failure>;
-    /// Brings a frozen entry's bytes home and marks their pages used.
-    fn settle(&mut self, name: &[u8], entry: &Entry, body: &mut [u8]) -> Result<Settled, Failure>;
+    /// Brings a frozen entry's bytes home and marks their pages used; the entry's digest is the block's then. What it needs besides its own memory it takes of `spare`.
+    fn settle(&mut self, name: &[u8], entry: &mut Entry, spare: &mut [u8]) -> Result<Settled, Failure>;
+    /// Puts the bytes of an inline block into its record.
+    fn fill_inline(&mut self, name: &[u8], entry: &Entry, into: &mut [u8]) -> Result<(), Failure>;
     /// Chunk `index` of a settled entry, at home.
-    fn settled_chunk(&mut self, name: &[u8], entry: &Entry, index: u32) -> Result<ChunkRef, Failure>;
+    fn settled_chunk(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        index: u32,
+        spare: &mut [u8],
+    ) -> Result<ChunkRef, Failure>;
+    /// Whether what lay in `spare` is gone since this was asked last.
+    fn has_used_spare(&mut self) -> bool;
     /// Frees the pages of `length` bytes that start at `page`.
     fn release(&mut self, page: PageIndex, length: u64) -> Result<(), Failure>;
     /// The error for a node that does not parse.
@@ -57,8 +68,6 @@ pub(crate) struct FoldSpace<'a> {
     pub(crate) build: BuildSpace<'a>,
     /// One page of the old tree a level, or one page.
     pub(crate) inputs: &'a mut [u8],
-    /// A quarter of a page for an inline block's bytes.
-    pub(crate) body: &'a mut [u8],
     /// The name of the last entry folded.
     pub(crate) last: &'a mut [u8],
     /// The name of the entry to be folded next.
@@ -76,7 +85,7 @@ impl FoldSpace<'_> {
 
     /// Whether there is one page for the nodes of all levels.
     const fn is_small(&self) -> bool {
-        self.inputs.len() < 2 * self.page_size()
+        !cfg!(feature = "alloc") || self.inputs.len() < 2 * self.page_size()
     }
 
     /// Which of the pages the path's node on `level` is in.
@@ -89,6 +98,9 @@ impl FoldSpace<'_> {
         bytes::piece(self.inputs, self.place(level), self.page_size())
     }
 }
+
+/// No level.
+const NOTHING: usize = MAX_HEIGHT;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Step {
@@ -112,7 +124,7 @@ pub(crate) struct Fold {
     path: [Step; MAX_HEIGHT],
     old: TreeRoot,
     started: bool,
-    /// The level whose node is in the page for the old tree, if there is one page only.
+    /// The level whose node is in the page for the old tree, if there is one page only; [`NOTHING`] if none is.
     held: usize,
     /// `last` and `next` have changed places in the caller's memory.
     swapped: bool,
@@ -144,7 +156,7 @@ impl Fold {
             path: [Step::START; MAX_HEIGHT],
             old,
             started: false,
-            held: 0,
+            held: NOTHING,
             swapped: false,
             last: None,
             next: None,
@@ -163,6 +175,10 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         root: &mut (Child, u32),
     ) -> Result<bool, Failure> {
+        if space.is_small() {
+            // What goes on between the steps goes through there.
+            self.held = NOTHING;
+        }
         if self.swapped {
             core::mem::swap(&mut space.last, &mut space.next);
         }
@@ -289,7 +305,7 @@ impl Fold {
         if !space.is_small() || self.held == level {
             return Ok(());
         }
-        if self.held < level {
+        if self.held < level || self.held == NOTHING {
             let root = Child { page: self.old.page, digest: self.old.digest };
             self.read(host, space, self.height() - 1, root)?;
         }
@@ -361,7 +377,7 @@ impl Fold {
         let child = view.and_then(|node| node.child(index));
         let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
         self.at_mut(level)?.index = index + 1;
-        if (1..size / 4).contains(&self.builder.staged(level - 1)) {
+        if self.builder.is_nearly_empty(level - 1, size) {
             self.load(host, space, level - 1, child)?;
             let (path, count) = (self.at(level - 1).page, self.at(level - 1).count);
             let node = NodeView::parse(bytes::piece(space.inputs, space.place(level - 1), size));
@@ -382,7 +398,7 @@ impl Fold {
     /// has one, and the lower one if the first node packed of the leaf will stand in its place: then a key no longer than
     /// before does for that node, whatever its first name is.
     fn note_bounds<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
-        if self.builder.staged(0) == 0 {
+        if self.builder.is_empty(0) {
             let index = self.at(1).index.saturating_sub(1);
             self.floor = Some(self.note_key(host, space, (1, index), true)?);
         }
@@ -423,6 +439,9 @@ impl Fold {
         while leaf || budget > 0 {
             budget -= 1;
             self.fetch(host, space);
+            if leaf && space.is_small() {
+                self.bring(host, space, 0)?;
+            }
             let node = NodeView::parse(space.input(0));
             let record = if index < count {
                 let damaged = || host.damaged(self.at(0).page);
@@ -445,7 +464,12 @@ impl Fold {
                     && record.is_none_or(|record| key <= record)
             };
             match (matches!(self.next, Some(Some((length, _))) if is_due(length)), record) {
-                (true, _) => self.fold_entry(host, space)?,
+                (true, _) => {
+                    self.fold_entry(host, space)?;
+                    if host.has_used_spare() {
+                        self.held = NOTHING;
+                    }
+                }
                 (false, Some(_)) => {
                     self.keep_record(host, space, index)?;
                     index += 1;
@@ -471,7 +495,7 @@ impl Fold {
         let node = NodeView::parse(bytes::piece(space.inputs, 0, space.build.page_size()));
         let record = node.and_then(|node| Some((node.cell(index)?, node.key(index)?)));
         let (cell, key) = record.ok_or_else(|| host.damaged(self.at(0).page))?;
-        let floor = self.floor.take().filter(|_| self.builder.staged(0) == 0);
+        let floor = self.floor.take().filter(|_| self.builder.is_empty(0));
         let separator = separator(space.floor, floor, key.name);
         self.builder.push(host, &mut space.build, 0, &[cell])?;
         self.builder.set_separator(separator);
@@ -505,19 +529,19 @@ impl Fold {
     /// Packs the records of the next entry, which becomes the last one.
     fn fold_entry<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
         // It stays where it lies: it is large for a small stack.
-        let Some(Some((length, entry))) = &self.next else { return Ok(()) };
+        let Some(Some((length, entry))) = &mut self.next else { return Ok(()) };
         let length = *length;
         core::mem::swap(&mut space.last, &mut space.next);
         self.swapped = !self.swapped;
         self.last = Some((length, entry.base_moved));
-        let settled = host.settle(bytes::head(space.last, length), entry, space.body)?;
+        let settled = host.settle(bytes::head(space.last, length), entry, space.inputs)?;
         if let Settled::Deleted = settled {
             self.next = None;
             return Ok(());
         }
         self.balance.blocks += 1;
         self.balance.bytes = self.balance.bytes.wrapping_add(entry.length as i64);
-        let floor = self.floor.take().filter(|_| self.builder.staged(0) == 0);
+        let floor = self.floor.take().filter(|_| self.builder.is_empty(0));
         let separator = separator(space.floor, floor, bytes::head(space.last, length));
         match settled {
             Settled::Inline(inline) => pack_inline(&mut self.builder, host, space, entry, (length, inline))?,
@@ -558,7 +582,7 @@ fn separator(floor: &[u8], known: Option<(usize, u32)>, name: &[u8]) -> Option<u
     Some(separator_above(Key { name: bytes::head(floor, length), chunk }, name))
 }
 
-/// Packs the record of an entry whose bytes lie in the memory for them: of so many bytes name, and so many.
+/// Packs the record of an entry whose bytes are part of it: of so many bytes name, and so many.
 fn pack_inline<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
@@ -568,9 +592,11 @@ fn pack_inline<H: FoldHost>(
 ) -> Result<(), Failure> {
     let (sequence, tag) = (U64::new(entry.sequence.0), U64::new(entry.tag));
     let value = InlineValue { sequence, tag, length: U32::new(inline as u32) };
-    let (name, body) = (bytes::head(space.last, length), bytes::head(space.body, inline));
+    let name = bytes::head(space.last, length);
     let cell = cell(cell_kind::INLINE, length, 0);
-    builder.push(host, &mut space.build, 0, &[cell.as_bytes(), name, value.as_bytes(), body])
+    let parts = [cell.as_bytes(), name, value.as_bytes()];
+    let body = builder.push_begun(host, &mut space.build, 0, &parts, inline)?;
+    host.fill_inline(name, entry, body)
 }
 
 /// Packs the record of an entry in one extent.
@@ -603,7 +629,7 @@ fn pack_head<H: FoldHost>(
 ) -> Result<(), Failure> {
     let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
     let name = bytes::head(space.last, length);
-    let first = host.settled_chunk(name, entry, 0)?;
+    let first = host.settled_chunk(name, entry, 0, space.inputs)?;
     let value = HeadValue {
         sequence: U64::new(entry.sequence.0),
         tag: U64::new(entry.tag),
@@ -628,7 +654,7 @@ fn pack_chunk<H: FoldHost>(
 ) -> Result<(), Failure> {
     let Value::Chunks { chunk_size, .. } = entry.value else { return Ok(()) };
     let name = bytes::head(space.last, length);
-    let chunk = host.settled_chunk(name, entry, index)?;
+    let chunk = host.settled_chunk(name, entry, index, space.inputs)?;
     let rest = entry.length - u64::from(index) * u64::from(chunk_size);
     let value = ChunkValue {
         page: chunk.page,

@@ -12,7 +12,6 @@ pub(super) fn entry(sequence: u64) -> Entry {
         tag: 0,
         length: 0,
         digest: Digest::default(),
-        body_digest: Digest::default(),
         value: Value::Inline { at: 0 },
         base_moved: false,
         inherited: false,

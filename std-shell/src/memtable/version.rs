@@ -67,7 +67,6 @@ impl Version {
             tag: self.tag,
             length: self.length,
             digest: self.digest,
-            body_digest: Digest([0; 32]),
             value: self.value,
             base_moved: self.base_moved,
             inherited: self.inherited,

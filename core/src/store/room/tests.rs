@@ -206,7 +206,6 @@ fn inherited_pages_are_looked_for_in_both_layers() {
         tag: 0,
         length: 600,
         digest: Digest::default(),
-        body_digest: Digest::default(),
         value: Value::Extent { page: PageIndex(200) },
         base_moved: false,
         inherited: true,

@@ -1,6 +1,7 @@
 //! What a fold works on here: pages in a map, and a book of who uses which.
 
 use super::super::*;
+use super::TALLY;
 use crate::digest::Digest;
 use crate::error::{Damage, ReadError, Structure};
 use crate::failure::Failure;
@@ -65,8 +66,12 @@ pub(super) struct World {
     pub(super) fresh: BTreeSet<u64>,
     released: BTreeSet<u64>,
     read: BTreeSet<u64>,
-    /// Whether the fold under way has one page for the path, and reads nodes again.
+    /// Whether the fold under way has one page for the path and one a level for new nodes, and reads nodes again.
     small: bool,
+    /// The spare page that was handed in was used.
+    used_spare: bool,
+    /// Nodes that it has read back, and of these such as it has written again.
+    recalled: BTreeSet<u64>,
     settled: BTreeSet<Vec<u8>>,
     pub(super) next_page: u64,
     pub(super) root: TreeRoot,
@@ -101,6 +106,8 @@ impl World {
             released: BTreeSet::new(),
             read: BTreeSet::new(),
             small: false,
+            used_spare: false,
+            recalled: BTreeSet::new(),
             settled: BTreeSet::new(),
             next_page: 1,
             root: TreeRoot::default(),
@@ -118,8 +125,8 @@ impl World {
         // By turns with a page for each level of the old tree, and with one for all of them.
         self.small = self.sequence.is_multiple_of(2);
         let pages = if self.small { 1 } else { LEVELS };
-        let (mut levels, mut inputs) = (vec![0xEE; 2 * LEVELS * size], vec![0xEE; pages * size]);
-        let mut body = vec![0; size / 4];
+        let nodes = if self.small { LEVELS } else { 2 * LEVELS - 1 };
+        let (mut levels, mut inputs) = (vec![0xEE; nodes * size], vec![0xEE; pages * size]);
         let mut names = vec![0xEE; 4 * size / 8];
         let mut fold = Fold::new(self.root);
         // A step merges a leaf that no step before it did, or 64 changes where there is no leaf.
@@ -131,13 +138,14 @@ impl World {
             }
             // Neither holds anything between the steps of a fold; reads go through the first.
             self.page.fill(step as u8);
-            body.fill(!step as u8);
+            if self.small {
+                inputs.fill(step as u8);
+            }
             let (last, rest) = names.split_at_mut(size / 8);
             let (next, rest) = rest.split_at_mut(size / 8);
             let (bound, floor) = rest.split_at_mut(size / 8);
-            let build = BuildSpace { levels: &mut levels, page_size: size };
-            let mut space =
-                FoldSpace { build, inputs: &mut inputs, body: &mut body, last, next, bound, floor };
+            let build = BuildSpace { levels: &mut levels, page_size: size, two: !self.small };
+            let mut space = FoldSpace { build, inputs: &mut inputs, last, next, bound, floor };
             let mut top = (Child::default(), 0);
             if fold.step(self, &mut space, &mut top).expect("nothing here can fail") {
                 let (root, height) = top;
@@ -154,7 +162,8 @@ impl World {
     }
 
     fn forget(&mut self) {
-        let pages = [&mut self.marked, &mut self.placed, &mut self.released, &mut self.read];
+        let pages =
+            [&mut self.marked, &mut self.placed, &mut self.released, &mut self.read, &mut self.recalled];
         pages.into_iter().for_each(BTreeSet::clear);
         self.settled.clear();
     }
@@ -205,14 +214,29 @@ impl NodeSink for World {
     }
 
     fn place_node(&mut self, child: &mut Child) -> Result<(), Failure> {
-        let at = self.next_page;
-        self.next_page += 1;
-        // What is brought home goes through the same memory.
-        let page = core::mem::replace(&mut self.page, vec![0xEE; self.page_size]);
-        let digest = Digest::of(&page);
-        self.nodes.insert(at, page);
-        self.placed.insert(at);
-        *child = Child { page: PageIndex(at), digest };
+        let digest = Digest::of(&self.page);
+        if child.page.0 == 0 {
+            child.page = PageIndex(self.next_page);
+            self.next_page += 1;
+            self.placed.insert(child.page.0);
+        } else {
+            TALLY.hit("node made even");
+            assert!(self.recalled.remove(&child.page.0), "a node that is written again was read");
+            assert!(child.digest != digest, "it is another one");
+        }
+        child.digest = digest;
+        self.nodes.insert(child.page.0, self.page.clone());
+        Ok(())
+    }
+
+    fn recall_node(&mut self, child: &Child, level: u32) -> Result<(), Failure> {
+        assert!(
+            self.small && self.placed.contains(&child.page.0),
+            "a node of this fold, of which no copy is kept"
+        );
+        assert!(self.recalled.insert(child.page.0), "a node is read back once");
+        self.page.copy_from_slice(&self.nodes[&child.page.0]);
+        assert!(NodeView::verified(&self.page, &child.digest, level).is_some(), "page {}", child.page);
         Ok(())
     }
 }
@@ -240,7 +264,11 @@ impl FoldHost for World {
         Some((next.len(), self.frozen[next]))
     }
 
-    fn settle(&mut self, name: &[u8], entry: &Entry, body: &mut [u8]) -> Result<Settled, Failure> {
+    fn settle(&mut self, name: &[u8], entry: &mut Entry, spare: &mut [u8]) -> Result<Settled, Failure> {
+        if self.small && matches!(entry.value, Value::Carried { .. }) {
+            spare.fill(0xEE);
+            self.used_spare = true;
+        }
         assert!(self.settled.insert(name.to_vec()), "an entry is settled once");
         assert_eq!(self.frozen[name], *entry);
         let inherited = self.inherited.contains(name);
@@ -248,7 +276,6 @@ impl FoldHost for World {
             Value::Deleted => Ok(Settled::Deleted),
             Value::Inline { .. } => {
                 let Body::Inline(bytes) = &self.after[name].body else { panic!("{:?}", self.after[name]) };
-                body[..bytes.len()].copy_from_slice(bytes);
                 Ok(Settled::Inline(bytes.len()))
             }
             Value::Carried { page, .. } | Value::Extent { page } => {
@@ -261,12 +288,32 @@ impl FoldHost for World {
         }
     }
 
-    fn settled_chunk(&mut self, name: &[u8], _: &Entry, index: u32) -> Result<ChunkRef, Failure> {
+    fn settled_chunk(
+        &mut self,
+        name: &[u8],
+        _: &Entry,
+        index: u32,
+        spare: &mut [u8],
+    ) -> Result<ChunkRef, Failure> {
+        if self.small && index.is_multiple_of(2) {
+            spare.fill(0xEE);
+            self.used_spare = true;
+        }
         let Body::Chunks { chunks, .. } = &self.after[name].body else { panic!("{:?}", self.after[name]) };
         let chunk = chunks[index as usize];
         let (page, length) = self.after[name].body.extents()[index as usize];
         self.mark(page, length, self.inherited.contains(name));
         Ok(chunk)
+    }
+
+    fn fill_inline(&mut self, name: &[u8], _: &Entry, into: &mut [u8]) -> Result<(), Failure> {
+        let Body::Inline(bytes) = &self.after[name].body else { panic!("{:?}", self.after[name]) };
+        into.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn has_used_spare(&mut self) -> bool {
+        core::mem::take(&mut self.used_spare)
     }
 
     fn release(&mut self, page: PageIndex, length: u64) -> Result<(), Failure> {

@@ -232,16 +232,8 @@ impl World {
                 (Value::Chunks { at: 0, chunk_size: *chunk_size }, *length, *digest)
             }
         };
-        let entry = Entry {
-            sequence: Sequence(sequence),
-            tag,
-            length,
-            digest,
-            body_digest: Digest::default(),
-            value,
-            base_moved,
-            inherited: false,
-        };
+        let entry =
+            Entry { sequence: Sequence(sequence), tag, length, digest, value, base_moved, inherited: false };
         self.frozen.insert(name.to_vec(), entry);
         match block {
             Some(block) => drop(self.after.insert(name.to_vec(), block)),
@@ -306,6 +298,7 @@ fn a_tree_is_a_map() {
         "sought between records",
         "fresh node beside another",
         "delete in stripes",
+        "node made even",
     ];
     let regressions = "tests/property/regressions/tree.txt";
     check(("the tree alone", regressions), 160, &rounds(), (&TALLY, &kinds), run);
