@@ -529,6 +529,7 @@ impl Fold {
     }
 
     /// Packs the records of the next entry, which becomes the last one.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn fold_entry<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
         // It stays where it lies: it is large for a small stack.
         let Some(Some((length, entry))) = &mut self.next else { return Ok(()) };
@@ -585,6 +586,7 @@ fn separator(floor: &[u8], known: Option<(usize, u32)>, name: &[u8]) -> Option<u
 }
 
 /// Packs the record of an entry whose bytes are part of it: of so many bytes name, and so many.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn pack_inline<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
@@ -649,6 +651,7 @@ fn pack_head<H: FoldHost>(
 }
 
 /// Packs the record of a further chunk.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn pack_chunk<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
