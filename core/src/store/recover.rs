@@ -101,11 +101,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn replay(&mut self, salvage: bool, recovery: &mut Recovery) -> Result<(), Failure> {
         let mut found = Found { records: 0, watermark: 0, torn_tail: false, damage: None };
         self.find(salvage, &mut found)?;
-        self.take_in(&mut found, salvage, recovery)
+        let mut end = self.start();
+        self.take_in(&mut found, &mut end, salvage)?;
+        self.adopt(&found, &end, recovery);
+        Ok(())
     }
 
     /// Looks for the end of the journal, and at what lies behind it.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn find(&mut self, salvage: bool, found: &mut Found) -> Result<(), Failure> {
         let mut walk = self.start();
         self.walk(&mut walk)?;
@@ -138,18 +140,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         recovery.tell();
     }
 
-    /// Puts what was found into the overlay, as far as it is whole, and goes on from there.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
-    fn take_in(
-        &mut self,
-        found: &mut Found,
-        salvage: bool,
-        recovery: &mut Recovery,
-    ) -> Result<(), Failure> {
-        let mut end = self.start();
+    /// Puts what was found into the overlay, as far as it is whole.
+    fn take_in(&mut self, found: &mut Found, end: &mut Walk, salvage: bool) -> Result<(), Failure> {
         let mut header = RecordHeader::new_zeroed();
         while end.records < found.records {
-            let Some(position) = self.next_record(&end, &mut header)? else { break };
+            let Some(position) = self.next_record(end, &mut header)? else { break };
             // A seal has no operations, but it too says how long the file is.
             match self.replay_record(&header, position, found.watermark) {
                 Ok(true) => {}
@@ -165,7 +160,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             end.take(&header, position);
         }
-        self.adopt(found, &end, recovery);
         Ok(())
     }
 

@@ -241,7 +241,6 @@ impl Builder {
     }
 
     /// Adds a child to inner level `level`; everything below it must be closed.
-    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn push_child<S: NodeSink>(
         &mut self,
         sink: &mut S,

@@ -586,7 +586,6 @@ fn separator(floor: &[u8], known: Option<(usize, u32)>, name: &[u8]) -> Option<u
 }
 
 /// Packs the record of an entry whose bytes are part of it: of so many bytes name, and so many.
-#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn pack_inline<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
