@@ -1,7 +1,7 @@
 //! Checkpoints: folding the overlay into the registry and moving the superblock on.
 
 use super::host::Host;
-use super::space::{self, Space};
+use super::space;
 use super::{Checkpoint, Pending, Store};
 use crate::device::BlockDevice;
 use crate::digest::Digest;
@@ -163,9 +163,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     #[inline(never)]
     fn fold_step(&mut self, root: &mut (Child, u32)) -> Result<bool, Failure> {
         let Some(checkpoint) = &mut self.checkpoint else { return Ok(false) };
-        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let mut space = space.and_then(Space::for_fold);
+        // It stays where it is, for each copy would be on the stack of all that follows.
+        let mut space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
         let Some(space) = &mut space else { return Err(Failure::WorkspaceTooSmall) };
+        space.prepare_fold();
         let mut host = Host {
             io: &mut self.io,
             overlay: &mut self.overlay,

@@ -97,6 +97,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Brings the overlay to the state of the last whole commit in the journal.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn replay(&mut self, salvage: bool, recovery: &mut Recovery) -> Result<(), Failure> {
         let mut found = Found { records: 0, watermark: 0, torn_tail: false, damage: None };
         self.find(salvage, &mut found)?;

@@ -135,12 +135,13 @@ pub(crate) struct Replay<'a> {
 
 impl<'a> Space<'a> {
     /// As a fold has it: without pages of its own for the old tree the last one of the transfer buffer is the page for that.
-    pub(crate) fn for_fold(mut self) -> Option<Self> {
+    pub(crate) fn prepare_fold(&mut self) {
         if self.fold.inputs.is_empty() {
-            let rest = self.transfer.len().checked_sub(self.fold.build.page_size)?;
-            (self.transfer, self.fold.inputs) = self.transfer.split_at_mut_checked(rest)?;
+            let transfer = core::mem::take(&mut self.transfer);
+            // There are two at least.
+            let rest = transfer.len().saturating_sub(self.fold.build.page_size);
+            (self.transfer, self.fold.inputs) = transfer.split_at_mut_checked(rest).unwrap_or_default();
         }
-        Some(self)
     }
 
     fn replay(self) -> Replay<'a> {

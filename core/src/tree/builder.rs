@@ -413,6 +413,7 @@ impl Builder {
 
     /// Makes the node of what waits on `level` a child of the level above: the first cell's key becomes the node's key
     /// there.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn raise(&mut self, space: &mut BuildSpace<'_>, level: usize, child: &Child) -> Result<(), Failure> {
         let (separator, above) = (self.level(level).separator, level + 1);
         // The key stays where it is: the levels' memory lies side by side.

@@ -321,6 +321,7 @@ impl Fold {
     }
 
     /// Goes down to the target's leaf, taking over the subtrees left of it.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn descend<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -503,6 +504,7 @@ impl Fold {
     }
 
     /// Frees the pages of the record of the path's leaf that gives way.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn drop_record<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -527,6 +529,7 @@ impl Fold {
     }
 
     /// Packs the records of the next entry, which becomes the last one.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn fold_entry<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
         // It stays where it lies: it is large for a small stack.
         let Some(Some((length, entry))) = &mut self.next else { return Ok(()) };
@@ -600,6 +603,7 @@ fn pack_inline<H: FoldHost>(
 }
 
 /// Packs the record of an entry in one extent.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn pack_extent<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
@@ -620,6 +624,7 @@ fn pack_extent<H: FoldHost>(
 }
 
 /// Packs the first record of an entry of chunks.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn pack_head<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
@@ -645,6 +650,7 @@ fn pack_head<H: FoldHost>(
 }
 
 /// Packs the record of a further chunk.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn pack_chunk<H: FoldHost>(
     builder: &mut Builder,
     host: &mut H,
