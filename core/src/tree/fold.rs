@@ -63,7 +63,7 @@ pub(crate) trait FoldHost: NodeSink {
     fn damaged(&mut self, page: PageIndex) -> Failure;
 }
 
-/// The memory of a fold; all but `build` keep their contents from step to step.
+/// The memory of a fold. It keeps its contents from step to step, but for `inputs` where that is one page.
 pub(crate) struct FoldSpace<'a> {
     pub(crate) build: BuildSpace<'a>,
     /// One page of the old tree a level, or one page.
