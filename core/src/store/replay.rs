@@ -257,6 +257,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// The digest of a body, in one pass through the journal, in pieces; if `listed`, the record's hasher takes it in on
     /// the way.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn digest_body(
         &mut self,
         mut position: u64,
@@ -281,6 +282,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Reads a name into the first of the names of a fold, of which there is none under way, and into `hasher`.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn read_name(&mut self, at: u64, length: usize, hasher: &mut Hasher) -> Result<(), Failure> {
         let space = space::replay(self.buffer.as_mut(), &self.memory, &self.geometry);
         let space = space.ok_or(Failure::WorkspaceTooSmall)?;
