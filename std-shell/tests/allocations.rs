@@ -60,18 +60,21 @@ fn changes_one_by_one_allocate_nothing_after_warm_up_even_if_they_are_read_back(
         let mut buffer = vec![0; length];
         let checkpoints = || store.stats().expect("stats").checkpoints;
         // Behind a checkpoint of the background thread's the values would be read from the file.
-        let mut round = |durability| loop {
-            store.checkpoint().expect("checkpoint");
-            let before = checkpoints();
-            let counted = calls(|| {
-                update(&store, &names, &value, durability);
-                for name in &names {
-                    assert_eq!(store.get_into(name, &mut buffer).expect("get_into"), Some(length));
+        let mut round = |durability| {
+            for _ in 0..50 {
+                store.checkpoint().expect("checkpoint");
+                let before = checkpoints();
+                let counted = calls(|| {
+                    update(&store, &names, &value, durability);
+                    for name in &names {
+                        assert_eq!(store.get_into(name, &mut buffer).expect("get_into"), Some(length));
+                    }
+                });
+                if checkpoints() == before {
+                    return counted;
                 }
-            });
-            if checkpoints() == before {
-                break counted;
             }
+            panic!("the background thread makes a checkpoint of each 500 changes");
         };
         // Warm up: buffers grow, and memory comes back through checkpoints.
         for _ in 0..4 {
