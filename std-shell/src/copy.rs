@@ -1,6 +1,6 @@
 //! Copying a snapshot into another store: a backup of one that is in use, or a file as short as its blocks.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::iter::Item;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -59,7 +59,8 @@ impl Snapshot {
     }
 
     fn stream_to(&self, target: &Store, item: &Item, progress: &mut impl FnMut(u64)) -> Result<()> {
-        let Some(mut reader) = self.reader(item.name())? else { return Ok(()) };
+        // The snapshot that lists it has it: nothing is left out without a word.
+        let mut reader = self.reader(item.name())?.ok_or(Error::NotFound)?;
         let writer = target.writer(item.name())?.durability(Durability::Buffered);
         let mut writer = writer.tag(item.metadata().tag);
         loop {
