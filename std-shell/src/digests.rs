@@ -2,10 +2,11 @@
 //! with the first, a thread of the store's with the last, and each takes what the other has not begun.
 
 use crate::buffer::Memory;
+use crate::seat::Seat;
 use blockyard_core::Digest;
 use parking_lot::Mutex;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// Values that are worth it: as many bytes as take longer to digest than a thread takes to wake up.
@@ -46,7 +47,7 @@ pub(crate) struct Digester {
 enum Thread {
     #[default]
     NotYet,
-    Runs(Sender<Weak<Digests>>),
+    Runs(Sender<Weak<Digests>>, Arc<Seat>),
     Stopped,
 }
 
@@ -61,12 +62,13 @@ impl Digester {
     pub(crate) fn offer(&self, digests: &Arc<Digests>) {
         let mut thread = self.thread.lock();
         if matches!(*thread, Thread::NotYet) {
-            *thread = begin().map_or(Thread::NotYet, Thread::Runs);
+            *thread = begin().unwrap_or_default();
         }
-        if let Thread::Runs(open) = &*thread
-            && open.send(Arc::downgrade(digests)).is_err()
-        {
-            *thread = Thread::NotYet;
+        if let Thread::Runs(open, seat) = &*thread {
+            seat.away_from_here();
+            if open.send(Arc::downgrade(digests)).is_err() {
+                *thread = Thread::NotYet;
+            }
         }
     }
 
@@ -76,14 +78,24 @@ impl Digester {
     }
 }
 
-fn begin() -> Option<Sender<Weak<Digests>>> {
+fn begin() -> Option<Thread> {
     let (sender, receiver) = channel();
+    let seat = Arc::new(Seat::default());
+    let its = Arc::clone(&seat);
     let thread = std::thread::Builder::new().name("blockyard-digests".into());
-    thread.spawn(move || run(&receiver)).ok().map(|_| sender)
+    thread.spawn(move || run(&receiver, &its)).ok().map(|_| Thread::Runs(sender, seat))
 }
 
-fn run(work: &Receiver<Weak<Digests>>) {
-    while let Ok(digests) = work.recv() {
+fn run(work: &Receiver<Weak<Digests>>, seat: &Seat) {
+    loop {
+        let digests = match work.try_recv() {
+            Ok(digests) => digests,
+            Err(TryRecvError::Empty) => match seat.rest(|| work.recv()) {
+                Ok(digests) => digests,
+                Err(_) => return,
+            },
+            Err(TryRecvError::Disconnected) => return,
+        };
         let Some(digests) = digests.upgrade() else { continue };
         for value in digests.values.iter().rev() {
             // Somebody else has begun with it, and with all before it.
@@ -123,7 +135,7 @@ mod tests {
         let digester = Digester::default();
         let digests = Arc::new(Digests::new(Memory::default(), std::iter::once(0..0).collect()));
         digester.offer(&digests);
-        assert!(matches!(*digester.thread.lock(), Thread::Runs(_)));
+        assert!(matches!(*digester.thread.lock(), Thread::Runs(..)));
         digester.stop();
         digester.offer(&digests);
         assert!(matches!(*digester.thread.lock(), Thread::Stopped));

@@ -291,7 +291,10 @@ impl Inner {
     /// The same for what may be many changes.
     pub(crate) fn batch_for_many(&self) -> RawBatch {
         let recycled = self.recycled.lock().for_many();
-        recycled.unwrap_or_else(|| self.new_batch())
+        let mut batch = recycled.unwrap_or_else(|| self.new_batch());
+        let much = batch.late_values().0.usual() >= 4 * WORTH_IT && Digester::is_of_use();
+        batch.digest_at_once(if much { 0 } else { WORTH_IT });
+        batch
     }
 
     fn new_batch(&self) -> RawBatch {

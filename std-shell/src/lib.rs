@@ -49,6 +49,7 @@ mod open;
 mod options;
 mod read;
 mod recycled;
+mod seat;
 mod snapshot;
 mod source;
 mod stats;
