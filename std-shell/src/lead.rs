@@ -18,6 +18,12 @@ use std::time::{Duration, Instant};
 /// The most changes that are looked through for a name before they are committed instead.
 const MOST_LOOKED_AT: usize = 256;
 
+/// How long a group waits for those who were in the last one.
+const COMPANY: Duration = Duration::from_micros(100);
+
+/// One group in so many waits as long for whoever else comes.
+const LOOK_ROUND: u64 = 32;
+
 /// What the group at hand has come to.
 struct Outcome {
     /// The strictest durability that anyone in the group wants.
@@ -45,7 +51,6 @@ impl Inner {
     /// for it, then the view.
     pub(crate) fn lead(&self, group: &mut Led<'_>) {
         self.await_company(group);
-        self.groups.fetch_add(1, Ordering::Relaxed);
         let mut guard = self.lock();
         let locked = &mut *guard;
         if self.broken.load(Ordering::Acquire) {
@@ -120,20 +125,24 @@ impl Inner {
         self.note_work(operations, synced, checkpoint);
     }
 
-    /// Lets commits that are likely to arrive within moments join the group: as many as the last group
-    /// had, for at most 100 µs. Alone, nobody waits.
+    /// Lets commits that are likely to arrive within moments join the group: as many as the last one had, for at most
+    /// [`COMPANY`]. Alone, nobody waits. One that is late is waited for the next time, too: what is expected goes down by an eighth, or by
+    /// one. Those that are late by turns would never be expected: now and then a group waits for all who come.
     fn await_company(&self, group: &mut Led<'_>) {
         let expected = self.company.load(Ordering::Relaxed) as usize;
+        let groups = self.groups.fetch_add(1, Ordering::Relaxed);
         let mut have = group.remaining();
         if expected > 1 && group.durability() == Durability::Durable {
-            let deadline = Instant::now() + Duration::from_micros(100);
-            while have < expected && Instant::now() < deadline {
+            let wanted = if groups.is_multiple_of(LOOK_ROUND) { usize::MAX } else { expected };
+            let deadline = Instant::now() + COMPANY;
+            while have < wanted && Instant::now() < deadline {
                 std::thread::yield_now();
                 group.gather();
                 have = group.remaining();
             }
         }
-        self.company.store(have as u64, Ordering::Relaxed);
+        let less = expected.saturating_sub((expected / 8).max(1));
+        self.company.store(have.max(less) as u64, Ordering::Relaxed);
     }
 
     /// Commits the batches gathered so far as one record, or one by one if that is too much at once.
