@@ -32,7 +32,12 @@ for (const [what, instead] of [
   [/if \(module !== undefined\) \{[\s\S]*?\n {4}\}\n/, "({ module } = module);\n"],
   [/if \(!\(module instanceof WebAssembly\.Module\)\) \{[\s\S]*?\n {4}\}\n/, ""],
   [/if \(realloc === undefined\) (\{[\s\S]*?\n {4}\})[\s\S]*?\n\}\n/, "$1\n}\n"],
-]) texts[0] = texts[0].replace(what, instead);
+]) {
+  const cut = texts[0].replace(what, instead);
+  // A newer wasm-bindgen writes something else: then this list has to be looked at again.
+  if (cut === texts[0]) throw new Error(`wasm-bindgen made nothing that is like ${what}`);
+  texts[0] = cut;
+}
 texts.forEach((text, at) => writeFileSync(pair[at], text.replace(/_[0-9a-f]{16}/g, (it) => ends.get(it) ?? it), "latin1"));
 // What wasm-bindgen would say to who calls it otherwise, nobody hears.
 const common = { bundle: true, format: "esm", target: "es2022", minify: true, drop: ["console"], absWorkingDir: here, outdir: "dist", logLevel: "warning" };

@@ -95,6 +95,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             op_kind::CHUNKS => {
                 let mut rest = length;
                 length > 0
+                    && self.geometry.pages_for(chunk) * self.geometry.page_size() as u64 == chunk
                     && operation.chunks().iter().all(|found| {
                         let now = rest.min(chunk);
                         rest -= now;

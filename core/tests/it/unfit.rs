@@ -83,6 +83,9 @@ fn a_list_that_is_not_the_blocks_is_refused() {
         );
     }
     assert!(one.is_empty());
+    // Chunks are whole pages, but the last of a block.
+    one.put_chunks(b"block", 500, 0, 500, &[chunk]).unwrap();
+    assert_eq!(store.commit(&mut [one], Durable), Err(WriteError::BatchUnfit));
     store.end_staged();
     goes_on(store, Shape::SMALL);
 }
