@@ -32,7 +32,7 @@ use hashbrown::HashTable;
 pub(crate) use memory::Lent;
 use memory::Memory;
 use order::Order;
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use pieces::Pieces;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -344,7 +344,10 @@ impl Memtable {
                 return inner;
             }
             drop(inner);
-            self.inner.write().order_some(target);
+            let mut inner = self.inner.write();
+            inner.order_some(target);
+            // A commit that waits goes first: it would be kept out by whoever asks again at once.
+            RwLockWriteGuard::unlock_fair(inner);
         }
     }
 
