@@ -56,6 +56,8 @@ pub struct GroupQueue<T, R, E, S> {
     room: Condvar,
     /// A flusher may find work.
     work: Condvar,
+    /// As many are queued as a leader waits for.
+    company: Condvar,
 }
 
 /// How much a queue takes in.
@@ -107,6 +109,7 @@ impl<T, R, E: Clone, S: AsMut<[Slot<T, R, E>]>> GroupQueue<T, R, E, S> {
             answered: Condvar::new(),
             room: Condvar::new(),
             work: Condvar::new(),
+            company: Condvar::new(),
         }
     }
 
@@ -115,7 +118,10 @@ impl<T, R, E: Clone, S: AsMut<[Slot<T, R, E>]>> GroupQueue<T, R, E, S> {
     /// # Errors
     /// The item comes back if the queue is full, closed or poisoned.
     pub fn try_submit(&self, item: T, durability: Durability) -> Result<Ticket, TrySubmitError<T, E>> {
-        self.state.lock().submit(item, durability)
+        let mut state = self.state.lock();
+        let ticket = state.submit(item, durability)?;
+        self.call_leader(state);
+        Ok(ticket)
     }
 
     /// Queues an item, waiting for room. Room comes when somebody leads, or takes a reply that
@@ -315,7 +321,10 @@ impl<T, R, E: Clone, S: AsMut<[Slot<T, R, E>]>> GroupQueue<T, R, E, S> {
         let mut state = self.state.lock();
         loop {
             match state.submit(item, durability) {
-                Ok(ticket) => return Ok(ticket),
+                Ok(ticket) => {
+                    self.call_leader(state);
+                    return Ok(ticket);
+                }
                 Err(TrySubmitError::Refused(refused)) => return Err(refused),
                 Err(TrySubmitError::Full(back)) => item = back,
             }
@@ -359,6 +368,15 @@ impl<T, R, E: Clone, S: AsMut<[Slot<T, R, E>]>> GroupQueue<T, R, E, S> {
         state = self.room.wait(state);
         state.sleeping.submitters -= 1;
         state
+    }
+
+    /// Wakes the leader if it waits for no more than are queued now.
+    fn call_leader(&self, mut state: Guard<'_, T, R, E, S>) {
+        let complete = state.is_company();
+        drop(state);
+        if complete {
+            self.company.notify_all();
+        }
     }
 
     fn unlock_and_ring(&self, state: Guard<'_, T, R, E, S>) {

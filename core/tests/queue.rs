@@ -243,6 +243,33 @@ fn a_leader_gathers_until_it_takes() {
     assert_eq!(queue.pending(), 0);
 }
 
+#[cfg(feature = "std")]
+#[test]
+fn a_leader_that_waits_for_company_is_woken_when_it_is_complete() {
+    let queue = queue(8, Limits { pending: 8, group: 3 });
+    submit_and_forget(&queue);
+    queue.lead_pending(|group| {
+        let begun = std::time::Instant::now();
+        assert_eq!(group.gather_for(2, Duration::from_millis(20)), 1, "nobody comes");
+        assert!(begun.elapsed() >= Duration::from_millis(20));
+        std::thread::scope(|scope| {
+            let others = scope.spawn(|| {
+                (1..3).for_each(|item| queue.abandon(&submit(&queue, item, Durable)));
+            });
+            // A test that waits for an hour has failed.
+            let have = group.gather_for(usize::MAX, Duration::from_secs(3600));
+            assert_eq!((have, group.durability()), (3, Durable), "a group has a limit");
+            others.join().expect("they came");
+        });
+        assert_eq!(group.gather_for(3, Duration::from_secs(3600)), 3, "they are there");
+        let (member, item) = group.take().expect("an item was queued");
+        group.complete(member, Ok(item));
+        assert_eq!(group.gather_for(3, Duration::from_secs(3600)), 2, "nobody joins any more");
+        echo(group);
+    });
+    assert_eq!(queue.pending(), 0);
+}
+
 /// Turso #9237: a leader with sync off acknowledged a follower that had asked for a full one.
 #[test]
 fn the_strictest_durability_of_the_group_wins() {

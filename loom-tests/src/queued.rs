@@ -6,6 +6,7 @@ use blockyard_core::Durability;
 use blockyard_core::queue::{Fault, Group, GroupQueue, Limits, Slot, SubmitError, Ticket, WaitError, Work};
 use blockyard_core::sync::Mutex;
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 
 /// How many items fit into the queue.
 pub const CAPACITY: usize = 2;
@@ -20,6 +21,8 @@ pub enum Leader {
     Sound,
     /// As the shell's does, letting in who came since the group began.
     Gathers,
+    /// As the shell's does, asleep until so many are queued.
+    Awaits(usize),
     /// Syncs before it writes.
     SyncsFirst,
     /// Syncs if its own commit asked for it, whatever the others did.
@@ -95,6 +98,10 @@ impl Queued {
     fn lead(&self, group: &mut Led<'_>, own: Durability) {
         if self.leader == Leader::Gathers {
             group.gather();
+        }
+        if let Leader::Awaits(company) = self.leader {
+            // No model knows of time.
+            group.gather_for(company, Duration::MAX);
         }
         let mut writing = self.medium.begin();
         let durability = match self.leader {

@@ -74,6 +74,15 @@ pub fn late_writer_joins_the_next<E: Engine>(engine: E, writers: usize) {
     });
 }
 
+/// A leader that waits for company is told when it is complete.
+pub fn company_is_told<E: Engine>(engine: E, writers: usize) {
+    let engine = Arc::new(engine);
+    let groups = together(&engine, writers, |engine, item| {
+        engine.commit(item, Durable).expect("refused without a reason").group
+    });
+    assert!(groups.iter().all(|group| *group == groups[0]), "not one group: {groups:?}");
+}
+
 /// The strictest durability in a group wins.
 pub fn strictest_wins<E: Engine>(engine: E, writers: usize) {
     let engine = Arc::new(engine);

@@ -186,6 +186,10 @@ pub(crate) struct Inner {
     pub(crate) tickets: crate::ticket::Open,
     /// Members of the last group: how many commits are likely to arrive together.
     pub(crate) company: AtomicU64,
+    /// Groups that are still to be gathered asleep, for processors are in demand.
+    pub(crate) crowded: AtomicU64,
+    /// How many that were when it was found the last time.
+    pub(crate) believed: AtomicU64,
     /// Groups led so far, by which the flusher sees that commits come in.
     pub(crate) groups: AtomicU64,
 }
@@ -241,6 +245,8 @@ impl Inner {
             fresh: crate::verifier::Results::default(),
             tickets: crate::ticket::Open::default(),
             company: AtomicU64::new(1),
+            crowded: AtomicU64::new(0),
+            believed: AtomicU64::new(0),
             groups: AtomicU64::new(0),
         }
     }

@@ -12,6 +12,7 @@ use crate::inner::{DeviceEngine, GROUP_BYTES, Inner, Led, Locked, Request, Wante
 use crate::read;
 use blockyard_core::queue::Member;
 use blockyard_core::{Durability, Sequence, WriteError};
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,9 @@ const MOST_LOOKED_AT: usize = 256;
 
 /// How long a group waits for those who were in the last one.
 const COMPANY: Duration = Duration::from_micros(100);
+
+/// After one that had to wait for its processor so many groups are gathered asleep, at least and at most.
+const CROWDED: Range<u64> = 16..1024;
 
 /// One group in so many waits as long for whoever else comes.
 const LOOK_ROUND: u64 = 32;
@@ -134,15 +138,35 @@ impl Inner {
         let mut have = group.remaining();
         if expected > 1 && group.durability() == Durability::Durable {
             let wanted = if groups.is_multiple_of(LOOK_ROUND) { usize::MAX } else { expected };
-            let deadline = Instant::now() + COMPANY;
-            while have < wanted && Instant::now() < deadline {
-                std::thread::yield_now();
-                group.gather();
-                have = group.remaining();
-            }
+            have = self.gather(group, wanted);
         }
         let less = expected.saturating_sub((expected / 8).max(1));
         self.company.store(have.max(less) as u64, Ordering::Relaxed);
+    }
+
+    /// Waits for `wanted` commits: awake, which is the quickest where processors are free. Where others want them, who hands a
+    /// processor over has it back when their time is over, milliseconds later; there it sleeps, and whoever completes the company wakes
+    /// it. The more often that is so, the longer it is believed.
+    fn gather(&self, group: &mut Led<'_>, wanted: usize) -> usize {
+        let crowded = self.crowded.load(Ordering::Relaxed);
+        if crowded > 0 {
+            self.crowded.store(crowded - 1, Ordering::Relaxed);
+            return group.gather_for(wanted, COMPANY);
+        }
+        let begun = Instant::now();
+        while group.remaining() < wanted && begun.elapsed() < COMPANY {
+            std::thread::yield_now();
+            group.gather();
+        }
+        let believed = self.believed.load(Ordering::Relaxed);
+        if begun.elapsed() > 5 * COMPANY {
+            let longer = (4 * believed).clamp(CROWDED.start, CROWDED.end);
+            self.crowded.store(longer, Ordering::Relaxed);
+            self.believed.store(longer, Ordering::Relaxed);
+        } else if believed > 0 {
+            self.believed.store(believed / 2, Ordering::Relaxed);
+        }
+        group.remaining()
     }
 
     /// Commits the batches gathered so far as one record, or one by one if that is too much at once.

@@ -56,6 +56,30 @@ impl<'q, T, R, E: Clone, S: AsMut<[Slot<T, R, E>]>> Group<'q, T, R, E, S> {
         self.run.len
     }
 
+    /// As [`gather`](Self::gather), once as many are queued as are `wanted`, or as a group may have, or after about `timeout`;
+    /// asleep meanwhile, so that those who are to come have the processor.
+    #[cfg(feature = "std")]
+    pub fn gather_for(&mut self, wanted: usize, timeout: core::time::Duration) -> usize {
+        if self.sealed {
+            return self.run.len;
+        }
+        let mut state = self.queue.state.lock();
+        state.awaited = Some(wanted);
+        if !state.is_company() {
+            let begun = std::time::Instant::now();
+            // What wakes it for no reason does not make it late.
+            while let Some(left) = timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+                (state, _) = self.queue.company.wait_timeout(state, left);
+                if state.awaited.is_none() {
+                    break;
+                }
+            }
+            state.awaited = None;
+        }
+        self.run = state.run();
+        self.run.len
+    }
+
     /// The next item, or none when the group is complete. Items that are not taken stay at the
     /// head of the queue for the next group; at least one has to be taken.
     pub fn take(&mut self) -> Option<(Member, T)> {

@@ -18,6 +18,8 @@ pub(super) struct State<T, R, E, S> {
     next_number: u64,
     limits: Limits,
     leading: bool,
+    /// How many items the leader waits for, if it does.
+    pub(super) awaited: Option<usize>,
     closed: bool,
     fault: Option<Fault<E>>,
     pub(super) sleeping: Sleeping,
@@ -74,6 +76,7 @@ impl<T, R, E: Clone, S: AsMut<[Slot<T, R, E>]>> State<T, R, E, S> {
             next_number: 1,
             limits: Limits { pending: limits.pending.clamp(1, capacity), group: limits.group.max(1) },
             leading: false,
+            awaited: None,
             closed: false,
             fault: None,
             sleeping: Sleeping::default(),
@@ -228,6 +231,12 @@ impl<T, R, E: Clone, S: AsMut<[Slot<T, R, E>]>> State<T, R, E, S> {
         let len = self.queued.len().min(self.limits.group);
         let run = self.queued.iter(self.slots.as_mut()).take(len);
         Run { len, durability: run.map(|slot| slot.durability).max().unwrap_or(Durability::Buffered) }
+    }
+
+    /// Whether a leader waits for no more items than are queued now; it is told once.
+    pub(super) fn is_company(&mut self) -> bool {
+        let most = self.limits.group;
+        self.awaited.take_if(|awaited| self.queued.len() >= (*awaited).min(most)).is_some()
     }
 
     /// Hands out the first queued item, if the leader wants it.
