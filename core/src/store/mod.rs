@@ -26,6 +26,7 @@ mod bounds;
 mod checkpoint;
 mod commit;
 mod host;
+mod one;
 mod open;
 mod place;
 mod read;

@@ -4,7 +4,8 @@
 mod tests;
 
 use super::{Durability, Store};
-use crate::batch::{Batch, GrowBytes, Operation};
+use crate::batch::Operation;
+use crate::changes::Changes;
 use crate::device::BlockDevice;
 use crate::failure::{Failure, Kept};
 use crate::format::{HeadValue, InternalCell, LeafCell, NodeHeader, OpHeader, RecordHeader, op_kind};
@@ -62,24 +63,18 @@ pub(super) enum Path {
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// What a group will take; refuses one that a recovery would not take in again.
     #[inline(never)]
-    pub(super) fn demand<M: GrowBytes, V: GrowBytes>(
-        &self,
-        batches: &[Batch<M, V>],
-    ) -> Result<Demand, Failure> {
+    pub(super) fn demand<C: Changes>(&self, batches: &[C]) -> Result<Demand, Failure> {
         let mut demand = Demand { deletes_only: true, ..Demand::default() };
         for batch in batches {
-            demand.operations += batch.len();
-            demand.meta += batch.meta.as_ref().len() as u64;
-            demand.carried += batch.carried;
-            demand.pages += self.geometry.pages_for(batch.data.as_ref().len() as u64);
-            let (mut operations, mut counted) = (batch.operations(), 0);
-            for operation in operations.by_ref() {
-                demand.add(&operation);
-                counted += usize::from(self.is_sound(&operation));
-            }
-            // Behind a list that is too short, or too long, what follows is read as something else.
-            let whole = counted == batch.len() && operations.is_at_end();
-            if !whole || (counted > 0 && !batch.suits(&self.geometry)) {
+            demand.operations += batch.count() as usize;
+            demand.meta += batch.listed();
+            demand.carried += batch.carried();
+            demand.pages += self.geometry.pages_for(batch.values().len() as u64);
+            let whole = batch.all(|operation| {
+                demand.add(operation);
+                C::SOUND || self.is_sound(operation)
+            });
+            if !whole || !batch.fits(&self.geometry) {
                 return Err(Failure::BatchUnfit);
             }
         }
@@ -115,10 +110,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Makes room in the overlay, the journal and the file, by checkpoints and growth, or refuses.
     #[inline(never)]
-    pub(super) fn admit<M: GrowBytes, V: GrowBytes>(
+    pub(super) fn admit<C: Changes>(
         &mut self,
         demand: &Demand,
-        batches: &[Batch<M, V>],
+        batches: &[C],
         durability: Durability,
     ) -> Result<Path, Failure> {
         let max = self.overlay.max_name();
@@ -173,7 +168,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// checkpoint must settle whose they are before they are freed, and it must be durable, for a
     /// replay of the journal sees all changes since the last one in one layer.
     #[inline(never)]
-    fn takes_inherited<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> bool {
+    fn takes_inherited<C: Changes>(&self, batches: &[C]) -> bool {
         self.active.inherited + self.frozen.inherited > 0
             && batches.iter().any(|batch| {
                 batch.operations().any(|operation| {
