@@ -1,7 +1,7 @@
 //! Map pages in memory: reading them, making the next checkpoint's versions, writing those out.
 
 use super::bits::{entry, entry_mut, set_bits};
-use super::{FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, NO_SLOT, Version, Window};
+use super::{FoldCount, FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, NO_SLOT, Top, Version, Window};
 use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::Digest;
@@ -77,8 +77,8 @@ impl FreeMap {
         if let Some(window) = self.windows.get_mut(at) {
             window.dirty = false;
         }
-        if level == self.next.level {
-            self.next.at.digest = digest;
+        if level == u32::from(self.next.level) {
+            self.next_digest = digest;
             return Ok(());
         }
         let known = self.parent_entry(space, level, index).ok_or(Failure::WorkspaceTooSmall)?;
@@ -171,15 +171,16 @@ impl FreeMap {
         at: &mut MapRef,
     ) -> Result<(), Failure> {
         let geometry = space.geometry;
-        let top = match version {
-            Version::Durable => &self.durable,
-            Version::Next => &self.next,
+        let (top, digest) = match version {
+            Version::Durable => (&self.durable, space.top),
+            Version::Next => (&self.next, &self.next_digest.0),
         };
-        if level > top.level || geometry.map_above(index, top.level - level) != 0 {
+        let highest = u32::from(top.level);
+        if level > highest || geometry.map_above(index, highest - level) != 0 {
             return Ok(());
         }
-        let highest = top.level;
-        *at = top.at;
+        (at.used, at.slot) = (top.used, top.slot.into());
+        bytes::copy(&mut at.digest.0, digest).ok_or(Failure::WorkspaceTooSmall)?;
         for l in (level + 1..highest + 1).rev() {
             if at.slot == 0 {
                 *at = MapRef::default();
@@ -208,12 +209,14 @@ impl FreeMap {
         index: u32,
     ) -> Result<usize, Failure> {
         let geometry = space.geometry;
-        while lowest > self.next.level || geometry.map_above(index, self.next.level - lowest) > 0 {
+        while lowest > self.next.level.into()
+            || geometry.map_above(index, u32::from(self.next.level) - lowest) > 0
+        {
             self.raise(space)?;
         }
         // From the top down: a page is changed when the one above it is.
         let mut window = 0;
-        for level in (lowest..self.next.level + 1).rev() {
+        for level in (lowest..u32::from(self.next.level) + 1).rev() {
             window = self.change_under(space, level, geometry.map_above(index, level - lowest))?;
         }
         Ok(window)
@@ -297,18 +300,17 @@ impl FreeMap {
         self.clock = self.clock.wrapping_add(1);
         let level = self.next.level + 1;
         let slot = 1;
-        let new = Window { index: 0, touched: self.clock, level: level as u8, slot: slot as u8, dirty: true };
+        let new = Window { index: 0, touched: self.clock, level, slot, dirty: true };
         let window = self.claim(space, new, None)?;
         self.blank(space, window)?;
         // Only now: the old top page may have been written out to make room.
         let known = entry_mut(Self::page_mut(space, window), 0).ok_or(Failure::WorkspaceTooSmall)?;
-        let MapTop { at, .. } = &self.next;
         // To assign it would bring the compiler's function for overlapping bytes along, 1.6 KB.
-        bytes::copy(&mut known.digest, &at.digest.0).ok_or(Failure::WorkspaceTooSmall)?;
-        known.used = U64::new(at.used);
-        known.slot = U32::new(at.slot);
-        self.next.level = level;
-        (self.next.at.digest, self.next.at.slot) = (Digest::default(), slot);
+        bytes::copy(&mut known.digest, &self.next_digest.0).ok_or(Failure::WorkspaceTooSmall)?;
+        known.used = U64::new(self.next.used);
+        known.slot = U32::new(self.next.slot.into());
+        (self.next.level, self.next.slot) = (level, slot);
+        self.next_digest = Digest::default();
         Ok(())
     }
 
@@ -320,8 +322,8 @@ impl FreeMap {
         index: u32,
         slot: u32,
     ) -> Result<(), Failure> {
-        if level == self.next.level {
-            self.next.at.slot = slot;
+        if level == u32::from(self.next.level) {
+            self.next.slot = slot as u8;
             return Ok(());
         }
         let known = self.parent_entry(space, level, index).ok_or(Failure::WorkspaceTooSmall)?;
@@ -338,12 +340,12 @@ impl FreeMap {
         delta: i64,
     ) -> Result<(), Failure> {
         let mut child = index;
-        for level in level..self.next.level {
+        for level in level..u32::from(self.next.level) {
             let known = self.parent_entry(space, level, child).ok_or(Failure::WorkspaceTooSmall)?;
             known.used = U64::new(known.used.get().saturating_add_signed(delta));
             child = space.geometry.map_above(child, 1);
         }
-        self.next.at.used = self.next.at.used.saturating_add_signed(delta);
+        self.next.used = self.next.used.saturating_add_signed(delta);
         Ok(())
     }
 
@@ -364,17 +366,18 @@ impl FreeMap {
             let window = self.change(space, 0, group)?;
             let slots = !used && page - start < geometry.reserved(group);
             let (from, count) = ((page - start) as u32, (end - page) as u32);
-            let changed = u64::from(set_bits(Self::page_mut(space, window), from, count, used));
-            if slots || (!used && changed < end - page) {
+            let changed = set_bits(Self::page_mut(space, window), from, count, used);
+            if slots || (!used && changed < count) {
                 // A tree that names a page twice or one of the map's own, or a map that never knew of it.
                 let offset = geometry.offset(page);
                 return Err(space.device.damaged(Structure::FreeMap, offset));
             }
-            let delta = if used { changed as i64 } else { -(changed as i64) };
-            if !used && self.has_passed(page) {
-                self.at.fold.behind += changed;
-            } else if !used {
-                self.at.fold.ahead += changed;
+            let delta = if used { i64::from(changed) } else { -i64::from(changed) };
+            let passed = self.has_passed(page);
+            let FoldCount { behind, ahead, .. } = &mut self.at.fold;
+            let freed = if passed { behind } else { ahead };
+            if !used {
+                *freed = freed.saturating_add(changed as usize);
             }
             self.add_used(space, 0, group, delta)?;
             page = end;
@@ -384,11 +387,13 @@ impl FreeMap {
 
     /// Writes every changed map page and returns the next map's top page, for the superblock.
     pub(crate) fn flush<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<MapTop, Failure> {
-        for level in 0..self.next.level + 1 {
+        for level in 0..u32::from(self.next.level) + 1 {
             while let Some(at) = self.windows.iter().position(|w| w.dirty && u32::from(w.level) == level) {
                 self.write_out(space, at)?;
             }
         }
-        Ok(self.next)
+        let Top { used, level, slot } = self.next;
+        let at = MapRef { digest: self.next_digest, used, slot: slot.into() };
+        Ok(MapTop { level: level.into(), at })
     }
 }

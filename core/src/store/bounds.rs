@@ -74,7 +74,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Of [`info`](Self::info), [`exists`](Self::exists).
     pub fn bound_of_info(&self) -> Bound {
         // The list of a pending block of chunks is shorter than its records.
-        let records = self.active.records + self.frozen.records;
+        let records = self.active.records.saturating_add(self.frozen.records) as u64;
         let listed = if O::KEEPS_BODIES { 256 } else { records.max(256) };
         Bound { reads: self.height() + self.ring_reads(listed), ..Bound::default() }
     }
@@ -115,7 +115,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub fn bound_of_commit(&self, changes: u64, bytes: u64) -> Bound {
         let record = RecordHeader::SIZE as u64 + bytes + self.geometry.unit() as u64;
         // Values of a group that the journal does not carry have pages of their own.
-        let carried = self.carry_max.min(self.geometry.page_size() as u64 / 2);
+        let carried = self.carry_max.min(self.geometry.page_size() / 2) as u64;
         let values = if bytes > carried { changes } else { 0 };
         Bound { reads: self.map_reads(changes), writes: record.div_ceil(self.piece()) + 1 + values, syncs: 1 }
     }

@@ -306,7 +306,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Calls `work` with the parts of the store that allocate and move values.
     pub(super) fn with_host<R>(
         &mut self,
-        relocate_above: Option<Sequence>,
+        relocate_above: Sequence,
         work: impl FnOnce(&mut Host<'_, D, O>) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         let mut space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
@@ -316,10 +316,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             overlay: &mut self.overlay,
             map: &mut self.map,
             geometry: &self.geometry,
+            superblock: &self.superblock,
             windows: space.windows,
             transfer: space.transfer,
             pages: &mut self.pages,
-            growth: self.growth,
+            growth: self.growth as u64,
             tree_pages: 0,
             relocate_above,
             max_pages: self.memory.max_pages(&self.geometry),
@@ -382,7 +383,7 @@ struct Before {
     base_moved: bool,
     inherited: bool,
     /// Bytes of its record in the registry, at most.
-    records: u64,
+    records: usize,
     chunks: u32,
 }
 

@@ -1,7 +1,7 @@
 //! Giving the values of a commit their pages, and the operations their numbers.
 
 use super::room::{Demand, Path};
-use super::{Store, space};
+use super::{NOBODY, Store, space};
 use crate::batch::PLACED;
 use crate::bytes;
 use crate::changes::Changes;
@@ -33,7 +33,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     fn place_and_write<C: Changes>(
         &mut self,
         batches: &mut [C],
-        floor: u64,
+        floor: usize,
         path: Path,
     ) -> Result<Path, Failure> {
         let mut placed = Placed::default();
@@ -54,7 +54,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Gives the values of a batch pages of their own, in as few runs as the file allows.
-    fn place<C: Changes>(&mut self, batch: &mut C, floor: u64, placed: &mut Placed) -> Result<(), Failure> {
+    fn place<C: Changes>(&mut self, batch: &mut C, floor: usize, placed: &mut Placed) -> Result<(), Failure> {
         let geometry = self.geometry;
         let mut left = geometry.pages_for(batch.values().len() as u64);
         let mut at = 0;
@@ -62,7 +62,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let Some((op, first)) = next_carried(batch, at) else { break };
             at = op;
             let least = geometry.pages_for(first);
-            let run = self.with_host(None, |host| {
+            let run = self.with_host(NOBODY, |host| {
                 host.floor = floor;
                 host.allocate(least, left)
             })?;
@@ -211,8 +211,8 @@ impl Placed {
 /// How scattered the runs lay that values were given lately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Scatter {
-    /// Where the last run ended.
-    end: u64,
+    /// Where the last run ended, as far as a number of the processor goes: it is compared, and nothing else.
+    end: usize,
     /// The share of short runs away from the one before, in 256ths, the last eight of them weighing most.
     share: u32,
 }
@@ -222,9 +222,9 @@ impl Scatter {
     const LONG: u64 = 8;
 
     const fn add(&mut self, start: u64, pages: u64) {
-        let stray = start != self.end && pages < Self::LONG;
+        let stray = start as usize != self.end && pages < Self::LONG;
         self.share = self.share - self.share / 8 + if stray { 32 } else { 0 };
-        self.end = start + pages;
+        self.end = (start + pages) as usize;
     }
 
     const fn is_high(&self) -> bool {

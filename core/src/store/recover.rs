@@ -285,7 +285,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
         if self.active.entries > 0 {
             let watermark = if self.io.reads_come_from_medium() { recovery.to } else { recovery.watermark };
-            self.begin_checkpoint(Some(watermark));
+            self.begin_checkpoint(watermark);
             return Ok(());
         }
         self.raise_epoch()

@@ -3,8 +3,9 @@
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use super::{Durability, Store};
+use super::{Durability, NOBODY, Store};
 use crate::batch::Operation;
+use crate::bytes::short;
 use crate::changes::Changes;
 use crate::device::BlockDevice;
 use crate::failure::{Failure, Kept};
@@ -13,7 +14,7 @@ use crate::ids::{Extent, PageIndex};
 use crate::overlay::{Entry, Overlay, Value};
 
 /// A device grows by all the pages that a group needs, those at hand included, if these are no more.
-const MOST_ANEW: u64 = 1024;
+const MOST_ANEW: usize = 1024;
 
 /// What a group of batches will take.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,9 +23,9 @@ pub(super) struct Demand {
     /// Bytes in the journal.
     meta: u64,
     /// Bytes of the registry's records, at most.
-    records: u64,
+    records: usize,
     carried: u64,
-    pages: u64,
+    pages: usize,
     /// The group only deletes.
     deletes_only: bool,
     /// Bytes of the longest value or list that a recovery would have to hold in memory.
@@ -40,7 +41,7 @@ impl Demand {
         self.deletes_only &= head.kind == op_kind::DELETE;
         self.longest_name = self.longest_name.max(name);
         self.longest_list = self.longest_list.max(operation.body.len() as u64);
-        self.records += record_bytes(head, name);
+        self.records = self.records.saturating_add(record_bytes(head, name));
         if head.kind == op_kind::CARRIED {
             self.longest_value = self.longest_value.max(head.length.get());
         }
@@ -69,7 +70,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             demand.operations += batch.count() as usize;
             demand.meta += batch.listed();
             demand.carried += batch.carried();
-            demand.pages += self.geometry.pages_for(batch.values().len() as u64);
+            demand.pages += short(self.geometry.pages_for(batch.values().len() as u64));
             let whole = batch.all(|operation| {
                 demand.add(operation);
                 C::SOUND || self.is_sound(operation)
@@ -140,10 +141,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let (all, page) = (listed + demand.carried, self.geometry.page_size() as u64);
         let kept = readable(demand.longest_value);
         // Whoever waits for a sync waits least for one contiguous write.
-        let small = demand.carried <= self.carry_max && 2 * all <= self.geometry.journal_length();
+        let small = demand.carried <= self.carry_max as u64 && 2 * all <= self.geometry.journal_length();
         let carries = kept && small && (durability == Durability::Durable || demand.carried <= page / 2);
         // Many small values cost a write each, unless their pages happen to lie together.
-        let many = 4 * demand.longest_value <= self.carry_max && 4 * all <= self.geometry.journal_length();
+        let many =
+            4 * demand.longest_value <= self.carry_max as u64 && 4 * all <= self.geometry.journal_length();
         let may_carry = kept && many && all <= self.journal.room(&self.geometry);
         let (mut path, record) = match (carries, may_carry) {
             (true, _) => (Path::Carry, all),
@@ -182,7 +184,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     fn make_space(&mut self, demand: &Demand) -> Result<(), Failure> {
         let mut last_resort = false;
         for _ in 0..4 {
-            let need = demand.pages + self.floor(demand);
+            let need = self.floor(demand).saturating_add(demand.pages);
             if self.map.at.free >= need {
                 return Ok(());
             }
@@ -212,9 +214,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Grows the device by a step for `need` pages, or by what is `missing` of them.
     #[inline(never)]
-    fn grow(&mut self, need: u64, missing: u64) -> Result<(), Failure> {
-        self.with_host(None, |host| match host.grow(need) {
-            Err(Failure::Full) => host.grow(missing),
+    fn grow(&mut self, need: usize, missing: usize) -> Result<(), Failure> {
+        self.with_host(NOBODY, |host| match host.grow(need as u64) {
+            Err(Failure::Full) => host.grow(missing as u64),
             result => result,
         })
     }
@@ -222,28 +224,31 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Pages that it is worth a checkpoint to get back: a sixteenth of the file, or of a short one a 64th more, up to what
     /// half a journal carries, so that a burst of commits finds pages without one. (On a chip any other divisor would take
     /// a function of the compiler's.)
-    fn worth_freeing(&self) -> u64 {
-        let journal = self.geometry.pages_for(self.geometry.journal_length());
-        let sixteenth = self.pages / 16;
-        sixteenth.max(64).max((sixteenth + self.pages / 64).min(journal / 2))
+    fn worth_freeing(&self) -> usize {
+        let sixteenth = short(self.pages / 16);
+        sixteenth.max(64).max((sixteenth + short(self.pages / 64)).min(self.journal_pages() / 2))
+    }
+
+    fn journal_pages(&self) -> usize {
+        short(self.geometry.pages_for(self.geometry.journal_length()))
     }
 
     /// Whether what is pending has so many pages set aside for its checkpoint that this is better done than the
     /// file made longer for `demand`: an eighth of the file, and twice what the journal takes up; or for new records
     /// half of what it takes up, and twice what they have set aside for themselves.
     fn sets_much_aside(&self, demand: &Demand) -> bool {
-        let (journal, eighth) = (self.geometry.pages_for(self.geometry.journal_length()), self.pages / 8);
+        let (journal, eighth) = (self.journal_pages(), short(self.pages / 8));
         let none = Demand::default();
-        let records = 4 * self.geometry.pages_for(demand.records);
+        let records = demand.records.div_ceil(self.geometry.page_size()).saturating_mul(4);
         self.reserve(&none) >= eighth.max(2 * journal)
-            || self.fresh(&none) as u64 >= eighth.max(journal / 2).max(records)
+            || self.fresh(&none) >= eighth.max(journal / 2).max(records)
     }
 
     /// Whether more of the file's free pages lie behind the allocator than ahead of it, so many that a checkpoint,
     /// which makes them available again, is cheaper than a file that grows; or so many are set aside for one.
     pub(super) fn wants_pages(&self) -> bool {
         let passed = self.map.at.ahead.passed;
-        let least = self.worth_freeing().max(self.superblock.tree_pages.get().saturating_mul(2));
+        let least = self.worth_freeing().max(short(self.superblock.tree_pages.get()).saturating_mul(2));
         let wants = passed >= least && passed > self.map.at.free && !self.map.has_staged();
         (wants || self.nears_the_floor() && self.sets_much_aside(&Demand::default()))
             && self.active.entries > 0
@@ -253,14 +258,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// ahead of it or more, and half as many as are worth a checkpoint at any time. While a block is being written it would bring none.
     pub(super) fn misses_pages(&self) -> bool {
         let passed = self.map.at.ahead.passed;
-        let many = 2 * passed >= self.worth_freeing() && 2 * passed > self.map.at.free;
+        let twice = passed.saturating_mul(2);
+        let many = twice >= self.worth_freeing() && twice > self.map.at.free;
         many && self.active.entries > 0 && !self.map.has_staged()
     }
 
     /// Pages of values that a commit may bring, besides some of its own for the registry, before it has to make a
     /// checkpoint or the file longer.
     pub fn pages_at_hand(&self) -> u64 {
-        self.map.at.free.saturating_sub(self.floor(&Demand::default()))
+        self.map.at.free.saturating_sub(self.floor(&Demand::default())) as u64
     }
 
     /// Whether the next commits are likely to wait for pages that a checkpoint gives back.
@@ -271,7 +277,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Whether few free pages are ahead besides those that are set aside: a 64th of the file.
     fn nears_the_floor(&self) -> bool {
-        self.map.at.free < self.floor(&Demand::default()) + (self.pages / 64).max(64)
+        self.map.at.free < self.floor(&Demand::default()).saturating_add(short(self.pages / 64).max(64))
     }
 
     /// Makes all free pages of the file available again.
@@ -285,10 +291,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Hands out `pages` consecutive pages such that a checkpoint still succeeds.
     pub(super) fn run_of(&mut self, pages: u64) -> Result<Extent, Failure> {
-        let demand = Demand { pages, ..Demand::default() };
+        let demand = Demand { pages: short(pages), ..Demand::default() };
         self.make_space(&demand)?;
         self.settled(&demand, |store, floor| {
-            store.with_host(None, |host| {
+            store.with_host(NOBODY, |host| {
                 host.floor = floor;
                 host.allocate(pages, pages)
             })
@@ -301,7 +307,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn settled<R>(
         &mut self,
         demand: &Demand,
-        mut work: impl FnMut(&mut Self, u64) -> Result<R, Failure>,
+        mut work: impl FnMut(&mut Self, usize) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         let mut again = true;
         loop {
@@ -324,10 +330,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Free pages that must be left when the values of a group have theirs: for the next checkpoint,
     /// and, unless the group only deletes, for the deletion that makes room in a full store.
-    fn floor(&self, demand: &Demand) -> u64 {
-        let height = u64::from(self.superblock.height.get());
-        let spare = if demand.deletes_only { 0 } else { (self.pages / 64).clamp(4, 32) + 4 * height + 8 };
-        spare + self.reserve(demand)
+    fn floor(&self, demand: &Demand) -> usize {
+        let height = self.superblock.height.get() as usize;
+        let spare =
+            if demand.deletes_only { 0 } else { short(self.pages / 64).clamp(4, 32) + 4 * height + 8 };
+        self.reserve(demand).saturating_add(spare)
     }
 
     /// Whether as many pages are free as the next checkpoint may take, if power takes one under way back.
@@ -336,12 +343,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Pages that folding everything pending and `demand` in takes at most, or nearly so.
-    pub(super) fn reserve(&self, demand: &Demand) -> u64 {
+    pub(super) fn reserve(&self, demand: &Demand) -> usize {
         let fresh = self.fresh(demand);
         // What a checkpoint under way has folded in counts as well: it is folded in anew if the checkpoint fails, or power,
         // and the pages that it took by then are free again only after the next one.
         let rewritten = self.rewritten(self.changes(demand), fresh);
-        rewritten as u64 + fresh as u64 + u64::from(self.superblock.height.get()) + 2
+        let height = self.superblock.height.get() as usize;
+        rewritten.saturating_add(fresh).saturating_add(height + 2)
     }
 
     /// Pages that the records of everything pending and `demand` fill, each half of them.
@@ -371,7 +379,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Bytes of the registry's records for that, at most.
     fn records(&self, demand: &Demand) -> usize {
-        short(self.active.records.saturating_add(self.frozen.records).saturating_add(demand.records))
+        self.active.records.saturating_add(self.frozen.records).saturating_add(demand.records)
     }
 
     /// Bytes of the longest cell that an inner node may have, slot included, if a name of `name` bytes comes in.
@@ -421,13 +429,8 @@ fn nodes_of(bytes: usize, each: usize) -> usize {
     bytes.checked_add(each - 1).unwrap_or(bytes).checked_div(each).unwrap_or(0)
 }
 
-/// A number to estimate with: what is beyond the processor's numbers is beyond what it can fold in as well.
-fn short(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
 /// Bytes that the registry's records of an operation take up at most, slots included.
-pub(super) fn record_bytes(head: &OpHeader, name: usize) -> u64 {
+pub(super) fn record_bytes(head: &OpHeader, name: usize) -> usize {
     let length = head.length.get();
     match head.kind {
         op_kind::CHUNKS => record(name, 0, crate::bytes::pieces(length, u64::from(head.chunk_size.get()))),
@@ -445,7 +448,7 @@ pub(super) fn chunks_of(entry: &Entry) -> u64 {
 }
 
 /// As [`record_bytes`], of an entry.
-pub(super) fn record_of(entry: &Entry, name: usize) -> u64 {
+pub(super) fn record_of(entry: &Entry, name: usize) -> usize {
     match entry.value {
         Value::Chunks { .. } => record(name, 0, chunks_of(entry)),
         Value::Inline { .. } => record(name, entry.length, 0),
@@ -453,7 +456,7 @@ pub(super) fn record_of(entry: &Entry, name: usize) -> u64 {
     }
 }
 
-fn record(name: usize, inline: u64, chunks: u64) -> u64 {
-    let name = name as u64;
-    name + 128 + inline + chunks.saturating_mul(name + 64)
+fn record(name: usize, inline: u64, chunks: u64) -> usize {
+    let listed = short(chunks).saturating_mul(name + 64);
+    short(inline).saturating_add(name + 128).saturating_add(listed)
 }

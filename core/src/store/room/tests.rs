@@ -8,7 +8,7 @@ use crate::format::Geometry;
 use crate::ids::Sequence;
 use crate::overlay::{Entry, FixedOverlay, MapOverlay, Value};
 use crate::store::{CreateOptions, Memory, OpenOptions, Pending};
-use crate::{Digest, PageIndex};
+use crate::{Batch, Digest, PageIndex};
 use std::vec;
 use std::vec::Vec;
 
@@ -155,7 +155,7 @@ fn what_a_recovery_could_not_read_at_once_is_not_carried() {
     assert_eq!(path(&mut kept, value(piece), Durability::Durable), Path::Carry);
     assert_eq!(path(&mut kept, value(piece + 1), Durability::Durable), Path::Place);
     let many = Demand { carried: (8 << 10) + 1, ..value(piece + 1) };
-    kept.carry_max = 5 * piece;
+    kept.carry_max = 5 * piece as usize;
     assert_eq!(path(&mut kept, Demand { longest_value: piece, ..many }, Durability::Buffered), Path::Either);
     assert_eq!(path(&mut kept, many, Durability::Buffered), Path::Place);
     let list = |longest_list| Demand { longest_list, ..Demand::default() };
@@ -193,7 +193,7 @@ fn a_record_that_just_fits_needs_no_checkpoint() {
     let room = store.journal.room(&store.geometry);
     let scattered = |carried| Demand { carried, longest_value: 600, ..Demand::default() };
     store.carry_max = 4 << 10;
-    assert!(4 * room <= JOURNAL && room - head > store.carry_max);
+    assert!(4 * room <= JOURNAL && room - head > store.carry_max as u64);
     assert_eq!(path(&mut store, scattered(room - head), Durability::Durable), Path::Either);
     assert_eq!(path(&mut store, scattered(room - head + 1), Durability::Durable), Path::Place);
 }
@@ -342,7 +342,7 @@ fn pages_behind_are_made_available_before_the_file_grows() {
 fn a_device_that_cannot_grow_by_all_grows_by_what_is_missing() {
     let (pages, floor) = (store().pages, store().floor(&Demand::default()));
     let demand = Demand { pages: 4000, ..Demand::default() };
-    let missing = 4000 + floor - 20;
+    let missing = (4000 + floor - 20) as u64;
     // What the free map may need for itself comes on top.
     let mut store = store_over(MapOverlay::default(), (pages + missing + 32) * PAGE);
     store.map.at.free = 20;
@@ -386,7 +386,7 @@ fn a_run_that_is_not_there_makes_the_file_grow() {
     let least = store.floor(&Demand::default());
     store.make_space(&Demand::default()).expect("space");
     let before = store.pages;
-    let run = store.run_of(store.map.at.free - least + 1).expect("a run");
+    let run = store.run_of((store.map.at.free - least + 1) as u64).expect("a run");
     assert!(store.pages > before && run.pages > 0);
     assert!(store.map.at.free >= least, "a checkpoint finds its pages");
 }
@@ -511,11 +511,21 @@ mod height {
             store.superblock.height.set(tree.height as u32);
             store.superblock.tree_pages.set(tree.nodes);
             store.superblock.longest_name.set(names[0].into());
-            store.active = Pending { entries: a, records: b, longest_name: names[1], ..Pending::default() };
-            store.frozen = Pending { entries: c, records: d, longest_name: names[2], ..Pending::default() };
+            store.active = Pending {
+                entries: a as usize,
+                records: b as usize,
+                longest_name: names[1],
+                ..Pending::default()
+            };
+            store.frozen = Pending {
+                entries: c as usize,
+                records: d as usize,
+                longest_name: names[2],
+                ..Pending::default()
+            };
             let demand = Demand {
                 operations: (tree.entries - a - c) as usize,
-                records: tree.records - b - d,
+                records: (tree.records - b - d) as usize,
                 longest_name: names[3].into(),
                 ..Demand::default()
             };
