@@ -26,28 +26,22 @@ pub(crate) struct Journal {
     pub(crate) head: u64,
     /// Digest of the last record.
     pub(crate) chain: Digest,
-    /// Where recovery begins: nothing from here on may be overwritten.
-    pub(crate) tail: u64,
 }
 
 impl Journal {
     /// Of no file yet.
-    pub(crate) const BLANK: Self = Self { head: 0, chain: Digest([0; 32]), tail: 0 };
+    pub(crate) const BLANK: Self = Self { head: 0, chain: Digest([0; 32]) };
 
     /// A journal whose next record begins at or behind `head`, in a unit of its own.
-    pub(crate) fn new(head: u64, chain: Digest, tail: u64, geometry: &Geometry) -> Self {
-        Self { head: geometry.unit_up(head), chain, tail }
+    pub(crate) fn new(head: u64, chain: Digest, geometry: &Geometry) -> Self {
+        Self { head: geometry.unit_up(head), chain }
     }
 
-    /// Bytes that a record may have without overtaking the tail.
-    pub(crate) fn room(&self, geometry: &Geometry) -> u64 {
-        let used = geometry.unit_up(self.head) - geometry.unit_down(self.tail);
+    /// Bytes that a record may have without overtaking the tail, where recovery begins: nothing from there on may be
+    /// overwritten.
+    pub(crate) fn room(&self, tail: u64, geometry: &Geometry) -> u64 {
+        let used = geometry.unit_up(self.head) - geometry.unit_down(tail);
         geometry.journal_length().saturating_sub(used).saturating_sub(geometry.unit() as u64)
-    }
-
-    /// Bytes in use.
-    pub(crate) const fn used(&self) -> u64 {
-        self.head - self.tail
     }
 
     /// The next record begins in a fresh unit: a sync has covered everything, or nobody keeps the unfinished one.

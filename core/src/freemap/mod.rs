@@ -97,15 +97,43 @@ struct FoldCount {
 struct Window {
     index: u32,
     /// By the clock.
-    touched: u32,
+    touched: u16,
     level: u8,
-    /// 1 A, 2 B; [`NO_SLOT`] while nothing may be found in it.
-    slot: u8,
-    dirty: bool,
+    state: State,
 }
 
-/// No slot of a map page.
-const NO_SLOT: u8 = u8::MAX;
+/// What of its page a window holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing that may be found in it.
+    Nothing,
+    /// As slot A has it, slot B.
+    A,
+    B,
+    /// Changed, to be written there.
+    DirtyA,
+    DirtyB,
+}
+
+impl State {
+    /// Of a page that is changed, and that slot 1 or 2 is for.
+    const fn dirty(slot: u8) -> Self {
+        if slot == 1 { Self::DirtyA } else { Self::DirtyB }
+    }
+
+    const fn is_dirty(self) -> bool {
+        matches!(self, Self::DirtyA | Self::DirtyB)
+    }
+
+    /// The slot; 0 of none.
+    const fn slot(self) -> u32 {
+        match self {
+            Self::Nothing => 0,
+            Self::A | Self::DirtyA => 1,
+            Self::B | Self::DirtyB => 2,
+        }
+    }
+}
 
 /// Memory and device that the map's functions work with.
 pub(crate) struct MapSpace<'a, D: BlockDevice> {
@@ -126,12 +154,13 @@ pub(crate) struct FreeMap {
     next_digest: Digest,
     windows: heapless::Vec<Window, MAX_WINDOWS>,
     /// Goes on with each look at a page, for ever round.
-    clock: u32,
+    clock: u16,
     /// The group whose bits are being changed.
     group: u32,
     pub(crate) at: Allocator,
     /// Where allocation stood, and the pages of the file, after what must not be taken back.
-    kept: (Allocator, u64),
+    kept: Allocator,
+    kept_pages: u64,
     /// Where the commits that the checkpoint does not fold began.
     mark: u64,
     /// Writes under way whose pages no commit refers to yet: how many, and where the oldest began. A
@@ -150,7 +179,8 @@ impl FreeMap {
         clock: 0,
         group: 0,
         at: Allocator::BLANK,
-        kept: (Allocator::BLANK, 0),
+        kept: Allocator::BLANK,
+        kept_pages: 0,
         mark: 0,
         staged: 0,
         stage_mark: 0,
@@ -242,7 +272,8 @@ impl FreeMap {
     /// The next map has become the durable one.
     pub(crate) fn finish(&mut self, pages: u64, geometry: &Geometry) {
         self.durable = self.next;
-        let FoldCount { used, behind, ahead, travel } = core::mem::take(&mut self.at.fold);
+        let FoldCount { used, behind, ahead, travel } = self.at.fold;
+        self.at.fold = FoldCount::default();
         let freed = behind.saturating_add(ahead.min(travel));
         for ahead in self.at.aheads() {
             ahead.passed = ahead.passed.saturating_add(freed).saturating_sub(used);
@@ -266,13 +297,13 @@ impl FreeMap {
 
     /// What was handed out so far stays so.
     pub(crate) fn keep(&mut self, pages: u64) {
-        self.kept = (self.at, pages);
+        (self.kept, self.kept_pages) = (self.at, pages);
     }
 
     /// Takes back what was handed out since [`keep`](Self::keep); nothing may refer to it.
     pub(crate) fn take_back(&mut self, pages: u64, geometry: &Geometry) {
         let then;
-        (self.at, then) = self.kept;
+        (self.at, then) = self.kept();
         if then < pages {
             self.grown(then, pages, geometry);
         }
@@ -280,12 +311,12 @@ impl FreeMap {
 
     /// What [`take_back`](Self::take_back) goes back to.
     pub(crate) const fn kept(&self) -> (Allocator, u64) {
-        self.kept
+        (self.kept, self.kept_pages)
     }
 
     /// Takes back what was handed out since an earlier [`keep`](Self::keep).
     pub(crate) fn take_back_to(&mut self, kept: (Allocator, u64), pages: u64, geometry: &Geometry) {
-        self.kept = kept;
+        (self.kept, self.kept_pages) = kept;
         self.take_back(pages, geometry);
         self.keep(pages);
     }

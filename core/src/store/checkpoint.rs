@@ -3,11 +3,12 @@
 use super::host::Host;
 use super::space;
 use super::{Checkpoint, NOBODY, Pending, Store};
+use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::Digest;
 use crate::error::WriteError;
 use crate::failure::Failure;
-use crate::format::{SLOT_STRIDE, Superblock, SuperblockFacts, U32, U64};
+use crate::format::{SLOT_STRIDE, Superblock, U32, U64};
 use crate::freemap::MapSpace;
 use crate::ids::Sequence;
 use crate::overlay::{Overlay, TreeRoot};
@@ -69,14 +70,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Whether a checkpoint is under way or has become advisable: the journal is half full, or more of the
     /// file's free pages wait for a checkpoint than are at hand.
     pub fn wants_checkpoint(&self) -> bool {
-        let journal_fills = 2 * self.journal.used() > self.geometry.journal_length();
+        let journal_fills = 2 * self.journal_used() > self.geometry.journal_length();
         self.checkpoint.is_some() || journal_fills || self.wants_pages()
     }
 
     /// Whether a checkpoint is called for if nothing else is to be done, so that the next commits find room: one is under
     /// way, the journal is a quarter full, or pages could be had back.
     pub fn welcomes_checkpoint(&self) -> bool {
-        let journal_fills = 4 * self.journal.used() > self.geometry.journal_length();
+        let journal_fills = 4 * self.journal_used() > self.geometry.journal_length();
         self.checkpoint.is_some() || journal_fills || self.misses_pages()
     }
 
@@ -86,7 +87,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub fn checkpoint_has_time(&self) -> bool {
         let Some(checkpoint) = &self.checkpoint else { return false };
         let since = u128::from(self.journal.head - checkpoint.head);
-        let before = checkpoint.head - self.journal.tail;
+        let before = checkpoint.head - self.tail();
         let room = u128::from(self.geometry.journal_length().saturating_sub(before));
         let all = self.frozen.entries.max(1) as u128;
         // That there is nothing more to fold in counts as one more.
@@ -156,7 +157,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             tree_pages: 0,
             relocate_above,
             floor,
-            copies: self.pages,
+            copies: bytes::short(self.pages),
         });
     }
 
@@ -236,7 +237,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if self.active.entries == 0 {
             self.map.restart(self.pages, &self.geometry);
         }
-        self.journal.tail = checkpoint.head;
         self.frozen = Pending::default();
         self.unsealed &= self.durable > checkpoint.sequence;
         self.io.asked.checkpoint();
@@ -275,8 +275,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// The superblock that was composed is durable now.
     pub(super) fn adopt_superblock(&mut self) {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        if let Some(Ok((next, _))) = transfer.map(|transfer| SuperblockFacts::ref_from_prefix(transfer)) {
-            self.superblock = *next;
+        let next = transfer.and_then(|transfer| Superblock::ref_from_prefix(transfer).ok());
+        if let Some(facts) = next.and_then(|(next, _)| next.facts()) {
+            self.superblock = *facts;
         }
     }
 

@@ -133,7 +133,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     fn write_seal(&mut self) -> Result<(), Failure> {
         self.ready()?;
-        let has_room = self.journal.room(&self.geometry) >= 4 * self.geometry.page_size() as u64;
+        let has_room = self.journal_room() >= 4 * self.geometry.page_size() as u64;
         if !self.unsealed || self.durable < self.sequence || !has_room || !self.keeps_what_is_set_aside() {
             return Ok(());
         }

@@ -38,7 +38,7 @@ pub(crate) struct Host<'a, D: BlockDevice, O> {
     /// Free pages that runs of several pages, and copies, must leave ahead.
     pub(crate) floor: usize,
     /// Pages that may still be copied: by recovery each of the file once.
-    pub(crate) copies: u64,
+    pub(crate) copies: usize,
     /// The spare page that was handed in last was used.
     pub(crate) used_spare: bool,
 }
@@ -181,7 +181,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             return Ok(page);
         }
         // A page has one value: more are a forger's, who would have the same ones copied again and again.
-        let Some(left) = self.copies.checked_sub(pages) else {
+        let Some(left) = self.copies.checked_sub(bytes::short(pages)) else {
             return Err(self.io.damaged(place.what, place.offset));
         };
         self.copies = left;

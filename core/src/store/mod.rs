@@ -87,7 +87,7 @@ struct Checkpoint {
     /// Free pages that such copies must leave ahead.
     floor: usize,
     /// Pages that may still be copied so.
-    copies: u64,
+    copies: usize,
 }
 
 /// What is committed and not yet folded in.
@@ -208,7 +208,17 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Bytes of the journal that commits since the last checkpoint take up.
     pub const fn journal_used(&self) -> u64 {
-        self.journal.used()
+        self.journal.head - self.tail()
+    }
+
+    /// Where recovery would begin in the journal.
+    const fn tail(&self) -> u64 {
+        self.superblock.journal_position.get()
+    }
+
+    /// Bytes that the journal's next record may have.
+    fn journal_room(&self) -> u64 {
+        self.journal.room(self.tail(), &self.geometry)
     }
 
     /// Names whose changes are committed and not yet folded in; one that changed since a checkpoint began counts twice.

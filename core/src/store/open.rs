@@ -240,11 +240,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             slot: superblock.map_slot.get(),
         };
         let top = MapTop { level: superblock.map_level.get(), at };
-        let tail = superblock.journal_position.get();
         self.geometry = geometry;
         self.pages = superblock.pages.get();
         self.map.begin_at(top, superblock.cursor.get(), self.pages, &geometry);
-        self.journal = Journal::new(tail, Digest(superblock.chain), tail, &geometry);
+        self.journal = Journal::new(superblock.journal_position.get(), Digest(superblock.chain), &geometry);
         self.sequence = Sequence(superblock.sequence.get());
         self.durable = self.sequence;
     }
@@ -472,10 +471,7 @@ fn newest_superblock<D: BlockDevice>(
             whole[slot as usize / 2] = true;
             if !found || copy.generation.get() > newest.generation.get() {
                 // The copy is longer.
-                if let Ok((facts, _)) = SuperblockFacts::ref_from_prefix(bytes) {
-                    *newest = *facts;
-                    found = true;
-                }
+                found = copy.facts().map(|facts| *newest = *facts).is_some();
             }
         }
     }

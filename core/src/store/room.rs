@@ -146,16 +146,16 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         // Many small values cost a write each, unless their pages happen to lie together.
         let many =
             4 * demand.longest_value <= self.carry_max as u64 && 4 * all <= self.geometry.journal_length();
-        let may_carry = kept && many && all <= self.journal.room(&self.geometry);
+        let may_carry = kept && many && all <= self.journal_room();
         let (mut path, record) = match (carries, may_carry) {
             (true, _) => (Path::Carry, all),
             (false, true) => (Path::Either, listed),
             (false, false) => (Path::Place, listed),
         };
         let fits = readable(demand.longest_list) && demand.meta <= u64::from(u32::MAX) / 2;
-        if !fits || record > self.journal.room(&self.geometry) {
+        if !fits || record > self.journal_room() {
             self.fold_all()?;
-            if !fits || record > self.journal.room(&self.geometry) {
+            if !fits || record > self.journal_room() {
                 path = Path::Checkpoint;
             }
         }

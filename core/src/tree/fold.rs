@@ -21,6 +21,7 @@ use crate::format::{
 };
 use crate::ids::PageIndex;
 use crate::overlay::{Entry, Value};
+use core::num::NonZero;
 use zerocopy::IntoBytes as _;
 
 /// Where a frozen entry's bytes are once they are at home.
@@ -104,25 +105,32 @@ impl FoldSpace<'_> {
 /// No level.
 const NOTHING: u8 = MAX_HEIGHT as u8;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
+#[repr(packed(4))]
 struct Step {
     page: PageIndex,
+    // Pages have 64 KiB at most.
     /// The next child that is neither taken over nor descended into.
-    index: usize,
-    count: usize,
+    index: u16,
+    count: u16,
 }
 
 /// A key that bounds a leaf, whose name lies elsewhere.
 #[derive(Clone, Copy, Debug)]
 struct Limit {
     chunk: u32,
-    /// Bytes of the name.
-    length: u16,
+    /// Bytes of the name and one: so there is a number that it cannot be.
+    length: NonZero<u16>,
 }
 
 impl Limit {
+    fn of(key: &Key<'_>) -> Self {
+        let length = NonZero::<u16>::MIN.saturating_add(key.name.len() as u16);
+        Self { chunk: key.chunk, length }
+    }
+
     fn key(self, name: &[u8]) -> Key<'_> {
-        Key { name: bytes::head(name, self.length.into()), chunk: self.chunk }
+        Key { name: bytes::head(name, usize::from(self.length.get()) - 1), chunk: self.chunk }
     }
 }
 
@@ -222,8 +230,8 @@ impl Fold {
     }
 
     /// The path's node on `level`.
-    fn at(&self, level: usize) -> &Step {
-        self.path.get(level).unwrap_or(&Step::START)
+    fn at(&self, level: usize) -> Step {
+        self.path.get(level).copied().unwrap_or(Step::START)
     }
 
     fn at_mut(&mut self, level: usize) -> Result<&mut Step, Failure> {
@@ -262,7 +270,8 @@ impl Fold {
     ) -> Result<bool, Failure> {
         let Some(above) = self.bounding(level) else { return Ok(false) };
         self.bring(host, space, above)?;
-        let upper = NodeView::parse(space.input(above)).and_then(|node| node.key(self.at(above).index));
+        let upper =
+            NodeView::parse(space.input(above)).and_then(|node| node.key(self.at(above).index.into()));
         Ok(upper.is_some_and(|upper| self.target(space) >= upper))
     }
 
@@ -301,7 +310,7 @@ impl Fold {
         host.give_up(child.page)?;
         let node = NodeView::parse(space.input(level));
         let count = node.map(|node| node.len()).ok_or_else(|| host.damaged(child.page))?;
-        *self.at_mut(level)? = Step { page: child.page, index: 0, count };
+        *self.at_mut(level)? = Step { page: child.page, index: 0, count: count as u16 };
         Ok(())
     }
 
@@ -337,9 +346,9 @@ impl Fold {
         while usize::from(self.held) > level {
             let held = self.held.into();
             // The child before the next one is the path's.
-            let Step { page, index, .. } = *self.at(held);
+            let Step { page, index, .. } = self.at(held);
             let view = NodeView::parse(space.input(held));
-            let child = view.and_then(|node| node.child(index.saturating_sub(1)));
+            let child = view.and_then(|node| node.child(index.saturating_sub(1).into()));
             let child = child.ok_or_else(|| host.damaged(page))?;
             self.read(host, space, held - 1, child)?;
         }
@@ -358,7 +367,7 @@ impl Fold {
         for level in (1..self.height().min(from + 1)).rev() {
             self.bring(host, space, level)?;
             let at = NodeView::parse(space.input(level)).map_or(0, |node| node.child_for(self.target(space)));
-            while self.at(level).index < at {
+            while usize::from(self.at(level).index) < at {
                 self.take_over(host, space, level)?;
             }
             self.at_mut(level)?.index += 1;
@@ -367,7 +376,7 @@ impl Fold {
             }
             self.bring(host, space, level)?;
             let index = self.at(level).index.saturating_sub(1);
-            let child = NodeView::parse(space.input(level)).and_then(|node| node.child(index));
+            let child = NodeView::parse(space.input(level)).and_then(|node| node.child(index.into()));
             let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
             self.load(host, space, level - 1, child)?;
         }
@@ -394,7 +403,7 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         level: usize,
     ) -> Result<(), Failure> {
-        let index = self.at(level).index;
+        let index = usize::from(self.at(level).index);
         let size = space.page_size();
         if level >= 2 {
             self.builder.close(host, &mut space.build, level - 2)?;
@@ -403,13 +412,13 @@ impl Fold {
         let view = NodeView::parse(space.input(level));
         let child = view.and_then(|node| node.child(index));
         let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
-        self.at_mut(level)?.index = index + 1;
+        self.at_mut(level)?.index += 1;
         if self.builder.is_nearly_empty(level - 1, size) {
             self.load(host, space, level - 1, child)?;
             let (path, count) = (self.at(level - 1).page, self.at(level - 1).count);
             let node = NodeView::parse(bytes::piece(space.inputs, space.place(level - 1), size));
             for cell in 0..count {
-                let cell = node.and_then(|node| node.cell(cell)).ok_or_else(|| host.damaged(path))?;
+                let cell = node.and_then(|node| node.cell(cell.into())).ok_or_else(|| host.damaged(path))?;
                 self.builder.push(host, &mut space.build, level - 1, &[cell])?;
             }
             self.at_mut(level - 1)?.index = count;
@@ -427,11 +436,11 @@ impl Fold {
     fn note_bounds<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
         if self.builder.is_empty(0) {
             let index = self.at(1).index.saturating_sub(1);
-            self.floor = Some(self.note_key(host, space, (1, index), true)?);
+            self.floor = Some(self.note_key(host, space, (1, index.into()), true)?);
         }
         if let Some(above) = self.bounding(0) {
             let index = self.at(above).index;
-            self.bound = Some(self.note_key(host, space, (above, index), false)?);
+            self.bound = Some(self.note_key(host, space, (above, index.into()), false)?);
         }
         Ok(())
     }
@@ -449,7 +458,7 @@ impl Fold {
         let key = node.and_then(|node| node.key(index)).ok_or_else(|| host.damaged(self.at(level).page))?;
         let into = if lower { &mut *space.floor } else { &mut *space.bound };
         bytes::copy(into, key.name).ok_or(Failure::WorkspaceTooSmall)?;
-        Ok(Limit { length: key.name.len() as u16, chunk: key.chunk })
+        Ok(Limit::of(&key))
     }
 
     /// Merges the path's leaf, or nothing, with the entries that fall under it.
@@ -460,7 +469,7 @@ impl Fold {
         leaf: bool,
     ) -> Result<(), Failure> {
         let bound = self.bound;
-        let count = if leaf { self.at(0).count } else { 0 };
+        let count = if leaf { self.at(0).count.into() } else { 0 };
         let mut index = 0;
         let mut budget = 64_i64;
         while leaf || budget > 0 {

@@ -173,13 +173,13 @@ fn a_record_that_just_fits_needs_no_checkpoint() {
     commit(&mut store, &[(b"a", 10)]);
     let head = RecordHeader::SIZE as u64;
     let placed = |meta| Demand { meta, carried: 9 << 10, longest_value: 5 << 10, ..Demand::default() };
-    let room = store.journal.room(&store.geometry);
+    let room = store.journal_room();
     assert_eq!(path(&mut store, placed(room - head), Durability::Durable), Path::Place);
     assert_eq!(store.pending(), 1, "a checkpoint was made");
     assert_eq!(path(&mut store, placed(room - head + 1), Durability::Durable), Path::Place);
     assert_eq!(store.pending(), 0, "no checkpoint was made");
     // And in an empty journal.
-    let room = store.journal.room(&store.geometry);
+    let room = store.journal_room();
     assert_eq!(path(&mut store, placed(room - head), Durability::Durable), Path::Place);
     assert_eq!(path(&mut store, placed(room - head + 1), Durability::Durable), Path::Checkpoint);
     // And in one that a checkpoint has emptied.
@@ -187,10 +187,10 @@ fn a_record_that_just_fits_needs_no_checkpoint() {
     assert_eq!(path(&mut store, placed(room - head), Durability::Durable), Path::Place);
     assert_eq!(store.pending(), 0, "no checkpoint was made");
     // What is carried where pages lie scattered must fit as well.
-    while store.journal.room(&store.geometry) >= 10 << 10 {
+    while store.journal_room() >= 10 << 10 {
         commit(&mut store, &[(b"a", 10)]);
     }
-    let room = store.journal.room(&store.geometry);
+    let room = store.journal_room();
     let scattered = |carried| Demand { carried, longest_value: 600, ..Demand::default() };
     store.carry_max = 4 << 10;
     assert!(4 * room <= JOURNAL && room - head > store.carry_max as u64);
