@@ -297,13 +297,14 @@ impl FreeMap {
 
     /// What was handed out so far stays so.
     pub(crate) fn keep(&mut self, pages: u64) {
-        (self.kept, self.kept_pages) = (self.at, pages);
+        self.kept = self.at;
+        self.kept_pages = pages;
     }
 
     /// Takes back what was handed out since [`keep`](Self::keep); nothing may refer to it.
     pub(crate) fn take_back(&mut self, pages: u64, geometry: &Geometry) {
-        let then;
-        (self.at, then) = self.kept();
+        self.at = self.kept;
+        let then = self.kept_pages;
         if then < pages {
             self.grown(then, pages, geometry);
         }

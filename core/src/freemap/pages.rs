@@ -138,6 +138,7 @@ impl FreeMap {
     }
 
     /// The slot of a map page in a version of the map, 0 if it has none, and the page's set bits.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn known<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,

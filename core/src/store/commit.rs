@@ -2,7 +2,7 @@
 
 use super::host::Host;
 use super::place::unplace;
-use super::room::{Path, chunks_of, record_of};
+use super::room::{Demand, Path, chunks_of, record_of};
 use super::{Durability, Pending, Store, space};
 use crate::batch::{Batch, BatchError, GrowBytes};
 use crate::bytes;
@@ -67,14 +67,21 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         sync: bool,
     ) -> Result<Sequence, Failure> {
         self.ready()?;
-        let demand = self.demand(batches)?;
+        let mut demand = Demand::default();
+        self.demand(batches, &mut demand)?;
         if demand.operations == 0 {
             if sync {
                 self.catch_up()?;
             }
             return Ok(self.sequence);
         }
-        let path = self.admit(&demand, batches, durability)?;
+        let mut path = self.admit(&demand, batches, durability, false)?;
+        if path.is_none() {
+            self.fold_all()?;
+            path = self.admit(&demand, batches, durability, true)?;
+        }
+        let path = path.ok_or(Failure::BatchTooLarge)?;
+        self.make_space(&demand)?;
         let path = if C::HOLDS && PLACES { self.place_all(batches, &demand, path)? } else { path };
         let mut ahead = None;
         if C::HOLDS && batches.iter().any(C::has_late) {

@@ -30,6 +30,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         })
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn place_and_write<C: Changes>(
         &mut self,
         batches: &mut [C],
@@ -233,6 +234,7 @@ impl Scatter {
 }
 
 /// Makes carried values of the extents that a commit made of them.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(super) fn unplace<C: Changes>(batch: &mut C) {
     if !C::HOLDS {
         return;

@@ -21,16 +21,16 @@ const MOST_ANEW: usize = 1024;
 pub(super) struct Demand {
     pub(super) operations: usize,
     /// Bytes in the journal.
-    meta: u64,
+    meta: usize,
     /// Bytes of the registry's records, at most.
     records: usize,
-    carried: u64,
+    carried: usize,
     pages: usize,
     /// The group only deletes.
     deletes_only: bool,
     /// Bytes of the longest value or list that a recovery would have to hold in memory.
-    longest_value: u64,
-    longest_list: u64,
+    longest_value: usize,
+    longest_list: usize,
     longest_name: usize,
 }
 
@@ -40,10 +40,10 @@ impl Demand {
         let (head, name) = (&operation.head, operation.name.len());
         self.deletes_only &= head.kind == op_kind::DELETE;
         self.longest_name = self.longest_name.max(name);
-        self.longest_list = self.longest_list.max(operation.body.len() as u64);
+        self.longest_list = self.longest_list.max(operation.body.len());
         self.records = self.records.saturating_add(record_bytes(head, name));
         if head.kind == op_kind::CARRIED {
-            self.longest_value = self.longest_value.max(head.length.get());
+            self.longest_value = self.longest_value.max(short(head.length.get()));
         }
     }
 }
@@ -62,14 +62,14 @@ pub(super) enum Path {
 }
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
-    /// What a group will take; refuses one that a recovery would not take in again.
+    /// What a group will take, put into `demand`; refuses one that a recovery would not take in again.
     #[inline(never)]
-    pub(super) fn demand<C: Changes>(&self, batches: &[C]) -> Result<Demand, Failure> {
-        let mut demand = Demand { deletes_only: true, ..Demand::default() };
+    pub(super) fn demand<C: Changes>(&self, batches: &[C], demand: &mut Demand) -> Result<(), Failure> {
+        demand.deletes_only = true;
         for batch in batches {
             demand.operations += batch.count() as usize;
-            demand.meta += batch.listed();
-            demand.carried += batch.carried();
+            demand.meta += batch.listed() as usize;
+            demand.carried += batch.carried() as usize;
             demand.pages += short(self.geometry.pages_for(batch.values().len() as u64));
             let whole = batch.all(|operation| {
                 demand.add(operation);
@@ -79,7 +79,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 return Err(Failure::BatchUnfit);
             }
         }
-        Ok(demand)
+        Ok(())
     }
 
     /// Whether an operation of a batch may stand in a record: see [`each_operation`](Self::each_operation).
@@ -109,61 +109,63 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             && extent.end() <= self.pages
     }
 
-    /// Makes room in the overlay, the journal and the file, by checkpoints and growth, or refuses.
+    /// How a group goes into the file: None if a checkpoint has to make room in the overlay or the journal first. Refuses what
+    /// does not fit although one was made (`folded`).
     #[inline(never)]
     pub(super) fn admit<C: Changes>(
         &mut self,
         demand: &Demand,
         batches: &[C],
         durability: Durability,
-    ) -> Result<Path, Failure> {
+        folded: bool,
+    ) -> Result<Option<Path>, Failure> {
         let max = self.overlay.max_name();
         if demand.longest_name > max {
             return Err(self.io.fails(Failure::NameTooLong, Kept::Name { length: demand.longest_name, max }));
         }
-        if !self.overlay.has_room(demand.operations) || self.takes_inherited(batches) {
-            self.fold_all()?;
-            if !self.overlay.has_room(demand.operations) {
-                return Err(Failure::BatchTooLarge);
-            }
+        if !self.overlay.has_room(demand.operations) {
+            return if folded { Err(Failure::BatchTooLarge) } else { Ok(None) };
+        }
+        if !folded && self.takes_inherited(batches) {
+            return Ok(None);
         }
         if !demand.deletes_only && self.height_after(demand) as usize > self.memory.levels {
-            self.fold_all()?;
-            if self.height_after(demand) as usize > self.memory.levels {
-                let full = self.superblock.height.get() as usize >= self.memory.levels;
-                return Err(if full { Failure::WorkspaceTooSmall } else { Failure::BatchTooLarge });
-            }
+            let full = self.superblock.height.get() as usize >= self.memory.levels;
+            return match folded {
+                false => Ok(None),
+                true if full => Err(Failure::WorkspaceTooSmall),
+                true => Err(Failure::BatchTooLarge),
+            };
         }
         // An overlay that keeps bodies takes each from a recovery in one piece.
-        let piece = self.memory.staging_bytes(self.geometry.page_size()) as u64;
-        let readable = |length: u64| !O::KEEPS_BODIES || length <= piece;
-        let listed = RecordHeader::SIZE as u64 + demand.meta;
-        let (all, page) = (listed + demand.carried, self.geometry.page_size() as u64);
+        let piece = self.memory.staging_bytes(self.geometry.page_size());
+        let readable = |length: usize| !O::KEEPS_BODIES || length <= piece;
+        let listed = demand.meta.saturating_add(RecordHeader::SIZE);
+        let (all, page) = (listed.saturating_add(demand.carried), self.geometry.page_size());
+        let (room, most) = (short(self.journal_room()), self.geometry.ring_length());
         let kept = readable(demand.longest_value);
         // Whoever waits for a sync waits least for one contiguous write.
-        let small = demand.carried <= self.carry_max as u64 && 2 * all <= self.geometry.journal_length();
+        let small = demand.carried <= self.carry_max && all <= most / 2;
         let carries = kept && small && (durability == Durability::Durable || demand.carried <= page / 2);
         // Many small values cost a write each, unless their pages happen to lie together.
-        let many =
-            4 * demand.longest_value <= self.carry_max as u64 && 4 * all <= self.geometry.journal_length();
-        let may_carry = kept && many && all <= self.journal_room();
+        let many = demand.longest_value <= self.carry_max / 4 && all <= most / 4;
+        let may_carry = kept && many && all <= room;
         let (mut path, record) = match (carries, may_carry) {
             (true, _) => (Path::Carry, all),
             (false, true) => (Path::Either, listed),
             (false, false) => (Path::Place, listed),
         };
-        let fits = readable(demand.longest_list) && demand.meta <= u64::from(u32::MAX) / 2;
-        if !fits || record > self.journal_room() {
-            self.fold_all()?;
-            if !fits || record > self.journal_room() {
-                path = Path::Checkpoint;
+        let fits = readable(demand.longest_list) && demand.meta <= u32::MAX as usize / 2;
+        if !fits || record > room {
+            if !folded {
+                return Ok(None);
             }
+            path = Path::Checkpoint;
         }
         if path == Path::Checkpoint && !O::KEEPS_BODIES {
             return Err(Failure::BatchTooLarge);
         }
-        self.make_space(demand)?;
-        Ok(path)
+        Ok(Some(path))
     }
 
     /// Whether a name of the group has pages that are still another name's in the durable registry: a
@@ -181,7 +183,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Sees to it that after this group a checkpoint still finds the pages it needs.
-    fn make_space(&mut self, demand: &Demand) -> Result<(), Failure> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn make_space(&mut self, demand: &Demand) -> Result<(), Failure> {
         let mut last_resort = false;
         for _ in 0..4 {
             let need = self.floor(demand).saturating_add(demand.pages);

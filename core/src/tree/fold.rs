@@ -282,6 +282,7 @@ impl Fold {
 
     /// Takes over what is left of the nodes that the target does not fall under, and returns the
     /// level of the lowest path node that it does fall under.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn climb<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<usize, Failure> {
         let top = self.height() - 1;
         if !self.started {
@@ -595,6 +596,7 @@ impl Fold {
     }
 
     /// Takes over the rest of the old tree and closes the new one.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn finish<H: FoldHost>(
         &mut self,
         host: &mut H,

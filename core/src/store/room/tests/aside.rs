@@ -184,8 +184,7 @@ fn a_checkpoint_that_is_lost_late_can_be_made_again() {
         while pages > 0 && store.counters().checkpoints == made {
             let name = std::format!("filled/{filled:09}");
             let value = batch(&store, &[(name.as_bytes(), (pages * PAGE) as usize)]);
-            let need = pages as usize
-                + store.floor(&store.demand(core::slice::from_ref(&value)).expect("of this store"));
+            let need = pages as usize + store.floor(&demand_of(&store, core::slice::from_ref(&value)));
             let done = store.map.at.free >= need && store.commit(&mut [value], Durability::Buffered).is_ok();
             (filled, pages) = if done { (filled + 1, pages) } else { (filled, pages / 3) };
         }
