@@ -414,6 +414,7 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         self.overlay.next_frozen(after, name)
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn settle(&mut self, name: &[u8], entry: &mut Entry, spare: &mut [u8]) -> Result<Settled, Failure> {
         match entry.value {
             Value::Deleted => Ok(Settled::Deleted),

@@ -489,6 +489,7 @@ const fn child_of(cell: &InternalCell) -> Child {
 }
 
 /// Lays `cells` staged cells out as a node in `page`.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn compose(page: &mut [u8], level: usize, staged: &[u8], cells: usize) -> Option<()> {
     let mut slot = NodeHeader::SIZE;
     let mut at = slot + 2 * cells;
