@@ -259,7 +259,7 @@ const INHERITED: u8 = 4;
 
 /// The numbers of an entry.
 #[derive(Clone, Copy, Debug)]
-#[repr(packed(4))]
+#[repr(Rust, packed(4))]
 struct Parts {
     sequence: Sequence,
     tag: u64,

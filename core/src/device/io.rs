@@ -31,6 +31,16 @@ type Number = u64;
 #[cfg(not(feature = "alloc"))]
 type Number = u32;
 
+/// A number as it is shown.
+#[cfg(feature = "alloc")]
+const fn wide(number: Number) -> u64 {
+    number
+}
+#[cfg(not(feature = "alloc"))]
+const fn wide(number: Number) -> u64 {
+    number as u64
+}
+
 /// The [`Counters`] as they are kept.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Asked {
@@ -55,13 +65,13 @@ impl Asked {
     /// What was asked so far.
     pub(crate) const fn shown(&self) -> Counters {
         Counters {
-            reads: self.reads as u64,
-            bytes_read: self.bytes_read as u64,
-            writes: self.writes as u64,
-            bytes_written: self.bytes_written as u64,
-            syncs: self.syncs as u64,
-            grows: self.grows as u64,
-            checkpoints: self.checkpoints as u64,
+            reads: wide(self.reads),
+            bytes_read: wide(self.bytes_read),
+            writes: wide(self.writes),
+            bytes_written: wide(self.bytes_written),
+            syncs: wide(self.syncs),
+            grows: wide(self.grows),
+            checkpoints: wide(self.checkpoints),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::ids::{Extent, PageIndex};
 /// What allocation may still use: from the cursor up to the file's end and then, once wrapped, up
 /// to `limit`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(not(feature = "alloc"), repr(packed(4)))]
+#[cfg_attr(not(feature = "alloc"), repr(Rust, packed(4)))]
 pub(crate) struct Ahead {
     pub(crate) limit: u64,
     pub(crate) wrapped: bool,
@@ -21,7 +21,7 @@ pub(crate) struct Ahead {
 
 /// Where allocation stands. A copy of it takes back what was handed out since.
 #[derive(Clone, Copy, Debug, Default)]
-#[cfg_attr(not(feature = "alloc"), repr(packed(4)))]
+#[cfg_attr(not(feature = "alloc"), repr(Rust, packed(4)))]
 pub(crate) struct Allocator {
     pub(crate) cursor: u64,
     /// Limits for allocation now.

@@ -106,7 +106,7 @@ impl FoldSpace<'_> {
 const NOTHING: u8 = MAX_HEIGHT as u8;
 
 #[derive(Clone, Copy, Debug)]
-#[repr(packed(4))]
+#[repr(Rust, packed(4))]
 struct Step {
     page: PageIndex,
     // Pages have 64 KiB at most.
