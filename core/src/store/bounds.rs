@@ -9,6 +9,7 @@
 //! | `commit` that finds room | pages of the free map, if it has values above a quarter of a page | the record in pieces of the staging buffer, one more at the ring's end | 1 if durable |
 //! | `commit` that does not, or before which the file would grow for a checkpoint's sake | a whole checkpoint's more | | |
 //! | `checkpoint_step` | see [`Store::bound_of_step`] | | 2 |
+//! | `put`, `put_small`, `delete` | as a `commit` of one change | one more for a value with pages of its own whose last one it does not fill | 1 if durable |
 //! | `sync`, `seal` | – | seal: 2 | sync: 1 |
 //!
 //! Growth comes on top: one call of grow and one sync. A device of fixed size has none. A file of one group (1.9
