@@ -103,6 +103,11 @@ pub(crate) const fn round_down(at: usize, power: usize) -> usize {
     at & !power.wrapping_sub(1)
 }
 
+/// A number to count or to estimate with: what is beyond the processor's numbers is beyond what it can do as well.
+pub(crate) fn short(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 /// Whether dividing numbers of 64 bits is one instruction, or there is room for the compiler's function of 800
 /// bytes that stands in for it.
 const DIVIDES: bool = cfg!(any(feature = "alloc", target_pointer_width = "64"));

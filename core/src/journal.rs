@@ -26,37 +26,27 @@ pub(crate) struct Journal {
     pub(crate) head: u64,
     /// Digest of the last record.
     pub(crate) chain: Digest,
-    /// Where recovery begins: nothing from here on may be overwritten.
-    pub(crate) tail: u64,
-    /// Logical position of the first byte in the staging buffer; a multiple of the unit.
-    staged_at: u64,
 }
 
 impl Journal {
     /// Of no file yet.
-    pub(crate) const BLANK: Self = Self { head: 0, chain: Digest([0; 32]), tail: 0, staged_at: 0 };
+    pub(crate) const BLANK: Self = Self { head: 0, chain: Digest([0; 32]) };
 
     /// A journal whose next record begins at or behind `head`, in a unit of its own.
-    pub(crate) fn new(head: u64, chain: Digest, tail: u64, geometry: &Geometry) -> Self {
-        let head = geometry.unit_up(head);
-        Self { head, chain, tail, staged_at: head }
+    pub(crate) fn new(head: u64, chain: Digest, geometry: &Geometry) -> Self {
+        Self { head: geometry.unit_up(head), chain }
     }
 
-    /// Bytes that a record may have without overtaking the tail.
-    pub(crate) fn room(&self, geometry: &Geometry) -> u64 {
-        let used = geometry.unit_up(self.head) - geometry.unit_down(self.tail);
+    /// Bytes that a record may have without overtaking the tail, where recovery begins: nothing from there on may be
+    /// overwritten.
+    pub(crate) fn room(&self, tail: u64, geometry: &Geometry) -> u64 {
+        let used = geometry.unit_up(self.head) - geometry.unit_down(tail);
         geometry.journal_length().saturating_sub(used).saturating_sub(geometry.unit() as u64)
-    }
-
-    /// Bytes in use.
-    pub(crate) const fn used(&self) -> u64 {
-        self.head - self.tail
     }
 
     /// The next record begins in a fresh unit: a sync has covered everything, or nobody keeps the unfinished one.
     pub(crate) fn leave_unit(&mut self, geometry: &Geometry) {
         self.head = geometry.unit_up(self.head);
-        self.staged_at = self.head;
     }
 
     /// Writes one record, given in parts, through `staging`; returns without a sync. What was written
@@ -75,21 +65,22 @@ impl Journal {
         let whole = bytes::round_down(staging.len(), unit);
         let space = if ahead.is_some() { whole.saturating_sub(unit) } else { whole };
         let front = staging.get_mut(..space).unwrap_or_default();
-        let mut stream = Stream::new(geometry, front, self.staged_at);
-        stream.filled = (self.head - self.staged_at) as usize;
+        // The unfinished unit is the first in the buffer.
+        let staged_at = geometry.unit_down(self.head);
+        let mut stream = Stream::new(geometry, front, staged_at);
+        stream.filled = (self.head - staged_at) as usize;
         let mut left = ahead.map_or(u64::MAX, |ahead| ahead.from - self.head);
         for part in parts {
             let part = bytes::head(part, part.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
             stream.put(device, part)?;
             left -= part.len() as u64;
         }
-        let end = stream.finish(device)?;
-        (self.head, self.staged_at) = (end.head, end.staged_at);
+        self.head = stream.finish(device)?;
         if let Some(ahead) = ahead {
-            debug_assert_eq!(end.head, ahead.from, "the parts meet");
+            debug_assert_eq!(self.head, ahead.from, "the parts meet");
             let last = whole.checked_div(unit).unwrap_or(0).saturating_sub(1);
             bytes::copy_piece(staging, last, 0, unit);
-            (self.head, self.staged_at) = (ahead.end.head, ahead.end.staged_at);
+            self.head = ahead.end;
         }
         Ok(())
     }
@@ -134,16 +125,8 @@ impl Journal {
 pub(crate) struct Ahead {
     /// The position from which on everything is written, a multiple of the unit.
     from: u64,
-    end: End,
-}
-
-/// Where a record ends.
-#[derive(Clone, Copy, Debug)]
-struct End {
-    /// Behind its last byte, at a multiple of 8.
-    head: u64,
-    /// Where the unit begins that it ends in.
-    staged_at: u64,
+    /// Behind the record's last byte, at a multiple of 8.
+    end: u64,
 }
 
 /// Bytes on their way into the ring, through a buffer of whole units.
@@ -188,8 +171,8 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// Writes the rest, and leaves the unit in which it ends at the start of the buffer.
-    fn finish<D: BlockDevice>(self, device: &mut D) -> Result<End, D::Error> {
+    /// Writes the rest, and leaves the unit in which it ends at the start of the buffer; where that is, at a multiple of 8.
+    fn finish<D: BlockDevice>(self, device: &mut D) -> Result<u64, D::Error> {
         let unit = self.geometry.unit();
         let aligned = self.filled.next_multiple_of(8);
         let whole = bytes::round_up(self.filled, unit);
@@ -198,7 +181,7 @@ impl<'a> Stream<'a> {
         write_ring(device, self.geometry, self.at, staged)?;
         let kept = bytes::round_down(aligned, unit);
         bytes::move_to_front(staged, kept..whole);
-        Ok(End { head: self.at + aligned as u64, staged_at: self.at + kept as u64 })
+        Ok(self.at + aligned as u64)
     }
 }
 

@@ -49,6 +49,7 @@ pub mod batch;
 #[path = "../tests/property/budget.rs"]
 mod budget;
 mod bytes;
+mod changes;
 pub mod device;
 mod digest;
 pub mod error;

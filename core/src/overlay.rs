@@ -234,19 +234,92 @@ impl<O: Overlay + ?Sized> Overlay for &mut O {
     }
 }
 
-/// An overlay of at most `N` changes with names of at most `NAME` bytes in fixed memory. Bodies are
-/// not kept: they are read back from the journal, verified. Its `N * (NAME + 96)` bytes hold both
-/// layers.
+/// An overlay of at most `N` changes, some hundreds, for they are looked through one by one, with names of at most `NAME` bytes in fixed memory. Bodies are
+/// not kept: they are read back from the journal, verified. Its `N * (NAME + 76)` bytes, if `NAME` is a multiple of 4, hold
+/// both layers.
 #[derive(Clone, Debug)]
 pub struct FixedOverlay<const N: usize, const NAME: usize> {
     slots: heapless::Vec<FixedSlot<NAME>, N>,
 }
 
-#[derive(Clone, Debug)]
+/// A name and its entry, in its parts: with alignment for numbers of 64 bits, and a value as an enum, it would have 20 bytes more.
+#[derive(Clone, Copy, Debug)]
 struct FixedSlot<const NAME: usize> {
-    name: heapless::Vec<u8, NAME>,
-    frozen: bool,
-    entry: Entry,
+    parts: Parts,
+    name: [u8; NAME],
+    name_length: u16,
+    kind: Kind,
+    /// [`FROZEN`], [`BASE_MOVED`] and [`INHERITED`].
+    marks: u8,
+}
+
+const FROZEN: u8 = 1;
+const BASE_MOVED: u8 = 2;
+const INHERITED: u8 = 4;
+
+/// The numbers of an entry.
+#[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(4))]
+struct Parts {
+    sequence: Sequence,
+    tag: u64,
+    length: u64,
+    /// The journal position of the bytes or the list, if the value has one.
+    at: u64,
+    /// The first page, or the bytes of each chunk but the last.
+    place: u64,
+    digest: Digest,
+}
+
+/// Which [`Value`] it is.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Deleted,
+    Inline,
+    Carried,
+    Extent,
+    Chunks,
+}
+
+impl<const NAME: usize> FixedSlot<NAME> {
+    /// A slot of the active layer; None if the name is too long.
+    fn new(name: &[u8], entry: &Entry) -> Option<Self> {
+        let mut own = [0; NAME];
+        crate::bytes::copy(own.get_mut(..name.len())?, name)?;
+        let (kind, at, place) = match entry.value {
+            Value::Deleted => (Kind::Deleted, 0, 0),
+            Value::Inline { at } => (Kind::Inline, at, 0),
+            Value::Carried { at, page } => (Kind::Carried, at, page.0),
+            Value::Extent { page } => (Kind::Extent, 0, page.0),
+            Value::Chunks { at, chunk_size } => (Kind::Chunks, at, chunk_size.into()),
+        };
+        let Entry { sequence, tag, length, digest, base_moved, inherited, .. } = *entry;
+        let parts = Parts { sequence, tag, length, at, place, digest };
+        let marks = if base_moved { BASE_MOVED } else { 0 } | if inherited { INHERITED } else { 0 };
+        Some(Self { parts, name: own, name_length: name.len() as u16, kind, marks })
+    }
+
+    fn name(&self) -> &[u8] {
+        crate::bytes::head(&self.name, self.name_length.into())
+    }
+
+    const fn is_frozen(&self) -> bool {
+        self.marks & FROZEN > 0
+    }
+
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    const fn entry(&self) -> Entry {
+        let Parts { sequence, tag, length, at, place, digest } = self.parts;
+        let value = match self.kind {
+            Kind::Deleted => Value::Deleted,
+            Kind::Inline => Value::Inline { at },
+            Kind::Carried => Value::Carried { at, page: PageIndex(place) },
+            Kind::Extent => Value::Extent { page: PageIndex(place) },
+            Kind::Chunks => Value::Chunks { at, chunk_size: place as u32 },
+        };
+        let (base_moved, inherited) = (self.marks & BASE_MOVED > 0, self.marks & INHERITED > 0);
+        Entry { sequence, tag, length, digest, value, base_moved, inherited }
+    }
 }
 
 impl<const N: usize, const NAME: usize> Default for FixedOverlay<N, NAME> {
@@ -267,25 +340,26 @@ impl<const N: usize, const NAME: usize> FixedOverlay<N, NAME> {
         self.slots.clear();
     }
 
-    /// Position of (name, layer) in the slots, which are sorted by name, the active layer first.
-    fn find(&self, name: &[u8], frozen: bool) -> Result<usize, usize> {
-        self.slots
-            .binary_search_by(|slot| slot.name.as_slice().cmp(name).then_with(|| slot.frozen.cmp(&frozen)))
+    /// Position of (name, layer) in the slots.
+    fn find(&self, name: &[u8], frozen: bool) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.is_frozen() == frozen && slot.name() == name)
     }
 
-    fn next_where(
-        &self,
-        after: Option<&[u8]>,
-        name: &mut [u8],
-        wanted: impl Fn(&FixedSlot<NAME>) -> bool,
-    ) -> Option<(usize, Entry)> {
-        let start = match after {
-            Some(after) => self.slots.partition_point(|slot| slot.name.as_slice() <= after),
-            None => 0,
-        };
-        let slot = self.slots.get(start..)?.iter().find(|slot| wanted(slot))?;
-        crate::bytes::copy(name.get_mut(..slot.name.len())?, &slot.name)?;
-        Some((slot.name.len(), slot.entry))
+    /// The newest entry of the least name above `after`, of the frozen ones only if so asked.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn least(&self, after: Option<&[u8]>, frozen: bool, name: &mut [u8]) -> Option<(usize, Entry)> {
+        let mut least: Option<&FixedSlot<NAME>> = None;
+        for slot in &self.slots {
+            let counts = (!frozen || slot.is_frozen()) && after.is_none_or(|after| slot.name() > after);
+            let key = |slot: &FixedSlot<NAME>| slot.is_frozen();
+            if counts && least.is_none_or(|least| (slot.name(), key(slot)) < (least.name(), key(least))) {
+                least = Some(slot);
+            }
+        }
+        let slot = least?;
+        let own = slot.name();
+        crate::bytes::copy(name.get_mut(..own.len())?, own)?;
+        Some((own.len(), slot.entry()))
     }
 }
 
@@ -303,50 +377,37 @@ impl<const N: usize, const NAME: usize> Overlay for FixedOverlay<N, NAME> {
     // Kept out of what calls it: a slot is much for a small stack.
     #[inline(never)]
     fn insert(&mut self, name: &[u8], entry: &Entry, _body: &[u8]) -> Result<(), OverlayFull> {
-        match self.find(name, false) {
-            Ok(at) => {
-                if let Some(slot) = self.slots.get_mut(at) {
-                    slot.entry = *entry;
-                }
-                Ok(())
-            }
-            Err(at) => {
-                if self.slots.is_full() {
-                    return Err(OverlayFull);
-                }
-                let mut moved = FixedSlot { name: heapless::Vec::new(), frozen: false, entry: *entry };
-                moved.name.extend_from_slice(name).map_err(|_| OverlayFull)?;
-                for slot in self.slots.iter_mut().skip(at) {
-                    core::mem::swap(slot, &mut moved);
-                }
-                self.slots.push(moved).map_err(|_| OverlayFull)
-            }
+        let slot = FixedSlot::new(name, entry).ok_or(OverlayFull)?;
+        match self.find(name, false).and_then(|at| self.slots.get_mut(at)) {
+            Some(found) => *found = slot,
+            None => self.slots.push(slot).map_err(|_| OverlayFull)?,
         }
+        Ok(())
     }
 
     fn active(&self, name: &[u8]) -> Option<Entry> {
-        self.find(name, false).ok().and_then(|at| self.slots.get(at)).map(|slot| slot.entry)
+        self.find(name, false).and_then(|at| self.slots.get(at)).map(FixedSlot::entry)
     }
 
     fn frozen(&self, name: &[u8]) -> Option<Entry> {
-        self.find(name, true).ok().and_then(|at| self.slots.get(at)).map(|slot| slot.entry)
+        self.find(name, true).and_then(|at| self.slots.get(at)).map(FixedSlot::entry)
     }
 
     fn freeze(&mut self) {
-        debug_assert!(self.slots.iter().all(|slot| !slot.frozen), "the frozen layer must be empty");
-        self.slots.iter_mut().for_each(|slot| slot.frozen = true);
+        debug_assert!(self.slots.iter().all(|slot| !slot.is_frozen()), "the frozen layer must be empty");
+        self.slots.iter_mut().for_each(|slot| slot.marks |= FROZEN);
     }
 
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
-        self.next_where(after, name, |slot| slot.frozen)
+        self.least(after, true, name)
     }
 
     fn next(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)> {
-        self.next_where(after, name, |_| true)
+        self.least(after, false, name)
     }
 
     fn frozen_len(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.frozen).count()
+        self.slots.iter().filter(|slot| slot.is_frozen()).count()
     }
 
     fn with_body(&self, _name: &[u8], _entry: &Entry, _use_body: &mut dyn FnMut(&[u8])) -> bool {
@@ -358,6 +419,6 @@ impl<const N: usize, const NAME: usize> Overlay for FixedOverlay<N, NAME> {
     }
 
     fn discard_frozen(&mut self) {
-        self.slots.retain(|slot| !slot.frozen);
+        self.slots.retain(|slot| !slot.is_frozen());
     }
 }

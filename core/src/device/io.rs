@@ -5,7 +5,8 @@ use super::{BlockDevice, DeviceError as _, DeviceErrorKind};
 use crate::error::{Damage, OpenError, ReadError, Structure, WriteError};
 use crate::failure::{Failure, Kept};
 
-/// What a store has asked of its device since it was opened.
+/// What a store has asked of its device since it was opened. Without the feature `alloc` it counts up to 2^32 and then from 0
+/// on again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Calls of read.
@@ -24,29 +25,96 @@ pub struct Counters {
     pub checkpoints: u64,
 }
 
+/// A number of [`Asked`]: where there is no heap memory is dear.
+#[cfg(feature = "alloc")]
+type Number = u64;
+#[cfg(not(feature = "alloc"))]
+type Number = u32;
+
+/// A number as it is shown.
+#[cfg(feature = "alloc")]
+const fn wide(number: Number) -> u64 {
+    number
+}
+#[cfg(not(feature = "alloc"))]
+const fn wide(number: Number) -> u64 {
+    number as u64
+}
+
+/// The [`Counters`] as they are kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    reads: Number,
+    bytes_read: Number,
+    writes: Number,
+    bytes_written: Number,
+    syncs: Number,
+    grows: Number,
+    checkpoints: Number,
+}
+
+impl Asked {
+    const NOTHING: Self =
+        Self { reads: 0, bytes_read: 0, writes: 0, bytes_written: 0, syncs: 0, grows: 0, checkpoints: 0 };
+
+    /// A checkpoint is durable.
+    pub(crate) const fn checkpoint(&mut self) {
+        self.checkpoints = self.checkpoints.wrapping_add(1);
+    }
+
+    /// What was asked so far.
+    pub(crate) const fn shown(&self) -> Counters {
+        Counters {
+            reads: wide(self.reads),
+            bytes_read: wide(self.bytes_read),
+            writes: wide(self.writes),
+            bytes_written: wide(self.bytes_written),
+            syncs: wide(self.syncs),
+            grows: wide(self.grows),
+            checkpoints: wide(self.checkpoints),
+        }
+    }
+}
+
+/// Counts one more operation, and its bytes.
+const fn count(operations: &mut Number, bytes: &mut Number, length: usize) {
+    *operations = operations.wrapping_add(1);
+    *bytes = bytes.wrapping_add(length as Number);
+}
+
 /// A device that counts, and that is poisoned by its first failed write, grow or sync: from then on
 /// nothing is written, because nobody can know what the medium holds.
 #[derive(Debug)]
 pub(crate) struct Io<D: BlockDevice> {
     pub(crate) device: D,
-    pub(crate) counters: Counters,
+    pub(crate) asked: Asked,
     pub(crate) poisoned: bool,
-    /// Bytes written since the device was last told to sync, or to start with it.
+    /// Bytes written since the device was last told to sync, or to start with it. Where there is no heap nothing is as much.
+    #[cfg(feature = "alloc")]
     unstarted: u64,
     /// Of the last failure what its name does not say.
     kept: Kept<D::Error>,
 }
 
 /// Bytes that are worth starting on before the sync: fewer are written as quickly by the sync itself.
+#[cfg(feature = "alloc")]
 const WORTH_STARTING: u64 = 256 << 10;
 
 impl<D: BlockDevice> Io<D> {
     pub(crate) fn new(device: D) -> Self {
-        Self { device, counters: Counters::default(), poisoned: false, unstarted: 0, kept: Kept::Nothing }
+        Self {
+            device,
+            asked: Asked::NOTHING,
+            poisoned: false,
+            #[cfg(feature = "alloc")]
+            unstarted: 0,
+            kept: Kept::Nothing,
+        }
     }
 
     /// Lets the device begin with what was written while there is other work to do, if it is much.
     pub(crate) fn start_sync_of_much(&mut self) {
+        #[cfg(feature = "alloc")]
         if self.unstarted >= WORTH_STARTING {
             self.start_sync();
         }
@@ -108,23 +176,27 @@ impl<D: BlockDevice> BlockDevice for Io<D> {
     type Error = Failure;
 
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), Failure> {
-        self.counters.reads += 1;
-        self.counters.bytes_read += buf.len() as u64;
+        count(&mut self.asked.reads, &mut self.asked.bytes_read, buf.len());
         let result = self.device.read(offset, buf);
         self.heard(result)
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Failure> {
-        self.counters.writes += 1;
-        self.counters.bytes_written += data.len() as u64;
-        self.unstarted += data.len() as u64;
+        count(&mut self.asked.writes, &mut self.asked.bytes_written, data.len());
+        #[cfg(feature = "alloc")]
+        {
+            self.unstarted += data.len() as u64;
+        }
         let result = self.device.write(offset, data);
         self.watched(result)
     }
 
     fn sync(&mut self) -> Result<(), Failure> {
-        self.counters.syncs += 1;
-        self.unstarted = 0;
+        self.asked.syncs = self.asked.syncs.wrapping_add(1);
+        #[cfg(feature = "alloc")]
+        {
+            self.unstarted = 0;
+        }
         let result = self.device.sync();
         self.watched(result)
     }
@@ -136,7 +208,7 @@ impl<D: BlockDevice> BlockDevice for Io<D> {
 
     /// A device that has no room has changed nothing: the store is full, not poisoned.
     fn grow(&mut self, length: u64) -> Result<(), Failure> {
-        self.counters.grows += 1;
+        self.asked.grows = self.asked.grows.wrapping_add(1);
         let result = self.device.grow(length);
         match result {
             Err(error) if error.kind() == DeviceErrorKind::NoSpace => Err(Failure::Full),
@@ -149,7 +221,10 @@ impl<D: BlockDevice> BlockDevice for Io<D> {
     }
 
     fn start_sync(&mut self) {
-        self.unstarted = 0;
+        #[cfg(feature = "alloc")]
+        {
+            self.unstarted = 0;
+        }
         self.device.start_sync();
     }
 

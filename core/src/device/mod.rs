@@ -8,7 +8,7 @@ pub(crate) mod io;
 mod memory;
 
 pub use embedded::{EmbeddedDevice, EmbeddedError};
-pub(crate) use io::Io;
+pub(crate) use io::{Asked, Io};
 #[cfg(feature = "alloc")]
 pub use memory::VecDevice;
 pub use memory::{MemoryDevice, MemoryError};

@@ -5,12 +5,21 @@ use crate::bytes;
 use crate::digest::Digest;
 use zerocopy::FromBytes as _;
 
+/// Bytes before what of a superblock has to be known.
+const BEFORE: usize = 16;
+
 /// The superblock, and what of it has to be known: one list of the fields for both.
 macro_rules! superblock {
     ($( $(#[$meta:meta])* $field:ident : $type:ty, )*) => {
         on_disk! {
             /// One copy of the superblock. Generation `g` lives in slots `2 * (g % 2)` and `2 * (g % 2) + 1`.
             pub struct Superblock [512] {
+                /// [`Superblock::MAGIC`].
+                magic: [u8; 8],
+                /// [`VERSION`].
+                version: U32,
+                /// Number of the slot that holds this copy.
+                slot: U32,
                 $( $(#[$meta])* $field: $type, )*
                 /// Zero.
                 reserved: [u8; 204],
@@ -20,8 +29,8 @@ macro_rules! superblock {
         }
 
         on_disk! {
-            /// A superblock without the zeros and the digest that each copy ends in.
-            pub struct SuperblockFacts [276] {
+            /// A superblock without what each copy begins with, and the zeros and the digest that it ends in.
+            pub struct SuperblockFacts [260] {
                 $( $(#[$meta])* $field: $type, )*
             }
         }
@@ -29,12 +38,6 @@ macro_rules! superblock {
 }
 
 superblock! {
-    /// [`Superblock::MAGIC`].
-    magic: [u8; 8],
-    /// [`VERSION`].
-    version: U32,
-    /// Number of the slot that holds this copy.
-    slot: U32,
     /// Random identity of the file.
     file_id: [u8; 16],
     /// Counts superblocks written; the newest valid one wins.
@@ -134,7 +137,12 @@ impl Superblock {
     /// # Errors
     /// What does not fit together.
     pub fn geometry(&self) -> Result<Geometry, GeometryError> {
-        SuperblockFacts::read(self.bytes()).ok_or(GeometryError::Inconsistent)?.geometry()
+        self.facts().ok_or(GeometryError::Inconsistent)?.geometry()
+    }
+
+    /// What of it has to be known.
+    pub(crate) fn facts(&self) -> Option<&SuperblockFacts> {
+        SuperblockFacts::ref_from_prefix(self.bytes().get(BEFORE..)?).ok().map(|(facts, _)| facts)
     }
 }
 
@@ -145,7 +153,7 @@ impl SuperblockFacts {
     /// Lays a copy out at the start of `page`, zeros behind it, to be changed there; None if there is no room for it.
     pub(crate) fn composed<'p>(&self, page: &'p mut [u8]) -> Option<&'p mut Superblock> {
         page.fill(0);
-        bytes::copy(page, self.bytes())?;
+        bytes::place(page, BEFORE, self.bytes())?;
         Superblock::mut_from_prefix(page).ok().map(|(copy, _)| copy)
     }
 

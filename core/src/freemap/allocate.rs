@@ -2,6 +2,7 @@
 
 use super::bits::next_bit;
 use super::{FoldCount, FreeMap, MapSpace, Version};
+use crate::bytes::short;
 use crate::device::BlockDevice;
 use crate::failure::Failure;
 use crate::format::Geometry;
@@ -10,15 +11,17 @@ use crate::ids::{Extent, PageIndex};
 /// What allocation may still use: from the cursor up to the file's end and then, once wrapped, up
 /// to `limit`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "alloc"), repr(Rust, packed(4)))]
 pub(crate) struct Ahead {
     pub(crate) limit: u64,
     pub(crate) wrapped: bool,
     /// Free pages that the cursor has passed.
-    pub(crate) passed: u64,
+    pub(crate) passed: usize,
 }
 
 /// Where allocation stands. A copy of it takes back what was handed out since.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(not(feature = "alloc"), repr(Rust, packed(4)))]
 pub(crate) struct Allocator {
     pub(crate) cursor: u64,
     /// Limits for allocation now.
@@ -28,7 +31,7 @@ pub(crate) struct Allocator {
     /// What was ahead when the oldest staged write began.
     pub(super) stage: Ahead,
     /// Free pages ahead, about, and rather too few.
-    pub(crate) free: u64,
+    pub(crate) free: usize,
     /// What the checkpoint under way changes of that.
     pub(super) fold: FoldCount,
 }
@@ -49,13 +52,13 @@ impl Allocator {
     }
 
     /// Moves on to `cursor` past `passed` free pages.
-    pub(super) fn advance(&mut self, cursor: u64, passed: u64) {
+    pub(super) fn advance(&mut self, cursor: u64, passed: usize) {
         // Once round the end is at most the whole way.
-        let way = cursor.checked_sub(self.cursor).unwrap_or(u64::MAX / 2);
+        let way = cursor.checked_sub(self.cursor).map_or(usize::MAX / 2, short);
         self.fold.travel = self.fold.travel.saturating_add(way);
         self.cursor = cursor;
         self.free = self.free.saturating_sub(passed);
-        self.aheads().into_iter().for_each(|ahead| ahead.passed += passed);
+        self.aheads().into_iter().for_each(|ahead| ahead.passed = ahead.passed.saturating_add(passed));
     }
 }
 
@@ -73,7 +76,7 @@ impl FreeMap {
         &mut self,
         space: &mut MapSpace<'_, D>,
         (min, want): (u64, u64),
-        (pages, floor): (u64, u64),
+        (pages, floor): (u64, usize),
         pinned: impl Fn(Extent) -> Option<Extent>,
     ) -> Result<Option<Extent>, Failure> {
         let geometry = space.geometry;
@@ -101,12 +104,12 @@ impl FreeMap {
                 Some(held) if held.start > run.start => Extent::new(run.start, held.start.0 - run.start.0),
                 Some(held) => {
                     let over = held.end().clamp(run.start.0 + 1, run.end());
-                    passed += over - run.start.0;
+                    passed += short(over - run.start.0);
                     at = over;
                     continue;
                 }
             };
-            passed += free.pages;
+            passed += short(free.pages);
             at = free.end();
             if free.pages < min {
                 continue;
@@ -153,9 +156,9 @@ impl FreeMap {
     /// Takes the last `pages` pages of the extent that was handed out last back.
     pub(crate) fn give_back(&mut self, pages: u64) {
         self.at.cursor -= pages;
-        self.at.free += pages;
+        self.at.free = self.at.free.saturating_add(short(pages));
         for ahead in self.at.aheads() {
-            ahead.passed = ahead.passed.saturating_sub(pages);
+            ahead.passed = ahead.passed.saturating_sub(short(pages));
         }
     }
 
@@ -164,9 +167,10 @@ impl FreeMap {
         let behind = if wrapped { 0 } else { limit.saturating_sub(geometry.first_group()) };
         let end = if wrapped { limit } else { pages };
         // At least: it may be that all used pages and all missing map pages are ahead.
-        self.at.free = (end.saturating_sub(cursor) + behind)
-            .saturating_sub(self.durable.at.used)
+        let free = (end.saturating_sub(cursor) + behind)
+            .saturating_sub(self.durable.used)
             .saturating_sub(geometry.reserved_in(geometry.groups(pages)));
+        self.at.free = short(free);
         self.at.cursor = cursor;
         let ahead = Ahead { limit, wrapped, passed: 0 };
         self.at.aheads().into_iter().for_each(|each| *each = ahead);

@@ -21,6 +21,7 @@ mod property;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+use crate::bytes::short;
 use crate::device::{BlockDevice, Io};
 use crate::digest::Digest;
 use crate::failure::Failure;
@@ -53,9 +54,24 @@ pub(crate) struct MapTop {
     pub(crate) at: MapRef,
 }
 
-impl MapTop {
+/// A top page but for its digest: that of the durable map is in the superblock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Top {
+    pub(crate) used: u64,
+    pub(crate) level: u8,
+    /// As of a [`MapRef`].
+    pub(crate) slot: u8,
+}
+
+impl Top {
     /// Of a map in which all is free.
-    const NONE: Self = Self { level: 0, at: MapRef { digest: Digest([0; 32]), used: 0, slot: 0 } };
+    const NONE: Self = Self { used: 0, level: 0, slot: 0 };
+}
+
+impl From<&MapTop> for Top {
+    fn from(top: &MapTop) -> Self {
+        Self { used: top.at.used, level: top.level as u8, slot: top.at.slot as u8 }
+    }
 }
 
 /// Which map: that of the last durable checkpoint, or of the next one.
@@ -69,32 +85,62 @@ enum Version {
 #[derive(Clone, Copy, Debug, Default)]
 struct FoldCount {
     /// Pages handed out since it began that it marks used.
-    used: u64,
+    used: usize,
     /// Pages that it frees and the cursor has passed, and those that were ahead then.
-    behind: u64,
-    ahead: u64,
+    behind: usize,
+    ahead: usize,
     /// Pages that the cursor has gone since it began.
-    travel: u64,
+    travel: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Window {
     index: u32,
     /// By the clock.
-    touched: u32,
+    touched: u16,
     level: u8,
-    /// 1 A, 2 B; [`NO_SLOT`] while nothing may be found in it.
-    slot: u8,
-    dirty: bool,
+    state: State,
 }
 
-/// No slot of a map page.
-const NO_SLOT: u8 = u8::MAX;
+/// What of its page a window holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing that may be found in it.
+    Nothing,
+    /// As slot A has it, slot B.
+    A,
+    B,
+    /// Changed, to be written there.
+    DirtyA,
+    DirtyB,
+}
+
+impl State {
+    /// Of a page that is changed, and that slot 1 or 2 is for.
+    const fn dirty(slot: u8) -> Self {
+        if slot == 1 { Self::DirtyA } else { Self::DirtyB }
+    }
+
+    const fn is_dirty(self) -> bool {
+        matches!(self, Self::DirtyA | Self::DirtyB)
+    }
+
+    /// The slot; 0 of none.
+    const fn slot(self) -> u32 {
+        match self {
+            Self::Nothing => 0,
+            Self::A | Self::DirtyA => 1,
+            Self::B | Self::DirtyB => 2,
+        }
+    }
+}
 
 /// Memory and device that the map's functions work with.
 pub(crate) struct MapSpace<'a, D: BlockDevice> {
     pub(crate) device: &'a mut Io<D>,
     pub(crate) geometry: &'a Geometry,
+    /// Digest of the durable map's top page.
+    pub(crate) top: &'a [u8; 32],
     /// Pages of memory for map pages.
     pub(crate) windows: &'a mut [u8],
 }
@@ -102,16 +148,19 @@ pub(crate) struct MapSpace<'a, D: BlockDevice> {
 /// The state of the map and the allocator.
 #[derive(Clone, Debug)]
 pub(crate) struct FreeMap {
-    durable: MapTop,
-    next: MapTop,
+    durable: Top,
+    next: Top,
+    /// Digest of the next map's top page.
+    next_digest: Digest,
     windows: heapless::Vec<Window, MAX_WINDOWS>,
     /// Goes on with each look at a page, for ever round.
-    clock: u32,
+    clock: u16,
     /// The group whose bits are being changed.
     group: u32,
     pub(crate) at: Allocator,
     /// Where allocation stood, and the pages of the file, after what must not be taken back.
-    kept: (Allocator, u64),
+    kept: Allocator,
+    kept_pages: u64,
     /// Where the commits that the checkpoint does not fold began.
     mark: u64,
     /// Writes under way whose pages no commit refers to yet: how many, and where the oldest began. A
@@ -123,13 +172,15 @@ pub(crate) struct FreeMap {
 impl FreeMap {
     /// Of no file yet.
     pub(crate) const BLANK: Self = Self {
-        durable: MapTop::NONE,
-        next: MapTop::NONE,
+        durable: Top::NONE,
+        next: Top::NONE,
+        next_digest: Digest([0; 32]),
         windows: heapless::Vec::new(),
         clock: 0,
         group: 0,
         at: Allocator::BLANK,
-        kept: (Allocator::BLANK, 0),
+        kept: Allocator::BLANK,
+        kept_pages: 0,
         mark: 0,
         staged: 0,
         stage_mark: 0,
@@ -146,32 +197,39 @@ impl FreeMap {
     /// Makes a blank map the one whose durable top page is given.
     pub(crate) fn begin_at(&mut self, durable: MapTop, cursor: u64, pages: u64, geometry: &Geometry) {
         let ahead = Ahead::of(cursor);
-        (self.durable, self.next, self.mark) = (durable, durable, cursor);
+        (self.durable, self.mark) = (Top::from(&durable), cursor);
+        self.begin_next(&durable.at.digest.0);
         self.at = Allocator { cursor, ahead, since: ahead, stage: ahead, ..Allocator::BLANK };
         self.at.free = self.free_in_file(pages, geometry);
         self.keep(pages);
     }
 
     /// Pages of the file that the durable map calls free, at least.
-    fn free_in_file(&self, pages: u64, geometry: &Geometry) -> u64 {
+    fn free_in_file(&self, pages: u64, geometry: &Geometry) -> usize {
         // With one map page it is known whether it is there and its slots are counted as used; with
         // more, all of them are taken for missing.
-        let there =
-            if self.durable.level == 0 && self.durable.at.slot != 0 { geometry.reserved(0) } else { 0 };
-        pages
+        let there = if self.durable.level == 0 && self.durable.slot != 0 { geometry.reserved(0) } else { 0 };
+        let free = pages
             .saturating_sub(geometry.first_group())
-            .saturating_sub(self.durable.at.used)
-            .saturating_sub(geometry.reserved_in(geometry.groups(pages)) - there)
+            .saturating_sub(self.durable.used)
+            .saturating_sub(geometry.reserved_in(geometry.groups(pages)) - there);
+        short(free)
     }
 
     /// The durable map's top page.
-    pub(crate) const fn durable(&self) -> MapTop {
+    pub(crate) const fn durable(&self) -> Top {
         self.durable
     }
 
-    /// Begins a checkpoint of all commits so far: changes go to the next map from here on.
-    pub(crate) fn begin(&mut self, pages: u64) {
-        self.next = self.durable;
+    /// The next map is the durable one, of whose top page this is the digest.
+    fn begin_next(&mut self, digest: &[u8; 32]) {
+        (self.next, self.next_digest) = (self.durable, Digest(*digest));
+    }
+
+    /// Begins a checkpoint of all commits so far: changes go to the next map from here on. `digest` is of the durable map's
+    /// top page.
+    pub(crate) fn begin(&mut self, digest: &[u8; 32], pages: u64) {
+        self.begin_next(digest);
         (self.mark, self.at.since) = if self.staged > 0 {
             (self.stage_mark, self.at.stage)
         } else {
@@ -214,10 +272,11 @@ impl FreeMap {
     /// The next map has become the durable one.
     pub(crate) fn finish(&mut self, pages: u64, geometry: &Geometry) {
         self.durable = self.next;
-        let FoldCount { used, behind, ahead, travel } = core::mem::take(&mut self.at.fold);
-        let freed = behind + ahead.min(travel);
+        let FoldCount { used, behind, ahead, travel } = self.at.fold;
+        self.at.fold = FoldCount::default();
+        let freed = behind.saturating_add(ahead.min(travel));
         for ahead in self.at.aheads() {
-            ahead.passed = (ahead.passed + freed).saturating_sub(used);
+            ahead.passed = ahead.passed.saturating_add(freed).saturating_sub(used);
         }
         self.at.free = self.free_in_file(pages, geometry).saturating_sub(self.at.since.passed);
         self.at.ahead = self.at.since;
@@ -227,9 +286,9 @@ impl FreeMap {
         self.keep(pages);
     }
 
-    /// Gives the next map up, and what was handed out for it.
-    pub(crate) fn abandon(&mut self, pages: u64, geometry: &Geometry) {
-        self.next = self.durable;
+    /// Gives the next map up, and what was handed out for it. `digest` is of the durable map's top page.
+    pub(crate) fn abandon(&mut self, digest: &[u8; 32], pages: u64, geometry: &Geometry) {
+        self.begin_next(digest);
         self.windows.clear();
         self.take_back(pages, geometry);
         self.at.fold = FoldCount { travel: self.at.fold.travel, ..FoldCount::default() };
@@ -238,13 +297,14 @@ impl FreeMap {
 
     /// What was handed out so far stays so.
     pub(crate) fn keep(&mut self, pages: u64) {
-        self.kept = (self.at, pages);
+        self.kept = self.at;
+        self.kept_pages = pages;
     }
 
     /// Takes back what was handed out since [`keep`](Self::keep); nothing may refer to it.
     pub(crate) fn take_back(&mut self, pages: u64, geometry: &Geometry) {
-        let then;
-        (self.at, then) = self.kept;
+        self.at = self.kept;
+        let then = self.kept_pages;
         if then < pages {
             self.grown(then, pages, geometry);
         }
@@ -252,12 +312,12 @@ impl FreeMap {
 
     /// What [`take_back`](Self::take_back) goes back to.
     pub(crate) const fn kept(&self) -> (Allocator, u64) {
-        self.kept
+        (self.kept, self.kept_pages)
     }
 
     /// Takes back what was handed out since an earlier [`keep`](Self::keep).
     pub(crate) fn take_back_to(&mut self, kept: (Allocator, u64), pages: u64, geometry: &Geometry) {
-        self.kept = kept;
+        (self.kept, self.kept_pages) = kept;
         self.take_back(pages, geometry);
         self.keep(pages);
     }
@@ -277,7 +337,7 @@ impl FreeMap {
 
     /// The checkpoint under way marks `pages` pages used that were handed out since it began.
     pub(crate) fn count_folded(&mut self, pages: u64) {
-        self.at.fold.used += pages;
+        self.at.fold.used = self.at.fold.used.saturating_add(short(pages));
     }
 
     /// Whether the cursor has passed a page since the checkpoint under way began, or may have.
@@ -300,15 +360,15 @@ impl FreeMap {
         if jump {
             // What is left out differs from round to round: each comes to no page before the old end any more.
             // It is all free at most, and what the round was still to come to.
-            let free = old.saturating_sub(geometry.first_group()).saturating_sub(self.durable.at.used);
+            let free = old.saturating_sub(geometry.first_group()).saturating_sub(self.durable.used);
             let cursor = self.at.cursor;
             let left = |ahead: &Ahead| {
                 let end = if ahead.wrapped { ahead.limit } else { old };
-                end.saturating_sub(cursor).min(free)
+                short(end.saturating_sub(cursor).min(free))
             };
             self.at.free = self.at.free.saturating_sub(left(&self.at.ahead));
             for ahead in self.at.aheads() {
-                ahead.passed += left(ahead);
+                ahead.passed = ahead.passed.saturating_add(left(ahead));
             }
             self.at.advance(old, 0);
         }
@@ -317,7 +377,7 @@ impl FreeMap {
                 ahead.limit = new;
             }
         }
-        self.at.free += added;
+        self.at.free = self.at.free.saturating_add(short(added));
     }
 
     /// Whether all pages of `extent` are marked used in the durable map.

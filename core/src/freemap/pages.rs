@@ -1,7 +1,7 @@
 //! Map pages in memory: reading them, making the next checkpoint's versions, writing those out.
 
 use super::bits::{entry, entry_mut, set_bits};
-use super::{FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, NO_SLOT, Version, Window};
+use super::{FoldCount, FreeMap, MAX_WINDOWS, MapRef, MapSpace, MapTop, State, Top, Version, Window};
 use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::Digest;
@@ -15,7 +15,7 @@ impl FreeMap {
     fn find(&self, level: u32, index: u32, slot: u32) -> Option<usize> {
         self.windows
             .iter()
-            .position(|w| u32::from(w.level) == level && w.index == index && u32::from(w.slot) == slot)
+            .position(|w| u32::from(w.level) == level && w.index == index && w.state.slot() == slot)
     }
 
     pub(super) fn page<'w, D: BlockDevice>(space: &'w MapSpace<'_, D>, window: usize) -> &'w [u8] {
@@ -36,7 +36,9 @@ impl FreeMap {
     fn touch(&mut self, at: usize, dirty: bool) {
         if let Some(window) = self.windows.get_mut(at) {
             window.touched = self.clock;
-            window.dirty |= dirty;
+            if dirty {
+                window.state = State::dirty(window.state.slot() as u8);
+            }
         }
     }
 
@@ -51,10 +53,13 @@ impl FreeMap {
         if self.windows.len() < capacity && self.windows.push(window).is_ok() {
             return Ok(self.windows.len() - 1);
         }
-        let on_path = |w: &Window| w.dirty && w.index == space.geometry.map_above(self.group, w.level.into());
+        let on_path = |w: &Window| {
+            w.state.is_dirty() && w.index == space.geometry.map_above(self.group, w.level.into())
+        };
         // The clock goes round: what counts is how long ago that was.
-        let (clock, levels) = (self.clock, |w: &Window| if w.dirty { w.level } else { 0 });
-        let lowest = |a: &(usize, &Window)| (a.1.dirty, levels(a.1), !clock.wrapping_sub(a.1.touched));
+        let (clock, levels) = (self.clock, |w: &Window| if w.state.is_dirty() { w.level } else { 0 });
+        let lowest =
+            |a: &(usize, &Window)| (a.1.state.is_dirty(), levels(a.1), !clock.wrapping_sub(a.1.touched));
         let others =
             self.windows.iter().enumerate().filter(|(at, window)| !on_path(window) && Some(*at) != but);
         let victim = others.min_by_key(lowest).map(|(at, _)| at);
@@ -66,19 +71,18 @@ impl FreeMap {
 
     /// Writes a map page, if it is changed, into its slot and its digest into its parent.
     fn write_out<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>, at: usize) -> Result<(), Failure> {
-        let Some(&Window { level, index, slot, dirty: true, .. }) = self.windows.get(at) else {
-            return Ok(());
-        };
-        let (level, slot) = (u32::from(level), u32::from(slot));
+        let window = self.windows.get(at).filter(|window| window.state.is_dirty());
+        let Some(&Window { level, index, state, .. }) = window else { return Ok(()) };
+        let (level, slot) = (u32::from(level), state.slot());
         let offset = space.geometry.offset(space.geometry.map_page(level, index, slot));
         let page = bytes::piece(space.windows, at, space.geometry.page_size());
         space.device.write(offset, page)?;
         let digest = Digest::of(page);
         if let Some(window) = self.windows.get_mut(at) {
-            window.dirty = false;
+            window.state = if slot == 1 { State::A } else { State::B };
         }
-        if level == self.next.level {
-            self.next.at.digest = digest;
+        if level == u32::from(self.next.level) {
+            self.next_digest = digest;
             return Ok(());
         }
         let known = self.parent_entry(space, level, index).ok_or(Failure::WorkspaceTooSmall)?;
@@ -107,15 +111,14 @@ impl FreeMap {
         at: &MapRef,
     ) -> Result<usize, Failure> {
         self.clock = self.clock.wrapping_add(1);
-        if at.slot <= 2
+        if (1..=2).contains(&at.slot)
             && let Some(found) = self.find(level, index, at.slot)
         {
             self.touch(found, false);
             return Ok(found);
         }
         // Until the page is there, and sound, the window holds nothing that may be found.
-        let mut window =
-            Window { index, touched: self.clock, level: level as u8, slot: NO_SLOT, dirty: false };
+        let mut window = Window { index, touched: self.clock, level: level as u8, state: State::Nothing };
         let found = self.claim(space, window, None)?;
         let offset = space.geometry.offset(space.geometry.map_page(level, index, at.slot));
         let page = bytes::piece_mut(space.windows, found, space.geometry.page_size());
@@ -129,12 +132,13 @@ impl FreeMap {
         if !belongs || !at.digest.is_of(page) {
             return Err(space.device.damaged(Structure::FreeMap, offset));
         }
-        window.slot = at.slot as u8;
+        window.state = if at.slot == 1 { State::A } else { State::B };
         self.set_window(found, window);
         Ok(found)
     }
 
     /// The slot of a map page in a version of the map, 0 if it has none, and the page's set bits.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(super) fn known<D: BlockDevice>(
         &mut self,
         space: &mut MapSpace<'_, D>,
@@ -171,15 +175,16 @@ impl FreeMap {
         at: &mut MapRef,
     ) -> Result<(), Failure> {
         let geometry = space.geometry;
-        let top = match version {
-            Version::Durable => &self.durable,
-            Version::Next => &self.next,
+        let (top, digest) = match version {
+            Version::Durable => (&self.durable, space.top),
+            Version::Next => (&self.next, &self.next_digest.0),
         };
-        if level > top.level || geometry.map_above(index, top.level - level) != 0 {
+        let highest = u32::from(top.level);
+        if level > highest || geometry.map_above(index, highest - level) != 0 {
             return Ok(());
         }
-        let highest = top.level;
-        *at = top.at;
+        (at.used, at.slot) = (top.used, top.slot.into());
+        bytes::copy(&mut at.digest.0, digest).ok_or(Failure::WorkspaceTooSmall)?;
         for l in (level + 1..highest + 1).rev() {
             if at.slot == 0 {
                 *at = MapRef::default();
@@ -208,12 +213,14 @@ impl FreeMap {
         index: u32,
     ) -> Result<usize, Failure> {
         let geometry = space.geometry;
-        while lowest > self.next.level || geometry.map_above(index, self.next.level - lowest) > 0 {
+        while lowest > self.next.level.into()
+            || geometry.map_above(index, u32::from(self.next.level) - lowest) > 0
+        {
             self.raise(space)?;
         }
         // From the top down: a page is changed when the one above it is.
         let mut window = 0;
-        for level in (lowest..self.next.level + 1).rev() {
+        for level in (lowest..u32::from(self.next.level) + 1).rev() {
             window = self.change_under(space, level, geometry.map_above(index, level - lowest))?;
         }
         Ok(window)
@@ -241,7 +248,9 @@ impl FreeMap {
 
     /// The window of a page that is changed and in memory.
     fn changed(&self, level: u32, index: u32) -> Option<usize> {
-        self.windows.iter().position(|w| u32::from(w.level) == level && w.index == index && w.dirty)
+        self.windows
+            .iter()
+            .position(|w| u32::from(w.level) == level && w.index == index && w.state.is_dirty())
     }
 
     /// Makes the next map's version of a page, of the durable one's in window `old`, in the slot that the durable map
@@ -257,11 +266,12 @@ impl FreeMap {
         if let Some(stale) = self.find(level, index, slot)
             && let Some(window) = self.windows.get_mut(stale)
         {
-            window.slot = NO_SLOT;
+            window.state = State::Nothing;
         }
         let size = space.geometry.page_size();
         self.clock = self.clock.wrapping_add(1);
-        let new = Window { index, touched: self.clock, level: level as u8, slot: slot as u8, dirty: true };
+        let state = State::dirty(slot as u8);
+        let new = Window { index, touched: self.clock, level: level as u8, state };
         let window = self.claim(space, new, old)?;
         let mut added = 0;
         match old {
@@ -297,18 +307,17 @@ impl FreeMap {
         self.clock = self.clock.wrapping_add(1);
         let level = self.next.level + 1;
         let slot = 1;
-        let new = Window { index: 0, touched: self.clock, level: level as u8, slot: slot as u8, dirty: true };
+        let new = Window { index: 0, touched: self.clock, level, state: State::dirty(slot) };
         let window = self.claim(space, new, None)?;
         self.blank(space, window)?;
         // Only now: the old top page may have been written out to make room.
         let known = entry_mut(Self::page_mut(space, window), 0).ok_or(Failure::WorkspaceTooSmall)?;
-        let MapTop { at, .. } = &self.next;
         // To assign it would bring the compiler's function for overlapping bytes along, 1.6 KB.
-        bytes::copy(&mut known.digest, &at.digest.0).ok_or(Failure::WorkspaceTooSmall)?;
-        known.used = U64::new(at.used);
-        known.slot = U32::new(at.slot);
-        self.next.level = level;
-        (self.next.at.digest, self.next.at.slot) = (Digest::default(), slot);
+        bytes::copy(&mut known.digest, &self.next_digest.0).ok_or(Failure::WorkspaceTooSmall)?;
+        known.used = U64::new(self.next.used);
+        known.slot = U32::new(self.next.slot.into());
+        (self.next.level, self.next.slot) = (level, slot);
+        self.next_digest = Digest::default();
         Ok(())
     }
 
@@ -320,8 +329,8 @@ impl FreeMap {
         index: u32,
         slot: u32,
     ) -> Result<(), Failure> {
-        if level == self.next.level {
-            self.next.at.slot = slot;
+        if level == u32::from(self.next.level) {
+            self.next.slot = slot as u8;
             return Ok(());
         }
         let known = self.parent_entry(space, level, index).ok_or(Failure::WorkspaceTooSmall)?;
@@ -338,12 +347,12 @@ impl FreeMap {
         delta: i64,
     ) -> Result<(), Failure> {
         let mut child = index;
-        for level in level..self.next.level {
+        for level in level..u32::from(self.next.level) {
             let known = self.parent_entry(space, level, child).ok_or(Failure::WorkspaceTooSmall)?;
             known.used = U64::new(known.used.get().saturating_add_signed(delta));
             child = space.geometry.map_above(child, 1);
         }
-        self.next.at.used = self.next.at.used.saturating_add_signed(delta);
+        self.next.used = self.next.used.saturating_add_signed(delta);
         Ok(())
     }
 
@@ -364,17 +373,22 @@ impl FreeMap {
             let window = self.change(space, 0, group)?;
             let slots = !used && page - start < geometry.reserved(group);
             let (from, count) = ((page - start) as u32, (end - page) as u32);
-            let changed = u64::from(set_bits(Self::page_mut(space, window), from, count, used));
-            if slots || (!used && changed < end - page) {
+            let changed = set_bits(Self::page_mut(space, window), from, count, used);
+            if slots || (!used && changed < count) {
                 // A tree that names a page twice or one of the map's own, or a map that never knew of it.
                 let offset = geometry.offset(page);
                 return Err(space.device.damaged(Structure::FreeMap, offset));
             }
-            let delta = if used { changed as i64 } else { -(changed as i64) };
-            if !used && self.has_passed(page) {
-                self.at.fold.behind += changed;
-            } else if !used {
-                self.at.fold.ahead += changed;
+            let delta = if used { i64::from(changed) } else { -i64::from(changed) };
+            if !used {
+                let freed = changed as usize;
+                let (behind, ahead) = if self.has_passed(page) { (freed, 0) } else { (0, freed) };
+                let count = self.at.fold;
+                self.at.fold = FoldCount {
+                    behind: count.behind.saturating_add(behind),
+                    ahead: count.ahead.saturating_add(ahead),
+                    ..count
+                };
             }
             self.add_used(space, 0, group, delta)?;
             page = end;
@@ -384,11 +398,15 @@ impl FreeMap {
 
     /// Writes every changed map page and returns the next map's top page, for the superblock.
     pub(crate) fn flush<D: BlockDevice>(&mut self, space: &mut MapSpace<'_, D>) -> Result<MapTop, Failure> {
-        for level in 0..self.next.level + 1 {
-            while let Some(at) = self.windows.iter().position(|w| w.dirty && u32::from(w.level) == level) {
+        for level in 0..u32::from(self.next.level) + 1 {
+            while let Some(at) =
+                self.windows.iter().position(|w| w.state.is_dirty() && u32::from(w.level) == level)
+            {
                 self.write_out(space, at)?;
             }
         }
-        Ok(self.next)
+        let Top { used, level, slot } = self.next;
+        let at = MapRef { digest: self.next_digest, used, slot: slot.into() };
+        Ok(MapTop { level: level.into(), at })
     }
 }

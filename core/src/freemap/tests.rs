@@ -31,7 +31,9 @@ fn a_slot_that_cannot_be_is_damage_each_time() {
         let mut map = FreeMap::new(top, geometry.first_group(), pages, &geometry);
         let mut windows = vec![0; 8 * 512];
         for _ in 0..3 {
-            let space = &mut MapSpace { device: &mut disk, geometry: &geometry, windows: &mut windows };
+            let digest = &top.at.digest.0;
+            let space =
+                &mut MapSpace { device: &mut disk, geometry: &geometry, top: digest, windows: &mut windows };
             let found = map.allocate(space, (1, 1), (pages, 0), |_| None);
             assert_eq!(found.err(), Some(Failure::Corrupted), "slot {slot}");
         }

@@ -9,6 +9,7 @@
 //! | `commit` that finds room | pages of the free map, if it has values above a quarter of a page | the record in pieces of the staging buffer, one more at the ring's end | 1 if durable |
 //! | `commit` that does not, or before which the file would grow for a checkpoint's sake | a whole checkpoint's more | | |
 //! | `checkpoint_step` | see [`Store::bound_of_step`] | | 2 |
+//! | `put`, `put_small`, `delete` | as a `commit` of one change | one more for a value with pages of its own whose last one it does not fill | 1 if durable |
 //! | `sync`, `seal` | – | seal: 2 | sync: 1 |
 //!
 //! Growth comes on top: one call of grow and one sync. A device of fixed size has none. A file of one group (1.9
@@ -74,7 +75,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Of [`info`](Self::info), [`exists`](Self::exists).
     pub fn bound_of_info(&self) -> Bound {
         // The list of a pending block of chunks is shorter than its records.
-        let records = self.active.records + self.frozen.records;
+        let records = self.active.records.saturating_add(self.frozen.records) as u64;
         let listed = if O::KEEPS_BODIES { 256 } else { records.max(256) };
         Bound { reads: self.height() + self.ring_reads(listed), ..Bound::default() }
     }
@@ -115,7 +116,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub fn bound_of_commit(&self, changes: u64, bytes: u64) -> Bound {
         let record = RecordHeader::SIZE as u64 + bytes + self.geometry.unit() as u64;
         // Values of a group that the journal does not carry have pages of their own.
-        let carried = self.carry_max.min(self.geometry.page_size() as u64 / 2);
+        let carried = self.carry_max.min(self.geometry.page_size() / 2) as u64;
         let values = if bytes > carried { changes } else { 0 };
         Bound { reads: self.map_reads(changes), writes: record.div_ceil(self.piece()) + 1 + values, syncs: 1 }
     }

@@ -2,12 +2,13 @@
 
 use super::host::Host;
 use super::space;
-use super::{Checkpoint, Pending, Store};
+use super::{Checkpoint, NOBODY, Pending, Store};
+use crate::bytes;
 use crate::device::BlockDevice;
 use crate::digest::Digest;
 use crate::error::WriteError;
 use crate::failure::Failure;
-use crate::format::{SLOT_STRIDE, Superblock, SuperblockFacts, U32, U64};
+use crate::format::{SLOT_STRIDE, Superblock, U32, U64};
 use crate::freemap::MapSpace;
 use crate::ids::Sequence;
 use crate::overlay::{Overlay, TreeRoot};
@@ -30,8 +31,8 @@ struct Folded {
     head: u64,
     chain: Digest,
     sequence: Sequence,
-    tree_pages: i64,
-    relocate_above: Option<Sequence>,
+    tree_pages: isize,
+    relocate_above: Sequence,
     balance: Balance,
 }
 
@@ -69,14 +70,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Whether a checkpoint is under way or has become advisable: the journal is half full, or more of the
     /// file's free pages wait for a checkpoint than are at hand.
     pub fn wants_checkpoint(&self) -> bool {
-        let journal_fills = 2 * self.journal.used() > self.geometry.journal_length();
+        let journal_fills = 2 * self.journal_used() > self.geometry.journal_length();
         self.checkpoint.is_some() || journal_fills || self.wants_pages()
     }
 
     /// Whether a checkpoint is called for if nothing else is to be done, so that the next commits find room: one is under
     /// way, the journal is a quarter full, or pages could be had back.
     pub fn welcomes_checkpoint(&self) -> bool {
-        let journal_fills = 4 * self.journal.used() > self.geometry.journal_length();
+        let journal_fills = 4 * self.journal_used() > self.geometry.journal_length();
         self.checkpoint.is_some() || journal_fills || self.misses_pages()
     }
 
@@ -86,11 +87,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub fn checkpoint_has_time(&self) -> bool {
         let Some(checkpoint) = &self.checkpoint else { return false };
         let since = u128::from(self.journal.head - checkpoint.head);
-        let before = checkpoint.head - self.journal.tail;
+        let before = checkpoint.head - self.tail();
         let room = u128::from(self.geometry.journal_length().saturating_sub(before));
-        let all = u128::from(self.frozen.entries.max(1));
+        let all = self.frozen.entries.max(1) as u128;
         // That there is nothing more to fold in counts as one more.
-        let folded = u128::from(checkpoint.fold.folded).min(all);
+        let folded = (checkpoint.fold.folded as u128).min(all);
         let pressing = (2 * since).saturating_sub(3 * room / 4);
         pressing * all <= room * folded && !self.is_short_of_pages()
     }
@@ -113,7 +114,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             if self.active.entries == 0 {
                 return Ok(Progress::Idle);
             }
-            self.begin_checkpoint(None);
+            self.begin_checkpoint(NOBODY);
         }
         let mut root = (Child::default(), 0);
         let mut result = self.fold_step(&mut root);
@@ -133,30 +134,30 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     #[cold]
     #[inline(never)]
     pub(super) fn start_over(&mut self) {
-        let root = self.root();
+        let height = self.superblock.height.get();
         if let Some(checkpoint) = &mut self.checkpoint {
-            checkpoint.fold = Fold::new(root);
+            checkpoint.fold = Fold::new(height);
             checkpoint.tree_pages = 0;
         }
-        self.map.abandon(self.pages, &self.geometry);
+        self.map.abandon(&self.superblock.map_digest, self.pages, &self.geometry);
     }
 
     /// Freezes the active layer.
     #[inline(never)]
-    pub(super) fn begin_checkpoint(&mut self, relocate_above: Option<Sequence>) {
+    pub(super) fn begin_checkpoint(&mut self, relocate_above: Sequence) {
         self.overlay.freeze();
         let floor = self.reserve(&super::room::Demand::default());
         self.frozen = core::mem::take(&mut self.active);
-        self.map.begin(self.pages);
+        self.map.begin(&self.superblock.map_digest, self.pages);
         self.checkpoint = Some(Checkpoint {
-            fold: Fold::new(self.root()),
+            fold: Fold::new(self.superblock.height.get()),
             head: self.journal.head,
             chain: self.journal.chain,
             sequence: self.sequence,
             tree_pages: 0,
             relocate_above,
             floor,
-            copies: self.pages,
+            copies: bytes::short(self.pages),
         });
     }
 
@@ -172,10 +173,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             overlay: &mut self.overlay,
             map: &mut self.map,
             geometry: &self.geometry,
+            superblock: &self.superblock,
             windows: space.windows,
             transfer: space.transfer,
             pages: &mut self.pages,
-            growth: self.growth,
+            growth: self.growth as u64,
             tree_pages: checkpoint.tree_pages,
             relocate_above: checkpoint.relocate_above,
             max_pages: self.memory.max_pages(&self.geometry),
@@ -194,7 +196,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     fn finish_checkpoint(&mut self, &(root, height): &(Child, u32)) -> Result<(), Failure> {
         let windows = space::windows(self.buffer.as_mut(), &self.memory, &self.geometry);
         let windows = windows.ok_or(Failure::WorkspaceTooSmall)?;
-        let mut maps = MapSpace { device: &mut self.io, geometry: &self.geometry, windows };
+        let mut maps = MapSpace {
+            device: &mut self.io,
+            geometry: &self.geometry,
+            top: &self.superblock.map_digest,
+            windows,
+        };
         let top = self.map.flush(&mut maps)?;
         // Everything that the superblock will refer to is on the medium before it is written.
         self.barrier()?;
@@ -215,11 +222,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         next.used_pages = U64::new(top.at.used);
         next.cursor = U64::new(cursor);
         let balance = checkpoint.balance;
-        add(&mut next.blocks, balance.blocks);
+        add(&mut next.blocks, balance.blocks as i64);
         add(&mut next.bytes, balance.bytes);
-        add(&mut next.tree_pages, checkpoint.tree_pages);
+        add(&mut next.tree_pages, checkpoint.tree_pages as i64);
         next.longest_name = U32::new(next.longest_name.get().max(longest.into()));
-        if checkpoint.relocate_above.is_some() {
+        if checkpoint.relocate_above != NOBODY {
             next.epoch = U64::new(next.epoch.get() + 1);
         }
         self.write_superblock(&[0, 1])?;
@@ -230,10 +237,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         if self.active.entries == 0 {
             self.map.restart(self.pages, &self.geometry);
         }
-        self.journal.tail = checkpoint.head;
         self.frozen = Pending::default();
         self.unsealed &= self.durable > checkpoint.sequence;
-        self.io.counters.checkpoints += 1;
+        self.io.asked.checkpoint();
         let root = TreeRoot { sequence: checkpoint.sequence, page: root.page, digest: root.digest, height };
         self.overlay.folded(root);
         Ok(())
@@ -269,8 +275,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// The superblock that was composed is durable now.
     pub(super) fn adopt_superblock(&mut self) {
         let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        if let Some(Ok((next, _))) = transfer.map(|transfer| SuperblockFacts::ref_from_prefix(transfer)) {
-            self.superblock = *next;
+        let next = transfer.and_then(|transfer| Superblock::ref_from_prefix(transfer).ok());
+        if let Some(facts) = next.and_then(|(next, _)| next.facts()) {
+            self.superblock = *facts;
         }
     }
 

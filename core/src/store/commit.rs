@@ -2,10 +2,11 @@
 
 use super::host::Host;
 use super::place::unplace;
-use super::room::{Path, chunks_of, record_of};
+use super::room::{Demand, Path, chunks_of, record_of};
 use super::{Durability, Pending, Store, space};
 use crate::batch::{Batch, BatchError, GrowBytes};
 use crate::bytes;
+use crate::changes::Changes;
 use crate::device::BlockDevice;
 use crate::digest::{Digest, Hasher};
 use crate::error::WriteError;
@@ -14,7 +15,7 @@ use crate::format::{ChunkRef, Geometry, OpHeader, RecordHeader, U32, U64, op_kin
 use crate::ids::{Extent, PageIndex, Sequence};
 use crate::journal::Ahead;
 use crate::overlay::{Entry, Lent, Overlay, Value};
-use zerocopy::IntoBytes as _;
+use zerocopy::{FromZeros as _, IntoBytes as _};
 
 /// Changes of a group that take longer to show than it takes to have the device start on their record.
 const WORTH_STARTING: usize = 64;
@@ -38,7 +39,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         batches: &mut [Batch<M, V>],
         durability: Durability,
     ) -> Result<Sequence, WriteError<D::Error>> {
-        let written = self.write_group(batches, durability, durability == Durability::Durable);
+        let written = self.write_group::<_, true>(batches, durability, durability == Durability::Durable);
         written.map_err(|failure| self.io.write_error(failure))
     }
 
@@ -53,39 +54,47 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         batches: &mut [Batch<M, V>],
         wanted: Durability,
     ) -> Result<Sequence, WriteError<D::Error>> {
-        let written = self.write_group(batches, wanted, false);
+        let written = self.write_group::<_, true>(batches, wanted, false);
         written.map_err(|failure| self.io.write_error(failure))
     }
 
+    /// Writes a group's record, and shows it; with `PLACES` also one with values that are not among the operations.
     #[inline(never)]
-    fn write_group<M: GrowBytes, V: GrowBytes>(
+    pub(super) fn write_group<C: Changes, const PLACES: bool>(
         &mut self,
-        batches: &mut [Batch<M, V>],
+        batches: &mut [C],
         durability: Durability,
         sync: bool,
     ) -> Result<Sequence, Failure> {
         self.ready()?;
-        let demand = self.demand(batches)?;
+        let mut demand = Demand::default();
+        self.demand(batches, &mut demand)?;
         if demand.operations == 0 {
             if sync {
                 self.catch_up()?;
             }
             return Ok(self.sequence);
         }
-        let path = self.admit(&demand, batches, durability)?;
-        let path = self.place_all(batches, &demand, path)?;
+        let mut path = self.admit(&demand, batches, durability, false)?;
+        if path.is_none() {
+            self.fold_all()?;
+            path = self.admit(&demand, batches, durability, true)?;
+        }
+        let path = path.ok_or(Failure::BatchTooLarge)?;
+        self.make_space(&demand)?;
+        let path = if C::HOLDS && PLACES { self.place_all(batches, &demand, path)? } else { path };
         let mut ahead = None;
-        if V::HOLDS && batches.iter().any(Batch::is_late) {
+        if C::HOLDS && batches.iter().any(C::has_late) {
             // Where there is no heap batches are short, and the code is dear.
             if cfg!(feature = "alloc") && path == Path::Carry {
                 ahead = self.record_ahead(batches)?;
             }
             // The device writes while the processor digests.
             self.io.start_sync_of_much();
-            batches.iter_mut().for_each(Batch::digest_late);
+            batches.iter_mut().for_each(C::digest_them);
         }
         let last = self.number(batches, path);
-        if path == Path::Checkpoint {
+        if O::KEEPS_BODIES && path == Path::Checkpoint {
             return self.commit_by_checkpoint(batches, last);
         }
         let meta_at = self.record(batches, last, ahead)?;
@@ -131,29 +140,33 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     fn write_seal(&mut self) -> Result<(), Failure> {
         self.ready()?;
-        let has_room = self.journal.room(&self.geometry) >= 4 * self.geometry.page_size() as u64;
+        let has_room = self.journal_room() >= 4 * self.geometry.page_size() as u64;
         if !self.unsealed || self.durable < self.sequence || !has_room || !self.keeps_what_is_set_aside() {
             return Ok(());
         }
-        let header = self.header(record_kind::SEAL, self.sequence, self.sequence, [0; 3], Digest::of(&[]));
+        let mut header = RecordHeader::new_zeroed();
+        self.fill_in(&mut header, record_kind::SEAL, self.sequence, [0; 3], Digest::of(&[]));
         self.append(&header, core::iter::empty(), None)
     }
 
-    fn header(
+    /// Fills in the header of a record of commits up to `last`, of a seal the last one: where it lies, for it is large for a stack.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn fill_in(
         &self,
+        header: &mut RecordHeader,
         kind: u32,
-        first: Sequence,
         last: Sequence,
         [operations, meta, data]: [u32; 3],
         meta_digest: Digest,
-    ) -> RecordHeader {
-        let mut header = RecordHeader {
+    ) {
+        let first = if kind == record_kind::SEAL { last.0 } else { self.sequence.0 + 1 };
+        *header = RecordHeader {
             magic: RecordHeader::MAGIC,
             kind: U32::new(kind),
             file_id: self.superblock.file_id,
             epoch: self.superblock.epoch,
             sequence: U64::new(last.0),
-            first_sequence: U64::new(first.0),
+            first_sequence: U64::new(first),
             watermark: U64::new(self.durable.0),
             position: U64::new(self.journal.head),
             pages: U64::new(self.pages),
@@ -169,17 +182,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             digest: [0; 32],
         };
         header.seal();
-        header
     }
 
     /// Writes the values that the group's record will carry, before their digests are known.
-    fn record_ahead<M: GrowBytes, V: GrowBytes>(
-        &mut self,
-        batches: &[Batch<M, V>],
-    ) -> Result<Option<Ahead>, Failure> {
-        let meta: u64 = batches.iter().map(|batch| batch.meta.as_ref().len() as u64).sum();
+    fn record_ahead<C: Changes>(&mut self, batches: &[C]) -> Result<Option<Ahead>, Failure> {
+        let meta: u64 = batches.iter().map(C::listed).sum();
         let page = self.geometry.page_size();
-        let values = batches.iter().flat_map(|batch| carried_runs(batch, page));
+        let values = batches.iter().flat_map(|batch| batch.carried_runs(page));
         let staging = space::staging(self.buffer.as_mut(), &self.memory, &self.geometry);
         let staging = staging.ok_or(Failure::WorkspaceTooSmall)?;
         let listed = RecordHeader::SIZE as u64 + meta;
@@ -189,25 +198,23 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Writes the group's record, but for what is written `ahead` of it, and returns the journal position of its
     /// operations.
     #[inline(never)]
-    fn record<M: GrowBytes, V: GrowBytes>(
+    fn record<C: Changes>(
         &mut self,
-        batches: &[Batch<M, V>],
+        batches: &[C],
         last: Sequence,
         ahead: Option<Ahead>,
     ) -> Result<u64, Failure> {
-        let mut hasher = Hasher::new();
-        batches.iter().for_each(|batch| hasher.update(batch.meta.as_ref()));
-        let meta: usize = batches.iter().map(|batch| batch.meta.as_ref().len()).sum();
-        let operations: u32 = batches.iter().map(|batch| batch.operations).sum();
-        let data: u64 = batches.iter().map(|batch| batch.carried).sum();
-        let first = Sequence(self.sequence.0 + 1);
+        let meta: u64 = batches.iter().map(C::listed).sum();
+        let operations: u32 = batches.iter().map(C::count).sum();
+        let data: u64 = batches.iter().map(C::carried).sum();
         let sizes = [operations, meta as u32, data as u32];
-        let header = self.header(record_kind::COMMIT, first, last, sizes, hasher.close());
+        let mut header = RecordHeader::new_zeroed();
+        self.fill_in(&mut header, record_kind::COMMIT, last, sizes, digest_of(batches));
         let at = self.journal.head + RecordHeader::SIZE as u64;
-        let metas = batches.iter().map(|batch| batch.meta.as_ref());
+        let metas = batches.iter().flat_map(C::encoded);
         let page = self.geometry.page_size();
-        let carrying = if V::HOLDS { batches } else { &[] };
-        let values = carrying.iter().flat_map(|batch| carried_runs(batch, page));
+        let carrying = if C::HOLDS { batches } else { &[] };
+        let values = carrying.iter().flat_map(|batch| batch.carried_runs(page));
         self.append(&header, metas.chain(values), ahead)?;
         Ok(at)
     }
@@ -232,26 +239,21 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Puts the group into the overlay's active layer.
     #[inline(never)]
-    fn show<M: GrowBytes, V: GrowBytes>(&mut self, batches: &[Batch<M, V>], meta_at: u64) {
-        let meta: u64 = batches.iter().map(|batch| batch.meta.as_ref().len() as u64).sum();
+    fn show<C: Changes>(&mut self, batches: &[C], meta_at: u64) {
+        let meta: u64 = batches.iter().map(C::listed).sum();
         let (mut at, mut data_at) = (meta_at, meta_at + meta);
         let page = self.geometry.page_size();
         for batch in batches {
-            self.overlay.lend(Lent {
-                changes: batch.len(),
-                carried: batch.carried,
-                meta: batch.meta.owner(),
-                data: batch.data.owner(),
-            });
+            self.overlay.lend(batch.lent());
             if let Some(first) = batch.operations().next() {
                 let names = batch.operations().map(|operation| operation.name);
                 self.overlay.announce(Sequence(first.head.sequence.get()), names);
             }
-            let mut values = carried_values(batch, page);
+            let mut values = batch.carried_values(page);
             for operation in batch.operations() {
                 let head = &operation.head;
                 at += OpHeader::SIZE as u64 + operation.name.len() as u64;
-                let carried = V::HOLDS && head.kind == op_kind::CARRIED;
+                let carried = C::HOLDS && head.kind == op_kind::CARRIED;
                 let body = if carried { values.next().unwrap_or(&[]) } else { operation.body };
                 let mut place = (at, PageIndex(operation.location()));
                 if carried {
@@ -287,9 +289,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Commits a group that the journal cannot take: it is folded in at once, and the superblock
     /// makes it durable, whatever was asked for. Nothing else is pending.
     #[inline(never)]
-    fn commit_by_checkpoint<M: GrowBytes, V: GrowBytes>(
+    fn commit_by_checkpoint<C: Changes>(
         &mut self,
-        batches: &mut [Batch<M, V>],
+        batches: &mut [C],
         last: Sequence,
     ) -> Result<Sequence, Failure> {
         let (sequence, place) = (self.sequence, self.map.kept());
@@ -311,7 +313,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Calls `work` with the parts of the store that allocate and move values.
     pub(super) fn with_host<R>(
         &mut self,
-        relocate_above: Option<Sequence>,
+        relocate_above: Sequence,
         work: impl FnOnce(&mut Host<'_, D, O>) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         let mut space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
@@ -321,10 +323,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             overlay: &mut self.overlay,
             map: &mut self.map,
             geometry: &self.geometry,
+            superblock: &self.superblock,
             windows: space.windows,
             transfer: space.transfer,
             pages: &mut self.pages,
-            growth: self.growth,
+            growth: self.growth as u64,
             tree_pages: 0,
             relocate_above,
             max_pages: self.memory.max_pages(&self.geometry),
@@ -334,6 +337,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         };
         work(&mut host)
     }
+}
+
+/// The digest of a group's operations.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+fn digest_of<C: Changes>(batches: &[C]) -> Digest {
+    let mut hasher = Hasher::new();
+    batches.iter().flat_map(C::encoded).for_each(|part| hasher.update(part));
+    hasher.close()
 }
 
 /// Puts one operation into an overlay that has room for it.
@@ -379,7 +390,7 @@ struct Before {
     base_moved: bool,
     inherited: bool,
     /// Bytes of its record in the registry, at most.
-    records: u64,
+    records: usize,
     chunks: u32,
 }
 
@@ -423,50 +434,6 @@ pub(super) const fn batch_error<E>(error: BatchError) -> WriteError<E> {
         BatchError::ValueTooLarge { .. } | BatchError::Full => WriteError::BatchTooLarge,
     }
 }
-
-/// The values that a batch carries, in order, without the padding between them.
-fn carried_values<M: GrowBytes, V: GrowBytes>(
-    batch: &Batch<M, V>,
-    page: usize,
-) -> impl Iterator<Item = &[u8]> + Clone {
-    let data = batch.data.as_ref();
-    let lengths = batch
-        .operations()
-        .filter(|operation| operation.head.kind == op_kind::CARRIED)
-        .map(|operation| operation.head.length.get() as usize);
-    lengths.scan(0_usize, move |at, length| {
-        let start = bytes::round_up(*at, page);
-        *at = start + length;
-        data.get(start..start + length)
-    })
-}
-
-/// The same bytes, values that have nothing between them in one piece.
-#[cfg(feature = "alloc")]
-fn carried_runs<M: GrowBytes, V: GrowBytes>(
-    batch: &Batch<M, V>,
-    page: usize,
-) -> impl Iterator<Item = &[u8]> + Clone {
-    let data = batch.data.as_ref();
-    let mut lengths = batch
-        .operations()
-        .filter(|operation| operation.head.kind == op_kind::CARRIED)
-        .map(|operation| operation.head.length.get() as usize);
-    let mut at = 0;
-    core::iter::from_fn(move || {
-        let start = bytes::round_up(at, page);
-        at = start + lengths.next()?;
-        while at.is_multiple_of(page)
-            && let Some(length) = lengths.next()
-        {
-            at += length;
-        }
-        data.get(start..at)
-    })
-}
-
-#[cfg(not(feature = "alloc"))]
-use carried_values as carried_runs;
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Adds the geometry's checks to a name.

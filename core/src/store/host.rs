@@ -6,7 +6,7 @@ use crate::device::{BlockDevice, Io};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Damage, Structure};
 use crate::failure::Failure;
-use crate::format::{ChunkRef, Geometry};
+use crate::format::{ChunkRef, Geometry, SuperblockFacts};
 use crate::freemap::{FreeMap, MapSpace};
 use crate::ids::{Extent, PageIndex, Sequence};
 use crate::journal::{RingReader, RingWindow};
@@ -25,18 +25,20 @@ pub(crate) struct Host<'a, D: BlockDevice, O> {
     pub(crate) overlay: &'a mut O,
     pub(crate) map: &'a mut FreeMap,
     pub(crate) geometry: &'a Geometry,
+    /// The newest durable one.
+    pub(crate) superblock: &'a SuperblockFacts,
     pub(crate) windows: &'a mut [u8],
     pub(crate) transfer: &'a mut [u8],
     pub(crate) pages: &'a mut u64,
     pub(crate) growth: u64,
-    pub(crate) tree_pages: i64,
-    pub(crate) relocate_above: Option<Sequence>,
+    pub(crate) tree_pages: isize,
+    pub(crate) relocate_above: Sequence,
     /// The most pages that the map's memory can describe.
     pub(crate) max_pages: u64,
     /// Free pages that runs of several pages, and copies, must leave ahead.
-    pub(crate) floor: u64,
+    pub(crate) floor: usize,
     /// Pages that may still be copied: by recovery each of the file once.
-    pub(crate) copies: u64,
+    pub(crate) copies: usize,
     /// The spare page that was handed in last was used.
     pub(crate) used_spare: bool,
 }
@@ -52,7 +54,8 @@ enum Source {
 
 impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     fn map_space(&mut self) -> (&mut FreeMap, MapSpace<'_, D>) {
-        let space = MapSpace { device: self.io, geometry: self.geometry, windows: self.windows };
+        let top = &self.superblock.map_digest;
+        let space = MapSpace { device: self.io, geometry: self.geometry, top, windows: self.windows };
         (self.map, space)
     }
 
@@ -64,10 +67,12 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     }
 
     /// As [`allocate`](Self::allocate), such that `floor` free pages are left ahead.
-    fn allocate_above(&mut self, floor: u64, min: u64, want: u64) -> Result<Extent, Failure> {
+    fn allocate_above(&mut self, floor: usize, min: u64, want: u64) -> Result<Extent, Failure> {
         for _ in 0..3 {
             let overlay = &*self.overlay;
-            let space = &mut MapSpace { device: self.io, geometry: self.geometry, windows: self.windows };
+            let top = &self.superblock.map_digest;
+            let space =
+                &mut MapSpace { device: self.io, geometry: self.geometry, top, windows: self.windows };
             let limits = (*self.pages, floor);
             let found = self.map.allocate(space, (min, want), limits, |run| overlay.pinned(run))?;
             if let Some(extent) = found {
@@ -176,7 +181,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
             return Ok(page);
         }
         // A page has one value: more are a forger's, who would have the same ones copied again and again.
-        let Some(left) = self.copies.checked_sub(pages) else {
+        let Some(left) = self.copies.checked_sub(bytes::short(pages)) else {
             return Err(self.io.damaged(place.what, place.offset));
         };
         self.copies = left;
@@ -195,7 +200,7 @@ impl<D: BlockDevice, O: Overlay> Host<'_, D, O> {
     }
 
     fn is_above(&self, entry: &Entry) -> bool {
-        self.relocate_above.is_some_and(|watermark| entry.sequence > watermark)
+        entry.sequence > self.relocate_above
     }
 
     fn ring<'r>(&'r mut self, window: &'r mut RingWindow) -> RingReader<'r, Io<D>> {
@@ -391,6 +396,11 @@ pub(crate) fn read_verified<D: BlockDevice>(
 }
 
 impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
+    fn root(&self) -> Child {
+        let page = PageIndex(self.superblock.root_page.get());
+        Child { page, digest: Digest(self.superblock.root_digest) }
+    }
+
     fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), Failure> {
         read_verified(self.io, self.geometry, *self.pages, &child, level, into)
     }
@@ -404,6 +414,7 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
         self.overlay.next_frozen(after, name)
     }
 
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn settle(&mut self, name: &[u8], entry: &mut Entry, spare: &mut [u8]) -> Result<Settled, Failure> {
         match entry.value {
             Value::Deleted => Ok(Settled::Deleted),
@@ -486,11 +497,12 @@ impl<D: BlockDevice, O: Overlay> FoldHost for Host<'_, D, O> {
 impl Pending {
     /// What one more entry adds, which takes the place of one of the same name whose records had as many bytes as `before`
     /// says, and so many chunks.
-    pub(crate) fn add(&mut self, name: usize, entry: &Entry, before: Option<(u64, u32)>) {
+    pub(crate) fn add(&mut self, name: usize, entry: &Entry, before: Option<(usize, u32)>) {
         let (records, chunks) = before.unwrap_or_default();
-        self.entries += u64::from(before.is_none());
-        self.inherited += u64::from(entry.inherited);
-        self.records = self.records.saturating_sub(records) + super::room::record_of(entry, name);
+        self.entries += usize::from(before.is_none());
+        self.inherited += usize::from(entry.inherited);
+        let now = super::room::record_of(entry, name);
+        self.records = self.records.saturating_sub(records).saturating_add(now);
         self.chunks = self.chunks.saturating_sub(chunks).saturating_add(super::room::chunks_of(entry) as u32);
         self.longest_name = self.longest_name.max(name as u16);
     }

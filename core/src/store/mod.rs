@@ -26,6 +26,7 @@ mod bounds;
 mod checkpoint;
 mod commit;
 mod host;
+mod one;
 mod open;
 mod place;
 mod read;
@@ -68,6 +69,9 @@ pub enum Durability {
     Durable,
 }
 
+/// Above this there is no commit.
+const NOBODY: Sequence = Sequence(u64::MAX);
+
 /// What a checkpoint under way folds in.
 #[derive(Debug)]
 struct Checkpoint {
@@ -77,28 +81,28 @@ struct Checkpoint {
     chain: crate::Digest,
     sequence: Sequence,
     /// Pages of the registry written less those freed.
-    tree_pages: i64,
-    /// Blocks of commits above this are copied to fresh pages (recovery only).
-    relocate_above: Option<Sequence>,
+    tree_pages: isize,
+    /// Blocks of commits above this are copied to fresh pages: by recovery those that no sync is known to cover, else none.
+    relocate_above: Sequence,
     /// Free pages that such copies must leave ahead.
-    floor: u64,
+    floor: usize,
     /// Pages that may still be copied so.
-    copies: u64,
+    copies: usize,
 }
 
 /// What is committed and not yet folded in.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pending {
     /// Names.
-    entries: u64,
+    entries: usize,
     /// Bytes of their records in the registry, at most.
-    records: u64,
+    records: usize,
     /// Chunks that they list.
     chunks: u32,
     /// Bytes of the longest name among them.
     longest_name: u16,
     /// Entries whose pages were another name's in the layers below.
-    inherited: u64,
+    inherited: usize,
     /// The operation before moved a name away whose pages lie in the layers below: the next one takes
     /// them over.
     inherits: bool,
@@ -120,11 +124,11 @@ pub struct Store<D: BlockDevice, O, B> {
     /// Durable length of the device in pages.
     pages: u64,
     /// Pages by which the device grows.
-    growth: u64,
+    growth: usize,
     /// Groups for which a device grows that has too few pages for one.
-    groups_ahead: u64,
+    groups_ahead: usize,
     /// Batches with at most so many bytes of values carry them in the journal.
-    carry_max: u64,
+    carry_max: usize,
     map: FreeMap,
     scatter: place::Scatter,
     journal: Journal,
@@ -164,7 +168,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// What was asked of the device since the store was opened.
     pub const fn counters(&self) -> Counters {
-        self.io.counters
+        self.io.asked.shown()
     }
 
     /// Whether an earlier write, grow or sync failed.
@@ -204,12 +208,22 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Bytes of the journal that commits since the last checkpoint take up.
     pub const fn journal_used(&self) -> u64 {
-        self.journal.used()
+        self.journal.head - self.tail()
+    }
+
+    /// Where recovery would begin in the journal.
+    const fn tail(&self) -> u64 {
+        self.superblock.journal_position.get()
+    }
+
+    /// Bytes that the journal's next record may have.
+    fn journal_room(&self) -> u64 {
+        self.journal.room(self.tail(), &self.geometry)
     }
 
     /// Names whose changes are committed and not yet folded in; one that changed since a checkpoint began counts twice.
     pub const fn pending(&self) -> u64 {
-        self.active.entries + self.frozen.entries
+        (self.active.entries + self.frozen.entries) as u64
     }
 
     /// Gives the device back, without writing anything.

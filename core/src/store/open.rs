@@ -1,8 +1,8 @@
 //! Creating and opening a store.
 
-use super::{Counters, Memory, Pending, Progress, Recovery, Store, space};
-use crate::bytes;
-use crate::device::{BlockDevice, Io};
+use super::{Memory, Pending, Progress, Recovery, Store, space};
+use crate::bytes::{self, short};
+use crate::device::{Asked, BlockDevice, Io};
 use crate::digest::Digest;
 use crate::error::{OpenError, Structure};
 use crate::failure::{Failure, Kept};
@@ -181,7 +181,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.compose_superblock()?;
         self.write_superblock(&[0, 1])?;
         self.io.sync()?;
-        self.io.counters = Counters::default();
+        self.io.asked = Asked::default();
         Ok(())
     }
 
@@ -214,9 +214,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             geometry: Geometry::LEAST,
             superblock: SuperblockFacts::NONE,
             pages: 0,
-            growth: options.growth,
-            groups_ahead: options.groups_ahead,
-            carry_max: options.carry_max,
+            growth: short(options.growth),
+            groups_ahead: short(options.groups_ahead),
+            carry_max: short(options.carry_max),
             map: FreeMap::BLANK,
             scatter: super::place::Scatter::default(),
             journal: Journal::BLANK,
@@ -240,11 +240,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             slot: superblock.map_slot.get(),
         };
         let top = MapTop { level: superblock.map_level.get(), at };
-        let tail = superblock.journal_position.get();
         self.geometry = geometry;
         self.pages = superblock.pages.get();
         self.map.begin_at(top, superblock.cursor.get(), self.pages, &geometry);
-        self.journal = Journal::new(tail, Digest(superblock.chain), tail, &geometry);
+        self.journal = Journal::new(superblock.journal_position.get(), Digest(superblock.chain), &geometry);
         self.sequence = Sequence(superblock.sequence.get());
         self.durable = self.sequence;
     }
@@ -472,10 +471,7 @@ fn newest_superblock<D: BlockDevice>(
             whole[slot as usize / 2] = true;
             if !found || copy.generation.get() > newest.generation.get() {
                 // The copy is longer.
-                if let Ok((facts, _)) = SuperblockFacts::ref_from_prefix(bytes) {
-                    *newest = *facts;
-                    found = true;
-                }
+                found = copy.facts().map(|facts| *newest = *facts).is_some();
             }
         }
     }

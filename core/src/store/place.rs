@@ -1,29 +1,26 @@
 //! Giving the values of a commit their pages, and the operations their numbers.
 
-use super::Store;
 use super::room::{Demand, Path};
-use crate::batch::{Batch, GrowBytes, PLACED, operation_at};
+use super::{NOBODY, Store, space};
+use crate::batch::PLACED;
 use crate::bytes;
+use crate::changes::Changes;
 use crate::device::BlockDevice;
 use crate::failure::Failure;
-use crate::format::{OpHeader, U32, U64, op_kind};
+use crate::format::{U32, U64, op_kind};
 use crate::ids::{Extent, PageIndex, Sequence};
 use crate::overlay::Overlay;
-use zerocopy::IntoBytes as _;
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Gives all values pages, and writes them there unless the record carries them. Returns the path that
     /// was taken.
     #[inline(never)]
-    pub(super) fn place_all<M: GrowBytes, V: GrowBytes>(
+    pub(super) fn place_all<C: Changes>(
         &mut self,
-        batches: &mut [Batch<M, V>],
+        batches: &mut [C],
         demand: &Demand,
         path: Path,
     ) -> Result<Path, Failure> {
-        if !V::HOLDS {
-            return Ok(path);
-        }
         self.settled(demand, |store, floor| {
             let result = store.place_and_write(batches, floor, path);
             if result.is_err() {
@@ -33,10 +30,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         })
     }
 
-    fn place_and_write<M: GrowBytes, V: GrowBytes>(
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn place_and_write<C: Changes>(
         &mut self,
-        batches: &mut [Batch<M, V>],
-        floor: u64,
+        batches: &mut [C],
+        floor: usize,
         path: Path,
     ) -> Result<Path, Failure> {
         let mut placed = Placed::default();
@@ -57,33 +55,27 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Gives the values of a batch pages of their own, in as few runs as the file allows.
-    fn place<M: GrowBytes, V: GrowBytes>(
-        &mut self,
-        batch: &mut Batch<M, V>,
-        floor: u64,
-        placed: &mut Placed,
-    ) -> Result<(), Failure> {
+    fn place<C: Changes>(&mut self, batch: &mut C, floor: usize, placed: &mut Placed) -> Result<(), Failure> {
         let geometry = self.geometry;
-        let mut left = geometry.pages_for(batch.data.as_ref().len() as u64);
-        let meta = batch.meta.as_mut();
+        let mut left = geometry.pages_for(batch.values().len() as u64);
         let mut at = 0;
         while left > 0 {
-            let Some((op, first)) = next_carried(meta, at) else { break };
+            let Some((op, first)) = next_carried(batch, at) else { break };
             at = op;
             let least = geometry.pages_for(first);
-            let run = self.with_host(None, |host| {
+            let run = self.with_host(NOBODY, |host| {
                 host.floor = floor;
                 host.allocate(least, left)
             })?;
             // As many values as fit into the run.
             let start = run.start.0;
             let mut used = 0;
-            while let Some((op, length)) = next_carried(meta, at) {
+            while let Some((op, length)) = next_carried(batch, at) {
                 let pages = geometry.pages_for(length);
                 if used + pages > run.pages {
                     break;
                 }
-                at = set_location(meta, op, start + used).ok_or(Failure::BatchTooLarge)?;
+                at = set_location(batch, op, start + used).ok_or(Failure::BatchTooLarge)?;
                 used += pages;
             }
             if used < run.pages {
@@ -107,53 +99,64 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Writes the values of a batch to their pages, each run at once, and makes extents of them.
-    fn write_values<M: GrowBytes, V: GrowBytes>(&mut self, batch: &mut Batch<M, V>) -> Result<(), Failure> {
+    fn write_values<C: Changes>(&mut self, batch: &mut C) -> Result<(), Failure> {
         let geometry = self.geometry;
         let page = geometry.page_size();
-        if !batch.data.set_length(bytes::round_up(batch.data.as_ref().len(), page)) {
-            return Err(Failure::BatchTooLarge);
-        }
-        let (meta, data) = (batch.meta.as_mut(), batch.data.as_ref());
+        batch.fill_pages(page);
         let mut run = Extent::new(PageIndex(0), 0);
         let (mut at, mut from) = (0, 0);
         loop {
-            let next = next_carried(meta, at);
-            let place = next.map(|(op, _)| location(meta, op));
+            let next = next_carried(batch, at);
+            let place = next.map(|(op, _)| location(batch, op));
             if place != Some(run.end()) || run.pages == 0 {
                 let to = from + run.pages as usize * page;
                 if from < to {
                     let offset = geometry.offset(run.start.0);
-                    let values = data.get(from..to).ok_or(Failure::BatchTooLarge)?;
-                    self.io.write(offset, values)?;
+                    let values = batch.values();
+                    let values = values.get(from..to.min(values.len())).ok_or(Failure::BatchTooLarge)?;
+                    self.write_whole(offset, values)?;
                 }
                 (run, from) = (Extent::new(PageIndex(place.unwrap_or(0)), 0), to);
             }
             let Some((op, length)) = next else { break };
             run.pages += geometry.pages_for(length);
-            at = make_extent(meta, op).ok_or(Failure::BatchTooLarge)?;
+            at = make_extent(batch, op).ok_or(Failure::BatchTooLarge)?;
         }
-        batch.carried = 0;
+        batch.set_carried(0);
         Ok(())
+    }
+
+    /// Writes values to their pages, what does not fill the last one by way of a page of memory.
+    fn write_whole(&mut self, offset: u64, values: &[u8]) -> Result<(), Failure> {
+        let whole = bytes::round_down(values.len(), self.geometry.page_size());
+        let (pages, rest) = values.split_at_checked(whole).unwrap_or((values, &[]));
+        if !pages.is_empty() {
+            self.io.write(offset, pages)?;
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let page = transfer.and_then(|transfer| transfer.get_mut(..self.geometry.page_size()));
+        let page = page.ok_or(Failure::WorkspaceTooSmall)?;
+        let copied = bytes::copy_some(page, rest);
+        page.get_mut(copied..).unwrap_or_default().fill(0);
+        self.io.write(offset + whole as u64, page)
     }
 
     /// Gives each operation its sequence number.
     #[inline(never)]
-    pub(super) fn number<M: GrowBytes, V: GrowBytes>(
-        &self,
-        batches: &mut [Batch<M, V>],
-        path: Path,
-    ) -> Sequence {
+    pub(super) fn number<C: Changes>(&self, batches: &mut [C], path: Path) -> Sequence {
         let mut sequence = self.sequence.0;
         for batch in batches.iter_mut() {
             sequence += 1;
-            let meta = batch.meta.as_mut();
             let mut at = 0;
-            while let Some((mut head, _, end)) = operation_at(meta, at) {
+            while let Some((mut head, _, end)) = batch.head_at(at) {
                 head.sequence = U64::new(sequence);
                 if path == Path::Place && head.kind == op_kind::EXTENT {
                     head.chunk_size = U32::new(0);
                 }
-                put_head(meta, at, &head);
+                batch.put_head(at, &head);
                 at = end;
             }
         }
@@ -162,8 +165,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 }
 
 /// The first carried value at or behind the operation that starts at `at`: its start and length.
-fn next_carried(meta: &[u8], mut at: usize) -> Option<(usize, u64)> {
-    while let Some((head, _, end)) = operation_at(meta, at) {
+fn next_carried<C: Changes>(batch: &C, mut at: usize) -> Option<(usize, u64)> {
+    while let Some((head, _, end)) = batch.head_at(at) {
         if head.kind == op_kind::CARRIED {
             return Some((at, head.length.get()));
         }
@@ -173,30 +176,23 @@ fn next_carried(meta: &[u8], mut at: usize) -> Option<(usize, u64)> {
 }
 
 /// Gives the carried value of the operation at `at` its first page, and returns where the next operation starts.
-fn set_location(meta: &mut [u8], at: usize, page: u64) -> Option<usize> {
-    let (_, name, end) = operation_at(meta, at)?;
-    bytes::place(meta, name.end, &page.to_le_bytes())?;
+fn set_location<C: Changes>(batch: &mut C, at: usize, page: u64) -> Option<usize> {
+    let (_, place, end) = batch.head_at(at)?;
+    batch.put_page(place, page);
     Some(end)
 }
 
 /// The first page of the carried value of the operation at `at`.
-fn location(meta: &[u8], at: usize) -> u64 {
-    let place = operation_at(meta, at).and_then(|(_, name, _)| meta.get(name.end..));
-    place.and_then(|place| place.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
+fn location<C: Changes>(batch: &C, at: usize) -> u64 {
+    batch.head_at(at).map_or(0, |(_, place, _)| batch.page_at(place))
 }
 
 /// Makes an extent of the carried value of the operation at `at`, and returns where the next operation starts.
-fn make_extent(meta: &mut [u8], at: usize) -> Option<usize> {
-    let (mut head, _, end) = operation_at(meta, at)?;
+fn make_extent<C: Changes>(batch: &mut C, at: usize) -> Option<usize> {
+    let (mut head, _, end) = batch.head_at(at)?;
     (head.kind, head.chunk_size) = (op_kind::EXTENT, U32::new(PLACED));
-    put_head(meta, at, &head);
+    batch.put_head(at, &head);
     Some(end)
-}
-
-/// Puts the head of an operation back where it was found: there it fits.
-fn put_head(meta: &mut [u8], at: usize, head: &OpHeader) {
-    let put = bytes::place(meta, at, head.as_bytes());
-    debug_assert!(put.is_some(), "the head was read there");
 }
 
 /// The runs of pages that a group was given.
@@ -216,8 +212,8 @@ impl Placed {
 /// How scattered the runs lay that values were given lately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Scatter {
-    /// Where the last run ended.
-    end: u64,
+    /// Where the last run ended, as far as a number of the processor goes: it is compared, and nothing else.
+    end: usize,
     /// The share of short runs away from the one before, in 256ths, the last eight of them weighing most.
     share: u32,
 }
@@ -227,9 +223,9 @@ impl Scatter {
     const LONG: u64 = 8;
 
     const fn add(&mut self, start: u64, pages: u64) {
-        let stray = start != self.end && pages < Self::LONG;
+        let stray = start as usize != self.end && pages < Self::LONG;
         self.share = self.share - self.share / 8 + if stray { 32 } else { 0 };
-        self.end = start + pages;
+        self.end = (start + pages) as usize;
     }
 
     const fn is_high(&self) -> bool {
@@ -238,21 +234,21 @@ impl Scatter {
 }
 
 /// Makes carried values of the extents that a commit made of them.
-pub(super) fn unplace<M: GrowBytes, V: GrowBytes>(batch: &mut Batch<M, V>) {
-    if !V::HOLDS {
+#[cfg_attr(not(feature = "alloc"), inline(never))]
+pub(super) fn unplace<C: Changes>(batch: &mut C) {
+    if !C::HOLDS {
         return;
     }
-    let meta = batch.meta.as_mut();
     let (mut at, mut carried) = (0, 0);
-    while let Some((mut head, _, end)) = operation_at(meta, at) {
+    while let Some((mut head, _, end)) = batch.head_at(at) {
         if head.kind == op_kind::EXTENT && head.chunk_size.get() == PLACED {
             (head.kind, head.chunk_size) = (op_kind::CARRIED, U32::new(0));
-            put_head(meta, at, &head);
+            batch.put_head(at, &head);
         }
         if head.kind == op_kind::CARRIED {
             carried += head.length.get();
         }
         at = end;
     }
-    batch.carried = carried;
+    batch.set_carried(carried);
 }

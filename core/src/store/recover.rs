@@ -130,7 +130,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let from = self.sequence;
         self.sequence = Sequence(end.sequence);
         self.durable = Sequence(found.watermark.min(end.sequence));
-        self.journal = Journal::new(end.head, end.chain, self.journal.tail, &self.geometry);
+        self.journal = Journal::new(end.head, end.chain, &self.geometry);
         if let Some(last) = &end.last {
             self.pages = last.pages.max(self.pages);
             self.map.resume(last.cursor, last.limit, last.wrapped, self.pages, &self.geometry);
@@ -285,7 +285,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
         if self.active.entries > 0 {
             let watermark = if self.io.reads_come_from_medium() { recovery.to } else { recovery.watermark };
-            self.begin_checkpoint(Some(watermark));
+            self.begin_checkpoint(watermark);
             return Ok(());
         }
         self.raise_epoch()
@@ -311,7 +311,6 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         next.chain = chain.0;
         self.write_superblock(&[0, 1])?;
         self.io.sync()?;
-        self.journal.tail = self.journal.head;
         self.adopt_superblock();
         Ok(())
     }

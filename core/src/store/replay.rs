@@ -138,6 +138,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Whether the chunks of an operation are whole, of those in its list at `body_at`.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn chunks_sound(
         &mut self,
         head: &OpHeader,

@@ -3,8 +3,10 @@
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use super::{Durability, Store};
-use crate::batch::{Batch, GrowBytes, Operation};
+use super::{Durability, NOBODY, Store};
+use crate::batch::Operation;
+use crate::bytes::short;
+use crate::changes::Changes;
 use crate::device::BlockDevice;
 use crate::failure::{Failure, Kept};
 use crate::format::{HeadValue, InternalCell, LeafCell, NodeHeader, OpHeader, RecordHeader, op_kind};
@@ -12,23 +14,23 @@ use crate::ids::{Extent, PageIndex};
 use crate::overlay::{Entry, Overlay, Value};
 
 /// A device grows by all the pages that a group needs, those at hand included, if these are no more.
-const MOST_ANEW: u64 = 1024;
+const MOST_ANEW: usize = 1024;
 
 /// What a group of batches will take.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Demand {
     pub(super) operations: usize,
     /// Bytes in the journal.
-    meta: u64,
+    meta: usize,
     /// Bytes of the registry's records, at most.
-    records: u64,
-    carried: u64,
-    pages: u64,
+    records: usize,
+    carried: usize,
+    pages: usize,
     /// The group only deletes.
     deletes_only: bool,
     /// Bytes of the longest value or list that a recovery would have to hold in memory.
-    longest_value: u64,
-    longest_list: u64,
+    longest_value: usize,
+    longest_list: usize,
     longest_name: usize,
 }
 
@@ -38,10 +40,10 @@ impl Demand {
         let (head, name) = (&operation.head, operation.name.len());
         self.deletes_only &= head.kind == op_kind::DELETE;
         self.longest_name = self.longest_name.max(name);
-        self.longest_list = self.longest_list.max(operation.body.len() as u64);
-        self.records += record_bytes(head, name);
+        self.longest_list = self.longest_list.max(operation.body.len());
+        self.records = self.records.saturating_add(record_bytes(head, name));
         if head.kind == op_kind::CARRIED {
-            self.longest_value = self.longest_value.max(head.length.get());
+            self.longest_value = self.longest_value.max(short(head.length.get()));
         }
     }
 }
@@ -60,30 +62,24 @@ pub(super) enum Path {
 }
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
-    /// What a group will take; refuses one that a recovery would not take in again.
+    /// What a group will take, put into `demand`; refuses one that a recovery would not take in again.
     #[inline(never)]
-    pub(super) fn demand<M: GrowBytes, V: GrowBytes>(
-        &self,
-        batches: &[Batch<M, V>],
-    ) -> Result<Demand, Failure> {
-        let mut demand = Demand { deletes_only: true, ..Demand::default() };
+    pub(super) fn demand<C: Changes>(&self, batches: &[C], demand: &mut Demand) -> Result<(), Failure> {
+        demand.deletes_only = true;
         for batch in batches {
-            demand.operations += batch.len();
-            demand.meta += batch.meta.as_ref().len() as u64;
-            demand.carried += batch.carried;
-            demand.pages += self.geometry.pages_for(batch.data.as_ref().len() as u64);
-            let (mut operations, mut counted) = (batch.operations(), 0);
-            for operation in operations.by_ref() {
-                demand.add(&operation);
-                counted += usize::from(self.is_sound(&operation));
-            }
-            // Behind a list that is too short, or too long, what follows is read as something else.
-            let whole = counted == batch.len() && operations.is_at_end();
-            if !whole || (counted > 0 && !batch.suits(&self.geometry)) {
+            demand.operations += batch.count() as usize;
+            demand.meta += batch.listed() as usize;
+            demand.carried += batch.carried() as usize;
+            demand.pages += short(self.geometry.pages_for(batch.values().len() as u64));
+            let whole = batch.all(|operation| {
+                demand.add(operation);
+                C::SOUND || self.is_sound(operation)
+            });
+            if !whole || !batch.fits(&self.geometry) {
                 return Err(Failure::BatchUnfit);
             }
         }
-        Ok(demand)
+        Ok(())
     }
 
     /// Whether an operation of a batch may stand in a record: see [`each_operation`](Self::each_operation).
@@ -114,67 +110,70 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             && extent.end() <= self.pages
     }
 
-    /// Makes room in the overlay, the journal and the file, by checkpoints and growth, or refuses.
+    /// How a group goes into the file: None if a checkpoint has to make room in the overlay or the journal first. Refuses what
+    /// does not fit although one was made (`folded`).
     #[inline(never)]
-    pub(super) fn admit<M: GrowBytes, V: GrowBytes>(
+    pub(super) fn admit<C: Changes>(
         &mut self,
         demand: &Demand,
-        batches: &[Batch<M, V>],
+        batches: &[C],
         durability: Durability,
-    ) -> Result<Path, Failure> {
+        folded: bool,
+    ) -> Result<Option<Path>, Failure> {
         let max = self.overlay.max_name();
         if demand.longest_name > max {
             return Err(self.io.fails(Failure::NameTooLong, Kept::Name { length: demand.longest_name, max }));
         }
-        if !self.overlay.has_room(demand.operations) || self.takes_inherited(batches) {
-            self.fold_all()?;
-            if !self.overlay.has_room(demand.operations) {
-                return Err(Failure::BatchTooLarge);
-            }
+        if !self.overlay.has_room(demand.operations) {
+            return if folded { Err(Failure::BatchTooLarge) } else { Ok(None) };
+        }
+        if !folded && self.takes_inherited(batches) {
+            return Ok(None);
         }
         if !demand.deletes_only && self.height_after(demand) as usize > self.memory.levels {
-            self.fold_all()?;
-            if self.height_after(demand) as usize > self.memory.levels {
-                let full = self.superblock.height.get() as usize >= self.memory.levels;
-                return Err(if full { Failure::WorkspaceTooSmall } else { Failure::BatchTooLarge });
-            }
+            let full = self.superblock.height.get() as usize >= self.memory.levels;
+            return match folded {
+                false => Ok(None),
+                true if full => Err(Failure::WorkspaceTooSmall),
+                true => Err(Failure::BatchTooLarge),
+            };
         }
         // An overlay that keeps bodies takes each from a recovery in one piece.
-        let piece = self.memory.staging_bytes(self.geometry.page_size()) as u64;
-        let readable = |length: u64| !O::KEEPS_BODIES || length <= piece;
-        let listed = RecordHeader::SIZE as u64 + demand.meta;
-        let (all, page) = (listed + demand.carried, self.geometry.page_size() as u64);
+        let piece = self.memory.staging_bytes(self.geometry.page_size());
+        let readable = |length: usize| !O::KEEPS_BODIES || length <= piece;
+        let listed = demand.meta.saturating_add(RecordHeader::SIZE);
+        let (all, page) = (listed.saturating_add(demand.carried), self.geometry.page_size());
+        let (room, most) = (short(self.journal_room()), self.geometry.ring_length());
         let kept = readable(demand.longest_value);
         // Whoever waits for a sync waits least for one contiguous write.
-        let small = demand.carried <= self.carry_max && 2 * all <= self.geometry.journal_length();
+        let small = demand.carried <= self.carry_max && all <= most / 2;
         let carries = kept && small && (durability == Durability::Durable || demand.carried <= page / 2);
         // Many small values cost a write each, unless their pages happen to lie together.
-        let many = 4 * demand.longest_value <= self.carry_max && 4 * all <= self.geometry.journal_length();
-        let may_carry = kept && many && all <= self.journal.room(&self.geometry);
+        let many = demand.longest_value <= self.carry_max / 4 && all <= most / 4;
+        let may_carry = kept && many && all <= room;
         let (mut path, record) = match (carries, may_carry) {
             (true, _) => (Path::Carry, all),
             (false, true) => (Path::Either, listed),
             (false, false) => (Path::Place, listed),
         };
-        let fits = readable(demand.longest_list) && demand.meta <= u64::from(u32::MAX) / 2;
-        if !fits || record > self.journal.room(&self.geometry) {
-            self.fold_all()?;
-            if !fits || record > self.journal.room(&self.geometry) {
-                path = Path::Checkpoint;
+        let fits = readable(demand.longest_list) && demand.meta <= u32::MAX as usize / 2;
+        if !fits || record > room {
+            if !folded {
+                return Ok(None);
             }
+            path = Path::Checkpoint;
         }
         if path == Path::Checkpoint && !O::KEEPS_BODIES {
             return Err(Failure::BatchTooLarge);
         }
-        self.make_space(demand)?;
-        Ok(path)
+        Ok(Some(path))
     }
 
     /// Whether a name of the group has pages that are still another name's in the durable registry: a
     /// checkpoint must settle whose they are before they are freed, and it must be durable, for a
     /// replay of the journal sees all changes since the last one in one layer.
     #[inline(never)]
-    fn takes_inherited<M: GrowBytes, V: GrowBytes>(&self, batches: &[Batch<M, V>]) -> bool {
+    fn takes_inherited<C: Changes>(&self, batches: &[C]) -> bool {
         self.active.inherited + self.frozen.inherited > 0
             && batches.iter().any(|batch| {
                 batch.operations().any(|operation| {
@@ -185,10 +184,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Sees to it that after this group a checkpoint still finds the pages it needs.
-    fn make_space(&mut self, demand: &Demand) -> Result<(), Failure> {
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    pub(super) fn make_space(&mut self, demand: &Demand) -> Result<(), Failure> {
         let mut last_resort = false;
         for _ in 0..4 {
-            let need = demand.pages + self.floor(demand);
+            let need = self.floor(demand).saturating_add(demand.pages);
             if self.map.at.free >= need {
                 return Ok(());
             }
@@ -218,9 +218,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Grows the device by a step for `need` pages, or by what is `missing` of them.
     #[inline(never)]
-    fn grow(&mut self, need: u64, missing: u64) -> Result<(), Failure> {
-        self.with_host(None, |host| match host.grow(need) {
-            Err(Failure::Full) => host.grow(missing),
+    fn grow(&mut self, need: usize, missing: usize) -> Result<(), Failure> {
+        self.with_host(NOBODY, |host| match host.grow(need as u64) {
+            Err(Failure::Full) => host.grow(missing as u64),
             result => result,
         })
     }
@@ -228,28 +228,31 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Pages that it is worth a checkpoint to get back: a sixteenth of the file, or of a short one a 64th more, up to what
     /// half a journal carries, so that a burst of commits finds pages without one. (On a chip any other divisor would take
     /// a function of the compiler's.)
-    fn worth_freeing(&self) -> u64 {
-        let journal = self.geometry.pages_for(self.geometry.journal_length());
-        let sixteenth = self.pages / 16;
-        sixteenth.max(64).max((sixteenth + self.pages / 64).min(journal / 2))
+    fn worth_freeing(&self) -> usize {
+        let sixteenth = short(self.pages / 16);
+        sixteenth.max(64).max((sixteenth + short(self.pages / 64)).min(self.journal_pages() / 2))
+    }
+
+    fn journal_pages(&self) -> usize {
+        short(self.geometry.pages_for(self.geometry.journal_length()))
     }
 
     /// Whether what is pending has so many pages set aside for its checkpoint that this is better done than the
     /// file made longer for `demand`: an eighth of the file, and twice what the journal takes up; or for new records
     /// half of what it takes up, and twice what they have set aside for themselves.
     fn sets_much_aside(&self, demand: &Demand) -> bool {
-        let (journal, eighth) = (self.geometry.pages_for(self.geometry.journal_length()), self.pages / 8);
+        let (journal, eighth) = (self.journal_pages(), short(self.pages / 8));
         let none = Demand::default();
-        let records = 4 * self.geometry.pages_for(demand.records);
+        let records = demand.records.div_ceil(self.geometry.page_size()).saturating_mul(4);
         self.reserve(&none) >= eighth.max(2 * journal)
-            || self.fresh(&none) as u64 >= eighth.max(journal / 2).max(records)
+            || self.fresh(&none) >= eighth.max(journal / 2).max(records)
     }
 
     /// Whether more of the file's free pages lie behind the allocator than ahead of it, so many that a checkpoint,
     /// which makes them available again, is cheaper than a file that grows; or so many are set aside for one.
     pub(super) fn wants_pages(&self) -> bool {
         let passed = self.map.at.ahead.passed;
-        let least = self.worth_freeing().max(self.superblock.tree_pages.get().saturating_mul(2));
+        let least = self.worth_freeing().max(short(self.superblock.tree_pages.get()).saturating_mul(2));
         let wants = passed >= least && passed > self.map.at.free && !self.map.has_staged();
         (wants || self.nears_the_floor() && self.sets_much_aside(&Demand::default()))
             && self.active.entries > 0
@@ -259,14 +262,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// ahead of it or more, and half as many as are worth a checkpoint at any time. While a block is being written it would bring none.
     pub(super) fn misses_pages(&self) -> bool {
         let passed = self.map.at.ahead.passed;
-        let many = 2 * passed >= self.worth_freeing() && 2 * passed > self.map.at.free;
+        let twice = passed.saturating_mul(2);
+        let many = twice >= self.worth_freeing() && twice > self.map.at.free;
         many && self.active.entries > 0 && !self.map.has_staged()
     }
 
     /// Pages of values that a commit may bring, besides some of its own for the registry, before it has to make a
     /// checkpoint or the file longer.
     pub fn pages_at_hand(&self) -> u64 {
-        self.map.at.free.saturating_sub(self.floor(&Demand::default()))
+        self.map.at.free.saturating_sub(self.floor(&Demand::default())) as u64
     }
 
     /// Whether the next commits are likely to wait for pages that a checkpoint gives back.
@@ -277,7 +281,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Whether few free pages are ahead besides those that are set aside: a 64th of the file.
     fn nears_the_floor(&self) -> bool {
-        self.map.at.free < self.floor(&Demand::default()) + (self.pages / 64).max(64)
+        self.map.at.free < self.floor(&Demand::default()).saturating_add(short(self.pages / 64).max(64))
     }
 
     /// Makes all free pages of the file available again.
@@ -291,10 +295,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Hands out `pages` consecutive pages such that a checkpoint still succeeds.
     pub(super) fn run_of(&mut self, pages: u64) -> Result<Extent, Failure> {
-        let demand = Demand { pages, ..Demand::default() };
+        let demand = Demand { pages: short(pages), ..Demand::default() };
         self.make_space(&demand)?;
         self.settled(&demand, |store, floor| {
-            store.with_host(None, |host| {
+            store.with_host(NOBODY, |host| {
                 host.floor = floor;
                 host.allocate(pages, pages)
             })
@@ -307,7 +311,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     pub(super) fn settled<R>(
         &mut self,
         demand: &Demand,
-        mut work: impl FnMut(&mut Self, u64) -> Result<R, Failure>,
+        mut work: impl FnMut(&mut Self, usize) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         let mut again = true;
         loop {
@@ -330,10 +334,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Free pages that must be left when the values of a group have theirs: for the next checkpoint,
     /// and, unless the group only deletes, for the deletion that makes room in a full store.
-    fn floor(&self, demand: &Demand) -> u64 {
-        let height = u64::from(self.superblock.height.get());
-        let spare = if demand.deletes_only { 0 } else { (self.pages / 64).clamp(4, 32) + 4 * height + 8 };
-        spare + self.reserve(demand)
+    fn floor(&self, demand: &Demand) -> usize {
+        let height = self.superblock.height.get() as usize;
+        let spare =
+            if demand.deletes_only { 0 } else { short(self.pages / 64).clamp(4, 32) + 4 * height + 8 };
+        self.reserve(demand).saturating_add(spare)
     }
 
     /// Whether as many pages are free as the next checkpoint may take, if power takes one under way back.
@@ -342,12 +347,13 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Pages that folding everything pending and `demand` in takes at most, or nearly so.
-    pub(super) fn reserve(&self, demand: &Demand) -> u64 {
+    pub(super) fn reserve(&self, demand: &Demand) -> usize {
         let fresh = self.fresh(demand);
         // What a checkpoint under way has folded in counts as well: it is folded in anew if the checkpoint fails, or power,
         // and the pages that it took by then are free again only after the next one.
         let rewritten = self.rewritten(self.changes(demand), fresh);
-        rewritten as u64 + fresh as u64 + u64::from(self.superblock.height.get()) + 2
+        let height = self.superblock.height.get() as usize;
+        rewritten.saturating_add(fresh).saturating_add(height + 2)
     }
 
     /// Pages that the records of everything pending and `demand` fill, each half of them.
@@ -377,7 +383,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Bytes of the registry's records for that, at most.
     fn records(&self, demand: &Demand) -> usize {
-        short(self.active.records.saturating_add(self.frozen.records).saturating_add(demand.records))
+        self.active.records.saturating_add(self.frozen.records).saturating_add(demand.records)
     }
 
     /// Bytes of the longest cell that an inner node may have, slot included, if a name of `name` bytes comes in.
@@ -427,13 +433,8 @@ fn nodes_of(bytes: usize, each: usize) -> usize {
     bytes.checked_add(each - 1).unwrap_or(bytes).checked_div(each).unwrap_or(0)
 }
 
-/// A number to estimate with: what is beyond the processor's numbers is beyond what it can fold in as well.
-fn short(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
 /// Bytes that the registry's records of an operation take up at most, slots included.
-pub(super) fn record_bytes(head: &OpHeader, name: usize) -> u64 {
+pub(super) fn record_bytes(head: &OpHeader, name: usize) -> usize {
     let length = head.length.get();
     match head.kind {
         op_kind::CHUNKS => record(name, 0, crate::bytes::pieces(length, u64::from(head.chunk_size.get()))),
@@ -451,7 +452,7 @@ pub(super) fn chunks_of(entry: &Entry) -> u64 {
 }
 
 /// As [`record_bytes`], of an entry.
-pub(super) fn record_of(entry: &Entry, name: usize) -> u64 {
+pub(super) fn record_of(entry: &Entry, name: usize) -> usize {
     match entry.value {
         Value::Chunks { .. } => record(name, 0, chunks_of(entry)),
         Value::Inline { .. } => record(name, entry.length, 0),
@@ -459,7 +460,7 @@ pub(super) fn record_of(entry: &Entry, name: usize) -> u64 {
     }
 }
 
-fn record(name: usize, inline: u64, chunks: u64) -> u64 {
-    let name = name as u64;
-    name + 128 + inline + chunks.saturating_mul(name + 64)
+fn record(name: usize, inline: u64, chunks: u64) -> usize {
+    let listed = short(chunks).saturating_mul(name + 64);
+    short(inline).saturating_add(name + 128).saturating_add(listed)
 }

@@ -359,7 +359,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 Err(failure) => return Err(failure),
             }
         }
-        debug_assert!(self.map.durable().level <= MAP_LEVELS, "checked when the file was opened");
+        debug_assert!(u32::from(self.map.durable().level) <= MAP_LEVELS, "checked when the file was opened");
         let in_blocks = used - slots;
         report.leaked_pages = in_blocks.saturating_sub(report.used_pages);
         if report.problems == 0
@@ -407,7 +407,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<R, Failure> {
         let windows = space::windows(self.buffer.as_mut(), &self.memory, &self.geometry);
         let windows = windows.ok_or(Failure::WorkspaceTooSmall)?;
-        let mut space = crate::freemap::MapSpace { device: &mut self.io, geometry: &self.geometry, windows };
+        let mut space = crate::freemap::MapSpace {
+            device: &mut self.io,
+            geometry: &self.geometry,
+            top: &self.superblock.map_digest,
+            windows,
+        };
         work(&mut self.map, &mut space)
     }
 }

@@ -23,18 +23,28 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 struct Level {
     // Pages have 64 KiB at most.
     staged: u16,
-    cells: u16,
+    /// How many, and [`OPEN`].
+    count: u16,
     /// Where the last cell starts.
     last: u16,
     /// When not 0: how many bytes of the first cell's name suffice to tell it from what was
     /// written before it.
     separator: u16,
-    /// The node before these cells may still hand some on to them.
-    open: bool,
 }
 
+/// The node before these cells may still hand some on to them.
+const OPEN: u16 = 1 << 15;
+
 impl Level {
-    const NONE: Self = Self { staged: 0, cells: 0, last: 0, separator: 0, open: false };
+    const NONE: Self = Self { staged: 0, count: 0, last: 0, separator: 0 };
+
+    const fn cells(self) -> u16 {
+        self.count & !OPEN
+    }
+
+    const fn is_open(self) -> bool {
+        self.count & OPEN > 0
+    }
 
     /// Adds a cell of `length` bytes behind the others, of which the parts may be the first only; None if there is no room.
     fn add(&mut self, buffer: &mut [u8], length: usize, parts: &[&[u8]]) -> Option<()> {
@@ -46,7 +56,7 @@ impl Level {
             at += part.len();
         }
         (self.last, self.staged) = (self.staged, end as u16);
-        self.cells += 1;
+        self.count += 1;
         Some(())
     }
 }
@@ -141,13 +151,13 @@ impl Builder {
 
     /// Whether nothing waits on `level`.
     pub(crate) fn is_empty(&self, level: usize) -> bool {
-        self.level(level).cells == 0
+        self.level(level).cells() == 0
     }
 
     /// Whether what waits on `level` comes to less than a quarter of a page, and to something.
     pub(crate) fn is_nearly_empty(&self, level: usize, page_size: usize) -> bool {
-        let Level { staged, open, .. } = self.level(level);
-        !open && (1..page_size / 4).contains(&staged.into())
+        let level = self.level(level);
+        !level.is_open() && (1..page_size / 4).contains(&level.staged.into())
     }
 
     fn level(&self, level: usize) -> Level {
@@ -194,7 +204,7 @@ impl Builder {
         }
         let state = self.level_mut(level)?;
         state.add(space.level(level)?, length, parts).ok_or(Failure::WorkspaceTooSmall)?;
-        if level == 0 && state.open && state.cells == 1 {
+        if level == 0 && state.is_open() && state.cells() == 1 {
             // The node was composed for it just now.
             let before = space.held(0).unwrap_or_else(|| sink.page());
             let left = NodeView::parse(before).and_then(|node| node.key(node.len() - 1));
@@ -278,8 +288,8 @@ impl Builder {
         space: &mut BuildSpace<'_>,
     ) -> Result<(Child, u32), Failure> {
         for level in 0..MAX_HEIGHT - 1 {
-            let top = self.levels.iter().skip(level + 1).all(|above| above.cells == 0);
-            let cells = self.level(level).cells;
+            let top = self.levels.iter().skip(level + 1).all(|above| above.cells() == 0);
+            let cells = self.level(level).cells();
             if top && cells == 0 {
                 return Ok((Child::default(), 0));
             }
@@ -316,16 +326,16 @@ impl Builder {
     ) -> Result<(), Failure> {
         let mut child = Child::default();
         if !last && space.holds(level) {
-            let Level { staged, cells, .. } = self.level(level);
+            let state = self.level(level);
             let composed = space.with_held(level).and_then(|(buffer, held)| {
-                compose(held, level, bytes::head(buffer, staged.into()), cells.into())
+                compose(held, level, bytes::head(buffer, state.staged.into()), state.cells().into())
             });
             composed.ok_or(Failure::WorkspaceTooSmall)?;
         } else {
             self.place(sink, space, level, &mut child)?;
         }
         self.raise(space, level, &child)?;
-        *self.level_mut(level)? = Level { open: !last, ..Level::NONE };
+        *self.level_mut(level)? = Level { count: if last { 0 } else { OPEN }, ..Level::NONE };
         Ok(())
     }
 
@@ -337,9 +347,9 @@ impl Builder {
         level: usize,
         child: &mut Child,
     ) -> Result<(), Failure> {
-        let Level { staged, cells, .. } = self.level(level);
-        let composed =
-            compose(sink.page(), level, bytes::head(space.cells(level), staged.into()), cells.into());
+        let state = self.level(level);
+        let staged = bytes::head(space.cells(level), state.staged.into());
+        let composed = compose(sink.page(), level, staged, state.cells().into());
         composed.ok_or(Failure::WorkspaceTooSmall)?;
         sink.place_node(child)
     }
@@ -354,10 +364,10 @@ impl Builder {
         last: bool,
     ) -> Result<(), Failure> {
         let mut changed = space.holds(level);
-        if !self.level(level).open || !(changed || last) {
+        if !self.level(level).is_open() || !(changed || last) {
             return Ok(());
         }
-        self.level_mut(level)?.open = false;
+        self.level_mut(level)?.count &= !OPEN;
         let at = self.level(level + 1).last.into();
         let mut child = child_of(space.last_child(level + 1, at)?);
         match space.held(level) {
@@ -399,13 +409,11 @@ impl Builder {
             front.add(buffer, cell.len(), &[cell])?;
         }
         let separator = if level == 0 { shortest_separator(node.key(kept - 1), node.key(kept)) } else { 0 };
-        let (staged, cells) = (front.staged + state.staged, front.cells + state.cells);
         *self.level_mut(level).ok()? = Level {
-            staged,
-            cells,
+            staged: front.staged + state.staged,
+            count: front.count + state.cells(),
             last: front.staged + state.last,
             separator: separator as u16,
-            open: false,
         };
         shorten(page, kept, taken)?;
         Some(true)
@@ -481,6 +489,7 @@ const fn child_of(cell: &InternalCell) -> Child {
 }
 
 /// Lays `cells` staged cells out as a node in `page`.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 fn compose(page: &mut [u8], level: usize, staged: &[u8], cells: usize) -> Option<()> {
     let mut slot = NodeHeader::SIZE;
     let mut at = slot + 2 * cells;

@@ -20,7 +20,8 @@ use crate::format::{
     ChunkRef, ChunkValue, ExtentValue, HeadValue, InlineValue, LeafCell, U16, U32, U64, cell_kind,
 };
 use crate::ids::PageIndex;
-use crate::overlay::{Entry, TreeRoot, Value};
+use crate::overlay::{Entry, Value};
+use core::num::NonZero;
 use zerocopy::IntoBytes as _;
 
 /// Where a frozen entry's bytes are once they are at home.
@@ -39,6 +40,8 @@ pub(crate) enum Settled {
 pub(crate) trait FoldHost: NodeSink {
     /// Reads the verified page of a node, perhaps once more.
     fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), Failure>;
+    /// The root of the old tree.
+    fn root(&self) -> Child;
     /// The least frozen name above `after`.
     fn next_frozen(&self, after: Option<&[u8]>, name: &mut [u8]) -> Option<(usize, Entry)>;
     /// Takes a node that was read out of the tree: its page is free once the fold is durable.
@@ -100,20 +103,41 @@ impl FoldSpace<'_> {
 }
 
 /// No level.
-const NOTHING: usize = MAX_HEIGHT;
+const NOTHING: u8 = MAX_HEIGHT as u8;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(4))]
 struct Step {
     page: PageIndex,
+    // Pages have 64 KiB at most.
     /// The next child that is neither taken over nor descended into.
-    index: usize,
-    count: usize,
+    index: u16,
+    count: u16,
+}
+
+/// A key that bounds a leaf, whose name lies elsewhere.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    chunk: u32,
+    /// Bytes of the name and one: so there is a number that it cannot be.
+    length: NonZero<u16>,
+}
+
+impl Limit {
+    fn of(key: &Key<'_>) -> Self {
+        let length = NonZero::<u16>::MIN.saturating_add(key.name.len() as u16);
+        Self { chunk: key.chunk, length }
+    }
+
+    fn key(self, name: &[u8]) -> Key<'_> {
+        Key { name: bytes::head(name, usize::from(self.length.get()) - 1), chunk: self.chunk }
+    }
 }
 
 /// How the number of blocks and bytes changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Balance {
-    pub(crate) blocks: i64,
+    pub(crate) blocks: isize,
     pub(crate) bytes: i64,
 }
 
@@ -122,25 +146,28 @@ pub(crate) struct Balance {
 pub(crate) struct Fold {
     builder: Builder,
     path: [Step; MAX_HEIGHT],
-    old: TreeRoot,
+    /// Levels of the old tree.
+    height: u8,
     started: bool,
     /// The level whose node is in the page for the old tree, if there is one page only; [`NOTHING`] if none is.
-    held: usize,
+    held: u8,
     /// `last` and `next` have changed places in the caller's memory.
     swapped: bool,
     /// Length of the last folded name, and whether its old pages belong to another name now.
-    last: Option<(usize, bool)>,
+    last: Option<(u16, bool)>,
     /// The entry to be folded next: None until fetched, Some(None) at the end.
-    next: Option<Option<(usize, Entry)>>,
+    next: Option<Option<Entry>>,
+    /// Length of its name.
+    next_length: u16,
     /// Chunks of the last name may go on in the next leaf.
     purge: Option<u32>,
     /// Length and chunk of the upper bound of the leaf at hand, if it has one.
-    bound: Option<(usize, u32)>,
+    bound: Option<Limit>,
     /// Length and chunk of the lower bound of the leaf at hand, if nothing is packed of it yet.
-    floor: Option<(usize, u32)>,
+    floor: Option<Limit>,
     pub(crate) balance: Balance,
     /// Names folded in so far.
-    pub(crate) folded: u64,
+    pub(crate) folded: usize,
 }
 
 impl Step {
@@ -148,18 +175,19 @@ impl Step {
 }
 
 impl Fold {
-    /// Made of constants but for the root, so that the compiler writes it where it is to lie.
+    /// Of an old tree of so many levels. Made of constants but for that, so that the compiler writes it where it is to lie.
     #[inline(always)]
-    pub(crate) const fn new(old: TreeRoot) -> Self {
+    pub(crate) const fn new(height: u32) -> Self {
         Self {
             builder: Builder::new(),
             path: [Step::START; MAX_HEIGHT],
-            old,
+            height: height as u8,
             started: false,
             held: NOTHING,
             swapped: false,
             last: None,
             next: None,
+            next_length: 0,
             purge: None,
             bound: None,
             floor: None,
@@ -187,7 +215,7 @@ impl Fold {
             self.finish(host, space, root)?;
             return Ok(true);
         }
-        if self.old.height == 0 {
+        if self.height == 0 {
             self.merge_leaf(host, space, false)?;
         } else {
             let level = self.climb(host, space)?;
@@ -198,12 +226,12 @@ impl Fold {
     }
 
     fn height(&self) -> usize {
-        self.old.height as usize
+        self.height.into()
     }
 
     /// The path's node on `level`.
-    fn at(&self, level: usize) -> &Step {
-        self.path.get(level).unwrap_or(&Step::START)
+    fn at(&self, level: usize) -> Step {
+        self.path.get(level).copied().unwrap_or(Step::START)
     }
 
     fn at_mut(&mut self, level: usize) -> Result<&mut Step, Failure> {
@@ -213,17 +241,22 @@ impl Fold {
     /// Makes sure the entry to be folded next is known.
     fn fetch<H: FoldHost>(&mut self, host: &H, space: &mut FoldSpace<'_>) {
         if self.next.is_none() {
-            let after = self.last.map(|(length, _)| bytes::head(space.last, length));
-            self.next = Some(host.next_frozen(after, space.next));
+            let after = self.last.map(|(length, _)| bytes::head(space.last, length.into()));
+            self.next = Some(host.next_frozen(after, space.next).map(|(length, entry)| {
+                self.next_length = length as u16;
+                entry
+            }));
             self.folded += 1;
         }
     }
 
     /// The key whose leaf is to be merged next.
     fn target<'s>(&self, space: &'s FoldSpace<'_>) -> Key<'s> {
-        match (self.purge, self.last, self.next) {
-            (Some(chunk), Some((length, _)), _) => Key { name: bytes::head(space.last, length), chunk },
-            (_, _, Some(Some((length, _)))) => Key::first(bytes::head(space.next, length)),
+        match (self.purge, self.last, &self.next) {
+            (Some(chunk), Some((length, _)), _) => {
+                Key { name: bytes::head(space.last, length.into()), chunk }
+            }
+            (_, _, Some(Some(_))) => Key::first(bytes::head(space.next, self.next_length.into())),
             _ => Key::first(&[]),
         }
     }
@@ -237,7 +270,8 @@ impl Fold {
     ) -> Result<bool, Failure> {
         let Some(above) = self.bounding(level) else { return Ok(false) };
         self.bring(host, space, above)?;
-        let upper = NodeView::parse(space.input(above)).and_then(|node| node.key(self.at(above).index));
+        let upper =
+            NodeView::parse(space.input(above)).and_then(|node| node.key(self.at(above).index.into()));
         Ok(upper.is_some_and(|upper| self.target(space) >= upper))
     }
 
@@ -248,11 +282,12 @@ impl Fold {
 
     /// Takes over what is left of the nodes that the target does not fall under, and returns the
     /// level of the lowest path node that it does fall under.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn climb<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<usize, Failure> {
         let top = self.height() - 1;
         if !self.started {
             self.started = true;
-            let root = Child { page: self.old.page, digest: self.old.digest };
+            let root = host.root();
             self.load(host, space, top, root)?;
             return Ok(top);
         }
@@ -276,7 +311,7 @@ impl Fold {
         host.give_up(child.page)?;
         let node = NodeView::parse(space.input(level));
         let count = node.map(|node| node.len()).ok_or_else(|| host.damaged(child.page))?;
-        *self.at_mut(level)? = Step { page: child.page, index: 0, count };
+        *self.at_mut(level)? = Step { page: child.page, index: 0, count: count as u16 };
         Ok(())
     }
 
@@ -290,7 +325,7 @@ impl Fold {
         let (size, at) = (space.page_size(), space.place(level));
         let into = space.inputs.get_mut(at * size..(at + 1) * size).ok_or(Failure::WorkspaceTooSmall)?;
         host.read_node(child, level as u32, into)?;
-        self.held = level;
+        self.held = level as u8;
         Ok(())
     }
 
@@ -302,20 +337,21 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         level: usize,
     ) -> Result<(), Failure> {
-        if !space.is_small() || self.held == level {
+        if !space.is_small() || usize::from(self.held) == level {
             return Ok(());
         }
-        if self.held < level || self.held == NOTHING {
-            let root = Child { page: self.old.page, digest: self.old.digest };
+        if usize::from(self.held) < level || self.held == NOTHING {
+            let root = host.root();
             self.read(host, space, self.height() - 1, root)?;
         }
-        while self.held > level {
+        while usize::from(self.held) > level {
+            let held = self.held.into();
             // The child before the next one is the path's.
-            let Step { page, index, .. } = *self.at(self.held);
-            let view = NodeView::parse(space.input(self.held));
-            let child = view.and_then(|node| node.child(index.saturating_sub(1)));
+            let Step { page, index, .. } = self.at(held);
+            let view = NodeView::parse(space.input(held));
+            let child = view.and_then(|node| node.child(index.saturating_sub(1).into()));
             let child = child.ok_or_else(|| host.damaged(page))?;
-            self.read(host, space, self.held - 1, child)?;
+            self.read(host, space, held - 1, child)?;
         }
         Ok(())
     }
@@ -332,7 +368,7 @@ impl Fold {
         for level in (1..self.height().min(from + 1)).rev() {
             self.bring(host, space, level)?;
             let at = NodeView::parse(space.input(level)).map_or(0, |node| node.child_for(self.target(space)));
-            while self.at(level).index < at {
+            while usize::from(self.at(level).index) < at {
                 self.take_over(host, space, level)?;
             }
             self.at_mut(level)?.index += 1;
@@ -341,7 +377,7 @@ impl Fold {
             }
             self.bring(host, space, level)?;
             let index = self.at(level).index.saturating_sub(1);
-            let child = NodeView::parse(space.input(level)).and_then(|node| node.child(index));
+            let child = NodeView::parse(space.input(level)).and_then(|node| node.child(index.into()));
             let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
             self.load(host, space, level - 1, child)?;
         }
@@ -368,7 +404,7 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         level: usize,
     ) -> Result<(), Failure> {
-        let index = self.at(level).index;
+        let index = usize::from(self.at(level).index);
         let size = space.page_size();
         if level >= 2 {
             self.builder.close(host, &mut space.build, level - 2)?;
@@ -377,13 +413,13 @@ impl Fold {
         let view = NodeView::parse(space.input(level));
         let child = view.and_then(|node| node.child(index));
         let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
-        self.at_mut(level)?.index = index + 1;
+        self.at_mut(level)?.index += 1;
         if self.builder.is_nearly_empty(level - 1, size) {
             self.load(host, space, level - 1, child)?;
             let (path, count) = (self.at(level - 1).page, self.at(level - 1).count);
             let node = NodeView::parse(bytes::piece(space.inputs, space.place(level - 1), size));
             for cell in 0..count {
-                let cell = node.and_then(|node| node.cell(cell)).ok_or_else(|| host.damaged(path))?;
+                let cell = node.and_then(|node| node.cell(cell.into())).ok_or_else(|| host.damaged(path))?;
                 self.builder.push(host, &mut space.build, level - 1, &[cell])?;
             }
             self.at_mut(level - 1)?.index = count;
@@ -401,11 +437,11 @@ impl Fold {
     fn note_bounds<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
         if self.builder.is_empty(0) {
             let index = self.at(1).index.saturating_sub(1);
-            self.floor = Some(self.note_key(host, space, (1, index), true)?);
+            self.floor = Some(self.note_key(host, space, (1, index.into()), true)?);
         }
         if let Some(above) = self.bounding(0) {
             let index = self.at(above).index;
-            self.bound = Some(self.note_key(host, space, (above, index), false)?);
+            self.bound = Some(self.note_key(host, space, (above, index.into()), false)?);
         }
         Ok(())
     }
@@ -417,13 +453,13 @@ impl Fold {
         space: &mut FoldSpace<'_>,
         (level, index): (usize, usize),
         lower: bool,
-    ) -> Result<(usize, u32), Failure> {
+    ) -> Result<Limit, Failure> {
         self.bring(host, space, level)?;
         let node = NodeView::parse(bytes::piece(space.inputs, space.place(level), space.page_size()));
         let key = node.and_then(|node| node.key(index)).ok_or_else(|| host.damaged(self.at(level).page))?;
         let into = if lower { &mut *space.floor } else { &mut *space.bound };
         bytes::copy(into, key.name).ok_or(Failure::WorkspaceTooSmall)?;
-        Ok((key.name.len(), key.chunk))
+        Ok(Limit::of(&key))
     }
 
     /// Merges the path's leaf, or nothing, with the entries that fall under it.
@@ -434,7 +470,7 @@ impl Fold {
         leaf: bool,
     ) -> Result<(), Failure> {
         let bound = self.bound;
-        let count = if leaf { self.at(0).count } else { 0 };
+        let count = if leaf { self.at(0).count.into() } else { 0 };
         let mut index = 0;
         let mut budget = 64_i64;
         while leaf || budget > 0 {
@@ -452,19 +488,18 @@ impl Fold {
             };
             // What is left of the entry that was folded last gives way to it.
             if let (Some(record), Some((length, moved))) = (record, self.last)
-                && record.name == bytes::head(space.last, length)
+                && record.name == bytes::head(space.last, length.into())
             {
                 self.drop_record(host, node, index, record.chunk, moved)?;
                 index += 1;
                 continue;
             }
-            let is_due = |length: usize| {
-                let key = Key::first(bytes::head(space.next, length));
-                bound
-                    .is_none_or(|(length, chunk)| key < Key { name: bytes::head(space.bound, length), chunk })
+            let is_due = || {
+                let key = Key::first(bytes::head(space.next, self.next_length.into()));
+                bound.is_none_or(|bound| key < bound.key(space.bound))
                     && record.is_none_or(|record| key <= record)
             };
-            match (matches!(self.next, Some(Some((length, _))) if is_due(length)), record) {
+            match (matches!(self.next, Some(Some(_))) && is_due(), record) {
                 (true, _) => {
                     self.fold_entry(host, space)?;
                     if host.has_used_spare() {
@@ -478,11 +513,9 @@ impl Fold {
                 (false, None) => break,
             }
         }
-        let goes_on = |(length, _): (usize, u32)| {
-            self.last
-                .is_some_and(|(last, _)| bytes::head(space.last, last) == bytes::head(space.bound, length))
-        };
-        self.purge = bound.filter(|&bound| goes_on(bound)).map(|(_, chunk)| chunk);
+        let last = self.last.map(|(length, _)| bytes::head(space.last, length.into()));
+        let goes_on = bound.filter(|bound| last == Some(bound.key(space.bound).name));
+        self.purge = goes_on.map(|bound| bound.chunk);
         Ok(())
     }
 
@@ -532,11 +565,11 @@ impl Fold {
     #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn fold_entry<H: FoldHost>(&mut self, host: &mut H, space: &mut FoldSpace<'_>) -> Result<(), Failure> {
         // It stays where it lies: it is large for a small stack.
-        let Some(Some((length, entry))) = &mut self.next else { return Ok(()) };
-        let length = *length;
+        let Some(Some(entry)) = &mut self.next else { return Ok(()) };
+        let length = usize::from(self.next_length);
         core::mem::swap(&mut space.last, &mut space.next);
         self.swapped = !self.swapped;
-        self.last = Some((length, entry.base_moved));
+        self.last = Some((length as u16, entry.base_moved));
         let settled = host.settle(bytes::head(space.last, length), entry, space.inputs)?;
         if let Settled::Deleted = settled {
             self.next = None;
@@ -563,6 +596,7 @@ impl Fold {
     }
 
     /// Takes over the rest of the old tree and closes the new one.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     fn finish<H: FoldHost>(
         &mut self,
         host: &mut H,
@@ -580,9 +614,8 @@ impl Fold {
 }
 
 /// How many bytes of `name` do for the key of the node that it begins; None if it begins none or nothing is known.
-fn separator(floor: &[u8], known: Option<(usize, u32)>, name: &[u8]) -> Option<usize> {
-    let (length, chunk) = known?;
-    Some(separator_above(Key { name: bytes::head(floor, length), chunk }, name))
+fn separator(floor: &[u8], known: Option<Limit>, name: &[u8]) -> Option<usize> {
+    Some(separator_above(known?.key(floor), name))
 }
 
 /// Packs the record of an entry whose bytes are part of it: of so many bytes name, and so many.

@@ -17,6 +17,7 @@ mod large;
 mod length;
 mod little;
 mod model;
+mod one;
 mod rename;
 mod smoke;
 mod sparse;

@@ -29,6 +29,28 @@ fn within<R>(what: &str, store: &mut Tested, bound: Bound, work: impl FnOnce(&mu
     result
 }
 
+/// A commit that needs no batch.
+fn one(store: &mut Tested, random: &mut Random, names: u32, value: &[u8]) {
+    let name = format!("block/{:03}", random.below(names));
+    let (page, durability) = (store.geometry().page_size(), [Durability::Durable, Durability::Buffered]);
+    let size = [0, page / 4, page / 4 + 1, page / 2 + 1, page + 1][random.below(5) as usize];
+    let durability = durability[random.below(2) as usize];
+    let is_put = random.below(5) > 0;
+    let plain = store.bound_of_put(name.len(), if is_put { size } else { 0 });
+    let folding = plain + store.bound_of_checkpoint();
+    let (checkpoints, before) = (store.counters().checkpoints, store.device().so_far);
+    within("put", store, folding, |store| match is_put {
+        true if size > page / 4 => store.put(name.as_bytes(), &value[..size], 0, durability),
+        true => store.put_small(name.as_bytes(), &value[..size], 0, durability),
+        false => store.delete(name.as_bytes(), durability),
+    })
+    .expect("room");
+    if store.counters().checkpoints == checkpoints {
+        let asked = store.device().so_far - before;
+        assert!(asked.within(plain), "put of {size}: {asked:?}, the bound is {plain:?}");
+    }
+}
+
 fn run(memory: Memory, page: u32, length: usize, names: u32, seed: u32) {
     let mut random = Random(seed);
     let create = CreateOptions {
@@ -67,6 +89,7 @@ fn run(memory: Memory, page: u32, length: usize, names: u32, seed: u32) {
             let asked = store.device().so_far - before;
             assert!(asked.within(plain), "commit: {asked:?}, the bound is {plain:?}");
         }
+        one(&mut store, &mut random, names, &value);
         if random.below(4) == 0 {
             loop {
                 let bound = store.bound_of_step();

@@ -1,4 +1,4 @@
-//! A data logger and a settings store, whose content after any number of commits can be computed.
+//! A data logger, a settings store and a meter, whose content after any number of commits can be computed.
 
 use crate::{SmallBatch, SmallStore};
 use blockyard_core::batch::BatchError;
@@ -12,6 +12,8 @@ pub const LONGEST: usize = 320;
 const KEPT: u32 = 20;
 /// Names of the settings.
 const SETTINGS: u32 = 8;
+/// Readings that the meter keeps.
+const READINGS: u32 = 10;
 
 /// A name.
 pub type Name = String<16>;
@@ -25,10 +27,12 @@ pub enum Job {
     Logger,
     /// Changes one setting, sometimes three at once, and deletes one now and then.
     Settings,
+    /// Keeps its last readings, one a commit, and deletes one now and then: it needs no batch.
+    Meter,
 }
 
 /// All jobs.
-pub const JOBS: [Job; 2] = [Job::Logger, Job::Settings];
+pub const JOBS: [Job; 3] = [Job::Logger, Job::Settings, Job::Meter];
 
 /// A store does not hold what it must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +68,7 @@ fn bytes(seed: u32, length: usize) -> Value {
 }
 
 /// A change of a commit: a name and its new value, if it is not deleted.
-type Change = (Name, Option<Value>);
+pub type Change = (Name, Option<Value>);
 
 impl Job {
     /// The job's name.
@@ -73,6 +77,7 @@ impl Job {
         match self {
             Self::Logger => "logger",
             Self::Settings => "settings",
+            Self::Meter => "meter",
         }
     }
 
@@ -82,6 +87,7 @@ impl Job {
         match self {
             Self::Logger => 36,
             Self::Settings => 30,
+            Self::Meter => 24,
         }
     }
 
@@ -107,6 +113,11 @@ impl Job {
                     add((setting(key), Some(value).filter(|_| n % 9 != 4)));
                 }
             }
+            Self::Meter => {
+                // Of all lengths: within the registry's record, of a page and less, and more.
+                let value = bytes(n, (n as usize * 53) % LONGEST);
+                add((reading(n % READINGS), Some(value).filter(|_| n % 9 != 4)));
+            }
         }
         changes
     }
@@ -126,6 +137,12 @@ impl Job {
         Ok(())
     }
 
+    /// What commit `n` changes, if it needs no batch.
+    #[must_use]
+    pub fn one(self, n: u32) -> Option<Change> {
+        self.changes(n).pop().filter(|_| self == Self::Meter)
+    }
+
     /// Commits number `n`, durably.
     ///
     /// # Errors
@@ -136,6 +153,14 @@ impl Job {
         batch: &mut SmallBatch,
         n: u32,
     ) -> Result<(), WriteError<D::Error>> {
+        if let Some((name, value)) = self.one(n) {
+            let name = name.as_bytes();
+            return match value {
+                Some(value) => store.put(name, &value, u64::from(n), Durability::Durable),
+                None => store.delete(name, Durability::Durable),
+            }
+            .map(|_| ());
+        }
         self.fill(n, batch).map_err(|_| WriteError::BatchTooLarge)?;
         store.commit(core::slice::from_mut(batch), Durability::Durable).map(|_| ())
     }
@@ -155,9 +180,11 @@ impl Job {
         let (records, settings) = match self {
             Self::Logger => (n.saturating_sub(KEPT) + 1..n + 1, 0..0),
             Self::Settings => (0..0, 0..SETTINGS),
+            Self::Meter => (0..0, 0..0),
         };
+        let readings = if self == Self::Meter { 0..READINGS } else { 0..0 };
         let newest = (self == Self::Logger && n > 0).then(|| name(format_args!("newest")));
-        records.map(|n| record(n).0).chain(newest).chain(settings.map(setting))
+        records.map(|n| record(n).0).chain(newest).chain(settings.map(setting)).chain(readings.map(reading))
     }
 
     /// Compares all that a store holds with what it must hold after commit `n`.
@@ -192,6 +219,10 @@ impl Job {
 /// Record `n` of the logger: short ones go into the registry, longer ones have a page of their own.
 fn record(n: u32) -> Change {
     (name(format_args!("log/{n:08}")), Some(bytes(n, 12 + (n as usize * 37) % (LONGEST - 12))))
+}
+
+fn reading(place: u32) -> Name {
+    name(format_args!("meter/{place}"))
 }
 
 fn setting(key: u32) -> Name {

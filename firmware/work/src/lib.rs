@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`counted`] | a device that counts what is asked of it |
 //! | [`cut`] | a device that loses power at one operation, with all that a device may do then |
-//! | [`job`] | a data logger and a settings store: their commits, and what a store must hold after each |
+//! | [`job`] | a data logger, a settings store and a meter: their commits, and what a store must hold after each |
 //! | [`lives`] | the campaign: every operation cut, two cuts more while recovering, then all is checked |
 //! | [`look`] | one digest over all that a store holds, by which worlds are compared |
 #![no_std]

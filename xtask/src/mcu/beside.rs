@@ -25,6 +25,16 @@ const STORES: [(&str, &str); 3] = [
 const FROM_C: (&str, &str) = ("littlefs2-0.8.1", "weigh-littlefs");
 const COMPILERS: [&str; 3] = ["libclang-dev", "gcc-arm-none-eabi", "libnewlib-arm-none-eabi"];
 
+/// Words for the library that reads C's headers, when it reads them for the chip.
+const CLANG_ARGS: &str = "BINDGEN_EXTRA_CLANG_ARGS_thumbv7em_none_eabi";
+
+/// Where it finds `stdint.h` and its like: of the newest libclang on a machine they may not be there, and so those of the
+/// compiler for the chip and of its library are named.
+fn headers_for_chip(shell: &Shell) -> Result<String> {
+    let compilers = cmd!(shell, "arm-none-eabi-gcc -print-file-name=include").read()?;
+    Ok(format!("-isystem{} -isystem/usr/include/newlib", compilers.trim()))
+}
+
 /// The table.
 pub(crate) fn table(shell: &Shell, board: &Board) -> Result<String> {
     let folder = board::folder(shell);
@@ -36,6 +46,7 @@ pub(crate) fn table(shell: &Shell, board: &Board) -> Result<String> {
         stores.insert(1, FROM_C);
         features = &["--features", "littlefs"];
     }
+    let headers = if features.is_empty() { String::new() } else { headers_for_chip(shell)? };
     let said = {
         let _inside = shell.push_dir(FIRMWARE);
         let run = cmd!(shell, "cargo run --quiet {PACKAGE...} {features...} --bin operations");
@@ -45,6 +56,7 @@ pub(crate) fn table(shell: &Shell, board: &Board) -> Result<String> {
             let build = board.toolchain(shell)?.cargo(shell).args(words).args(PACKAGE).args(features);
             // Flags of ours would replace the firmware's.
             let build = build.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+            let build = if features.is_empty() { build } else { build.env(CLANG_ARGS, &headers) };
             build.env("CARGO_TARGET_DIR", &folder).run()?;
         }
         said

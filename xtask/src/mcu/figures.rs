@@ -17,9 +17,10 @@ const BEGIN: &str = "<!-- figures: written by `cargo xtask mcu --write` -->";
 const END: &str = "<!-- end of figures -->";
 
 /// Images that are weighed, and what they do.
-const IMAGES: [(&str, &str); 4] = [
+const IMAGES: [(&str, &str); 5] = [
     ("read", "read-only"),
     ("write", "read-write"),
+    ("put", "read-write, one change a commit"),
     ("full", "full"),
     (ASYNCHRONOUS, "read-write, asynchronous"),
 ];

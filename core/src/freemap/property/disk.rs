@@ -25,9 +25,10 @@ impl Disk {
     pub(super) const fn space<'a>(
         device: &'a mut Io<Self>,
         geometry: &'a Geometry,
+        top: &'a MapTop,
         windows: &'a mut [u8],
     ) -> MapSpace<'a, Self> {
-        MapSpace { device, geometry, windows }
+        MapSpace { device, geometry, top: &top.at.digest.0, windows }
     }
 
     /// Demands that the map under `top` says exactly that `used` is in use, and guards its pages.

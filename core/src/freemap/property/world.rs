@@ -1,6 +1,6 @@
 //! A free map beside sets of pages: who owns what, durably and since.
 
-use super::super::{FreeMap, MapTop};
+use super::super::{FreeMap, MapTop, Top};
 use super::disk::Disk;
 use super::parts::{Commit, Fold, Record, Superblock};
 use super::runs::Runs;
@@ -96,8 +96,9 @@ impl World {
     fn allocate(&mut self, (min, want): (u64, u64), floor: u64, own: &[Extent]) -> Option<Extent> {
         let (ahead, free) = (self.runs_ahead(), self.map.at.free);
         let pinned = pin(self.pinned);
-        let space = &mut Disk::space(&mut self.disk, &self.geometry, &mut self.windows);
-        let found = self.map.allocate(space, (min, want), (self.pages, floor), pinned).expect("no damage");
+        let space = &mut Disk::space(&mut self.disk, &self.geometry, &self.superblock.top, &mut self.windows);
+        let found =
+            self.map.allocate(space, (min, want), (self.pages, floor as usize), pinned).expect("no damage");
         let Some(extent) = found else {
             let longest = ahead.iter().map(|(from, to)| to - from).max().unwrap_or(0);
             TALLY.hit(if floor > 0 && longest >= min { "no run above the floor" } else { "no run ahead" });
@@ -118,7 +119,7 @@ impl World {
             TALLY.hit("pinned run passed over");
         }
         assert!(self.pinned.is_none_or(|held| !held.overlaps(extent)), "{extent:?} is pinned");
-        assert!(floor == 0 || self.map.at.free >= floor, "{} ahead of {floor}", self.map.at.free);
+        assert!(floor == 0 || self.map.at.free as u64 >= floor, "{} ahead of {floor}", self.map.at.free);
         TALLY.add("wrapped", u64::from(self.map.at.ahead.wrapped));
         Some(extent)
     }
@@ -187,14 +188,14 @@ impl World {
 
     fn begin(&mut self) {
         if self.fold.is_none() {
-            self.map.begin(self.pages);
+            self.map.begin(&self.superblock.top.at.digest.0, self.pages);
             self.commits.iter_mut().for_each(|commit| commit.frozen = true);
             self.fold = Some(Fold { next: self.used.clone(), placed: Vec::new(), freed: Vec::new() });
         }
     }
 
     fn mark(&mut self, extent: Extent, used: bool) {
-        let space = &mut Disk::space(&mut self.disk, &self.geometry, &mut self.windows);
+        let space = &mut Disk::space(&mut self.disk, &self.geometry, &self.superblock.top, &mut self.windows);
         self.map.mark_extent(space, extent, used).expect("no damage");
         let next = &mut self.fold.as_mut().expect("under way").next;
         if used { next.add(extent) } else { next.take(extent) }
@@ -240,7 +241,7 @@ impl World {
 
     fn finish(&mut self) {
         while self.settle() {}
-        let space = &mut Disk::space(&mut self.disk, &self.geometry, &mut self.windows);
+        let space = &mut Disk::space(&mut self.disk, &self.geometry, &self.superblock.top, &mut self.windows);
         let top = self.map.flush(space).expect("no damage");
         let fold = self.fold.take().expect("under way");
         TALLY.hit(if self.stages.is_empty() { "checkpoint" } else { "checkpoint with staged pages" });
@@ -251,7 +252,7 @@ impl World {
         self.used = fold.next;
         self.commits.retain(|commit| !commit.frozen);
         self.map.finish(self.pages, &self.geometry);
-        assert_eq!(self.map.durable(), top);
+        assert_eq!(self.map.durable(), Top::from(&top));
         if self.commits.is_empty() {
             self.restart();
         } else {
@@ -268,7 +269,7 @@ impl World {
 
     /// The fold comes to nothing and will begin anew.
     fn abandon(&mut self) {
-        self.map.abandon(self.pages, &self.geometry);
+        self.map.abandon(&self.superblock.top.at.digest.0, self.pages, &self.geometry);
         self.commits.iter_mut().for_each(|commit| commit.settled = false);
         if let Some(fold) = &mut self.fold {
             *fold = Fold { next: self.used.clone(), placed: Vec::new(), freed: Vec::new() };
@@ -343,7 +344,8 @@ impl World {
             if self.geometry.group_of(extent.end() - 1) != group {
                 continue;
             }
-            let space = &mut Disk::space(&mut self.disk, &self.geometry, &mut self.windows);
+            let space =
+                &mut Disk::space(&mut self.disk, &self.geometry, &self.superblock.top, &mut self.windows);
             let answer = self.map.is_used(space, extent).expect("no damage");
             assert_eq!(answer, self.used.covers(extent), "{extent:?}");
             let mut scanned = Runs::default();
@@ -425,7 +427,7 @@ impl World {
         let pinned = self.pinned.take();
         let free: u64 = self.runs_ahead().iter().map(|(from, to)| to - from).sum();
         self.pinned = pinned;
-        assert!(self.map.at.free <= free, "{} pages are said to be free of {free}", self.map.at.free);
+        assert!(self.map.at.free as u64 <= free, "{} pages are said to be free of {free}", self.map.at.free);
     }
 
     /// Brings everything home.

@@ -71,7 +71,7 @@ fn opening(names: u32, moves: bool) -> (Option<Damage>, u64, u64) {
         Err(OpenError::Corrupted(damage)) => Some(damage),
         Err(error) => panic!("{error:?}"),
     };
-    (damage, device.counters.bytes_read / before, device.length().expect("a length") / before)
+    (damage, device.asked.shown().bytes_read / before, device.length().expect("a length") / before)
 }
 
 fn bytes_of_a_value() -> Vec<u8> {

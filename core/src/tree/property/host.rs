@@ -128,7 +128,7 @@ impl World {
         let nodes = if self.small { LEVELS } else { 2 * LEVELS - 1 };
         let (mut levels, mut inputs) = (vec![0xEE; nodes * size], vec![0xEE; pages * size]);
         let mut names = vec![0xEE; 4 * size / 8];
-        let mut fold = Fold::new(self.root);
+        let mut fold = Fold::new(self.root.height);
         // A step merges a leaf that no step before it did, or 64 changes where there is no leaf.
         let most = self.leaves() + self.frozen.len() / 32 + 2;
         for step in 0.. {
@@ -173,7 +173,7 @@ impl World {
         assert!(self.settled.iter().eq(self.frozen.keys()), "every change was folded in");
         let sum = |blocks: &Blocks| blocks.values().map(|block| block.body.length()).sum::<u64>() as i64;
         let balance = folded.fold.balance;
-        assert_eq!(balance.blocks, self.after.len() as i64 - self.before.len() as i64, "blocks counted");
+        assert_eq!(balance.blocks, self.after.len() as isize - self.before.len() as isize, "blocks counted");
         assert_eq!(balance.bytes, sum(&self.after) - sum(&self.before), "bytes counted");
         for page in &self.released {
             assert!(self.used.remove(page), "page {page} was in use");
@@ -242,6 +242,10 @@ impl NodeSink for World {
 }
 
 impl FoldHost for World {
+    fn root(&self) -> Child {
+        Child { page: self.root.page, digest: self.root.digest }
+    }
+
     fn read_node(&mut self, child: Child, level: u32, into: &mut [u8]) -> Result<(), Failure> {
         assert!(!self.placed.contains(&child.page.0), "a fold reads the old tree");
         let again = !self.read.insert(child.page.0);

@@ -111,6 +111,7 @@ fn sizes(pending: &mut Pending, buffer: &mut [u8]) -> Option<()> {
     let (mut name, mut value, mut problems) = ([0; 16], [0; LONGEST], Count::default());
     say!("size=future-of-open_at bytes={opening_takes}");
     say!("size=future-of-commit bytes={}", size_of_val(&store.commit(&mut batches, Durability::Durable)));
+    say!("size=future-of-put bytes={}", size_of_val(&store.put(b"name", &value, 0, Durability::Durable)));
     say!("size=future-of-checkpoint_step bytes={}", size_of_val(&store.checkpoint_step()));
     say!("size=future-of-sync bytes={}", size_of_val(&store.sync()));
     say!("size=future-of-get bytes={}", size_of_val(&store.get(b"name", &mut value)));
@@ -135,7 +136,14 @@ fn live(job: Job, pending: &mut Pending, buffer: &mut [u8], drops: &mut u32) -> 
             let mut batch = SmallBatch::new(store.geometry(), heapless::Vec::new(), heapless::Vec::new());
             job.fill(n, &mut batch).ok()?;
             let batches = core::slice::from_mut(&mut batch);
-            let committed = polled(store.commit(batches, Durability::Durable), polls);
+            let durably = Durability::Durable;
+            let committed = match job.one(n) {
+                Some((name, Some(value))) => {
+                    polled(store.put(name.as_bytes(), &value, n.into(), durably), polls)
+                }
+                Some((name, None)) => polled(store.delete(name.as_bytes(), durably), polls),
+                None => polled(store.commit(batches, durably), polls),
+            };
             if committed.is_none() && !store.is_poisoned() {
                 say!("commit {n} was dropped and the store goes on");
                 return None;

@@ -1,5 +1,5 @@
-//! What each call takes: instructions, stack, operations of the device, over the work of a data logger and of
-//! a settings store. `cargo xtask mcu` reads the lines.
+//! What each call takes: instructions, stack, operations of the device, over the work of a data logger, of
+//! a settings store and of a meter. `cargo xtask mcu` reads the lines.
 #![no_std]
 #![no_main]
 
@@ -147,12 +147,26 @@ fn work_on(job: Job, disk: &mut Disk, pending: &mut Pending, buffer: &mut [u8]) 
     let [mut plain, mut folding, mut step, mut get, mut next, mut verify] = [Taken::default(); 6];
     for n in 1..=COMMITS {
         job.fill(n, &mut batch).ok()?;
+        let one = job.one(n);
         let checkpoints = store.counters().checkpoints;
         let mut this = Taken::default();
-        let bound = store.bound_of_commit(batch.len() as u64, batch.bytes() as u64);
+        let bound = match &one {
+            Some((name, value)) => store.bound_of_put(name.len(), value.as_ref().map_or(0, |it| it.len())),
+            None => store.bound_of_commit(batch.len() as u64, batch.bytes() as u64),
+        };
         let folding_too = bound + store.bound_of_checkpoint();
         let batches = core::slice::from_mut(&mut batch);
-        metered(&mut this, &mut store, ANY, |store| store.commit(batches, Durability::Durable)).ok()?;
+        let durably = Durability::Durable;
+        match &one {
+            Some((name, Some(value))) => metered(&mut this, &mut store, ANY, |store| {
+                store.put(name.as_bytes(), value, u64::from(n), durably)
+            }),
+            Some((name, None)) => {
+                metered(&mut this, &mut store, ANY, |store| store.delete(name.as_bytes(), durably))
+            }
+            None => metered(&mut this, &mut store, ANY, |store| store.commit(batches, durably)),
+        }
+        .ok()?;
         let (kind, bound) = if store.counters().checkpoints == checkpoints {
             (&mut plain, bound)
         } else {

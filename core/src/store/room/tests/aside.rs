@@ -9,7 +9,7 @@ fn a_checkpoint_comes_before_growth_where_much_is_set_aside_for_it() {
     store.superblock.height.set(3);
     store.superblock.tree_pages.set(100_000);
     store.pages = 64_000;
-    let few = store.pages / 64;
+    let few = (store.pages / 64) as usize;
     let mut of = |entries, pages, free| {
         store.active = Pending { entries, ..Pending::default() };
         (store.pages, store.map.at.free) = (pages, store.floor(&Demand::default()) + free);
@@ -26,9 +26,10 @@ fn a_checkpoint_comes_before_growth_where_much_is_set_aside_for_it() {
 #[test]
 fn so_it_does_where_much_is_for_new_records() {
     let mut store = store();
-    let journal = JOURNAL / PAGE;
+    let journal = (JOURNAL / PAGE) as usize;
     let mut given = |group, pages_of_records, pages| {
-        store.active = Pending { entries: 1, records: pages_of_records * PAGE, ..Pending::default() };
+        store.active =
+            Pending { entries: 1, records: pages_of_records * PAGE as usize, ..Pending::default() };
         store.pages = pages;
         store.sets_much_aside(&group)
     };
@@ -39,7 +40,7 @@ fn so_it_does_where_much_is_for_new_records() {
     assert!(of(100, 1600), "an eighth of the file");
     assert!(!of(99, 1600));
     // A group that needs as much by itself is not helped by a checkpoint before it.
-    let group = Demand { records: 49 * PAGE, ..Demand::default() };
+    let group = Demand { records: 49 * PAGE as usize, ..Demand::default() };
     assert!(given(group, 98, 800));
     assert!(!given(group, 97, 800));
 }
@@ -99,7 +100,7 @@ fn of_a_large_registry_each_change_takes_a_leaf_and_the_inner_nodes_are_taken_on
     assert_eq!(reserve(10, 0), 10 * 9 + 4 + 2);
     // Many: their leaves and neighbours, and a cell of 70 bytes for each node there will be, in nodes that are a
     // quarter full.
-    let inner = |cells: u64| (cells * 70).div_ceil((PAGE - NodeHeader::SIZE as u64) / 4);
+    let inner = |cells: usize| (cells * 70).div_ceil((PAGE as usize - NodeHeader::SIZE) / 4);
     assert_eq!(reserve(20_000, 0), 40_000 + inner(140_000) + 4 + 2);
     assert_eq!(reserve(20_000, 5120), 40_000 + inner(140_020) + 20 + 4 + 2);
     // All of it and half as much again.
@@ -174,7 +175,7 @@ fn a_checkpoint_that_is_lost_late_can_be_made_again() {
         while store
             .checkpoint
             .as_ref()
-            .is_none_or(|checkpoint| checkpoint.fold.folded + left <= u64::from(updates))
+            .is_none_or(|checkpoint| checkpoint.fold.folded as u64 + left <= u64::from(updates))
         {
             store.checkpoint_step().expect("room");
         }
@@ -183,8 +184,7 @@ fn a_checkpoint_that_is_lost_late_can_be_made_again() {
         while pages > 0 && store.counters().checkpoints == made {
             let name = std::format!("filled/{filled:09}");
             let value = batch(&store, &[(name.as_bytes(), (pages * PAGE) as usize)]);
-            let need =
-                pages + store.floor(&store.demand(core::slice::from_ref(&value)).expect("of this store"));
+            let need = pages as usize + store.floor(&demand_of(&store, core::slice::from_ref(&value)));
             let done = store.map.at.free >= need && store.commit(&mut [value], Durability::Buffered).is_ok();
             (filled, pages) = if done { (filled + 1, pages) } else { (filled, pages / 3) };
         }
@@ -239,7 +239,7 @@ fn what_is_set_aside_does_for_the_checkpoint() {
             if store.pending() > 0 && store.map.at.free >= reserve {
                 let spare = store.map.at.free - reserve;
                 store
-                    .with_host(None, |host| (0..spare).try_for_each(|_| host.allocate(1, 1).map(drop)))
+                    .with_host(NOBODY, |host| (0..spare).try_for_each(|_| host.allocate(1, 1).map(drop)))
                     .expect("they are free");
                 assert_eq!(store.map.at.free, reserve);
                 let grows = store.counters().grows;
