@@ -115,9 +115,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// so, keep room.
     pub fn bound_of_commit(&self, changes: u64, bytes: u64) -> Bound {
         let record = RecordHeader::SIZE as u64 + bytes + self.geometry.unit() as u64;
-        // Values of a group that the journal does not carry have pages of their own.
+        // Values of a group that the journal does not carry have pages of their own. What does not fill the last page of a batch
+        // whose buffer has no room for the rest of it is written by itself.
         let carried = self.carry_max.min(self.geometry.page_size() / 2) as u64;
-        let values = if bytes > carried { changes } else { 0 };
+        let values = if bytes > carried { 2 * changes } else { 0 };
         Bound { reads: self.map_reads(changes), writes: record.div_ceil(self.piece()) + 1 + values, syncs: 1 }
     }
 
