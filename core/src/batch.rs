@@ -16,7 +16,7 @@ pub trait GrowBytes: AsRef<[u8]> + AsMut<[u8]> {
 
     /// Appends `bytes`; false, with nothing appended, if they do not fit.
     fn append(&mut self, bytes: &[u8]) -> bool;
-    /// Sets the length; new bytes are zero. False if it does not fit.
+    /// Sets the length; new bytes are zero. False, with the length as it was, if it does not fit.
     fn set_length(&mut self, length: usize) -> bool;
 
     /// What keeps the bytes in memory beyond the batch, for an overlay that knows what it is and

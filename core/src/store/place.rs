@@ -113,7 +113,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 if from < to {
                     let offset = geometry.offset(run.start.0);
                     let values = batch.values();
-                    let values = values.get(from..to.min(values.len())).ok_or(Failure::BatchTooLarge)?;
+                    // Nothing but the padding behind the last value may be missing.
+                    let end = if to - values.len().min(to) < page { to.min(values.len()) } else { to };
+                    let values = values.get(from..end).ok_or(Failure::BatchTooLarge)?;
                     self.write_whole(offset, values)?;
                 }
                 (run, from) = (Extent::new(PageIndex(place.unwrap_or(0)), 0), to);

@@ -230,7 +230,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// a function of the compiler's.)
     fn worth_freeing(&self) -> usize {
         let sixteenth = short(self.pages / 16);
-        sixteenth.max(64).max((sixteenth + short(self.pages / 64)).min(self.journal_pages() / 2))
+        sixteenth.max(64).max(sixteenth.saturating_add(short(self.pages / 64)).min(self.journal_pages() / 2))
     }
 
     fn journal_pages(&self) -> usize {
