@@ -227,9 +227,9 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         V::HOLDS && self.late > 0
     }
 
-    /// Digests the values that have no digest yet.
+    /// Digests the values that have no digest yet, which the commit does otherwise, by then in the way of others.
     #[inline(never)]
-    pub(crate) fn digest_late(&mut self) {
+    pub fn digest_late(&mut self) {
         if self.late == 0 {
             return;
         }

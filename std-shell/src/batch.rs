@@ -41,7 +41,8 @@ impl Recycled {
 
 /// Changes that become visible and durable together, or not at all. Made by
 /// [`Store::batch`](crate::Store::batch). Values are digested as they are added, in the caller's thread; those
-/// behind the first 256 KiB by the commit, while the device writes.
+/// behind the first 256 KiB by the commit, while the device writes, and so are all of a batch of 256 KiB or more that was
+/// made behind one of a MiB.
 #[derive(Debug)]
 pub struct WriteBatch {
     pub(crate) raw: RawBatch,

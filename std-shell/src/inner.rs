@@ -184,7 +184,7 @@ pub(crate) struct Inner {
     pub(crate) verifier: Mutex<Option<crate::verifier::Sender>>,
     pub(crate) fresh: crate::verifier::Results,
     pub(crate) tickets: crate::ticket::Open,
-    /// Members of the last group: how many commits are likely to arrive together.
+    /// How many commits are likely to arrive together: as many as the last group had, or nearly as many as were expected of it.
     pub(crate) company: AtomicU64,
     /// Groups that are still to be gathered asleep, for processors are in demand.
     pub(crate) crowded: AtomicU64,
@@ -298,14 +298,18 @@ impl Inner {
     pub(crate) fn batch_for_many(&self) -> RawBatch {
         let recycled = self.recycled.lock().for_many();
         let mut batch = recycled.unwrap_or_else(|| self.new_batch());
-        let much = batch.late_values().0.usual() >= 4 * WORTH_IT && Digester::is_of_use();
-        batch.digest_at_once(if much { 0 } else { WORTH_IT });
+        // Another thread will digest while this one writes.
+        if batch.late_values().0.usual() >= 4 * WORTH_IT && Digester::is_of_use() {
+            batch.digest_at_once(0);
+        }
         batch
     }
 
     fn new_batch(&self) -> RawBatch {
         let buffer = |role| Buffer::new(&self.memory, role);
-        RawBatch::new(&self.geometry, buffer(Role::Meta), buffer(Role::Data))
+        let mut batch = RawBatch::new(&self.geometry, buffer(Role::Meta), buffer(Role::Data));
+        batch.digest_at_once(WORTH_IT);
+        batch
     }
 
     /// Gives a batch's buffers back.
@@ -313,13 +317,18 @@ impl Inner {
         if self.pooled {
             let bytes = batch.bytes();
             batch.clear();
+            batch.digest_at_once(WORTH_IT);
             self.recycled.lock().give(batch, bytes);
         }
     }
 
-    /// Has the digests of a large batch's values computed by another thread, too, from now on.
+    /// Has the digests of a large batch's values computed by another thread, too, from now on. Of one that is short in spite of
+    /// its predecessor they are computed here: its record is one write then.
     pub(crate) fn digest_ahead(&self, request: &mut Request) {
         let (Request::Commit(batch) | Request::Guarded(batch, _)) = request else { return };
+        if batch.bytes() < WORTH_IT {
+            return batch.digest_late();
+        }
         if batch.bytes() < 2 * WORTH_IT || !Digester::is_of_use() {
             return;
         }
@@ -474,5 +483,38 @@ pub(crate) fn wait_error(error: WaitError<Error>) -> Error {
     match error {
         WaitError::Item(error) | WaitError::Poisoned(Fault::Fatal(error)) => error,
         WaitError::Poisoned(_) => Error::Poisoned,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Store;
+
+    /// The commit of one that has yet to be digested takes a write more, and time with the engine held.
+    #[test]
+    fn a_short_batch_behind_a_large_one_is_digested_before_its_commit() {
+        let store = Store::in_memory().expect("memory");
+        let inner = store.inner();
+        let late = |batch: &mut RawBatch| batch.late_values().1.count();
+        for _ in 0..2 {
+            let mut large = inner.batch_for_many();
+            (0..300_u32).for_each(|number| large.put(&number.to_le_bytes(), &[7; 8192], 0).expect("room"));
+            inner.recycle(large);
+        }
+        let mut short = inner.batch_for_many();
+        short.put(b"name", &[7; 8192], 0).expect("room");
+        assert_eq!(late(&mut short), usize::from(Digester::is_of_use()), "it might have become a large one");
+        let mut request = Request::Commit(short);
+        inner.digest_ahead(&mut request);
+        let Request::Commit(mut short) = request else { panic!("it is that request") };
+        assert_eq!(late(&mut short), 0);
+        inner.recycle(short);
+        // Whoever has it next may have one change only.
+        for batch in [inner.batch(), inner.batch()] {
+            let mut batch = batch;
+            batch.put(b"name", &[7; 8192], 0).expect("room");
+            assert_eq!(late(&mut batch), 0);
+        }
     }
 }
