@@ -12,7 +12,7 @@ use crate::inner::{DeviceEngine, GROUP_BYTES, Inner, Led, Locked, Request, Wante
 use crate::read;
 use blockyard_core::queue::Member;
 use blockyard_core::{Durability, Sequence, WriteError};
-use std::ops::Range;
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ const MOST_LOOKED_AT: usize = 256;
 const COMPANY: Duration = Duration::from_micros(100);
 
 /// After one that had to wait for its processor so many groups are gathered asleep, at least and at most.
-const CROWDED: Range<u64> = 16..1024;
+const CROWDED: RangeInclusive<u64> = 16..=1024;
 
 /// One group in so many waits as long for whoever else comes.
 const LOOK_ROUND: u64 = 32;
@@ -160,7 +160,7 @@ impl Inner {
         }
         let believed = self.believed.load(Ordering::Relaxed);
         if begun.elapsed() > 5 * COMPANY {
-            let longer = (4 * believed).clamp(CROWDED.start, CROWDED.end);
+            let longer = (4 * believed).clamp(*CROWDED.start(), *CROWDED.end());
             self.crowded.store(longer, Ordering::Relaxed);
             self.believed.store(longer, Ordering::Relaxed);
         } else if believed > 0 {
