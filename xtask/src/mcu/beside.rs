@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use xshell::{Shell, cmd};
 
 use super::FIRMWARE;
@@ -28,11 +28,14 @@ const COMPILERS: [&str; 3] = ["libclang-dev", "gcc-arm-none-eabi", "libnewlib-ar
 /// Words for the library that reads C's headers, when it reads them for the chip.
 const CLANG_ARGS: &str = "BINDGEN_EXTRA_CLANG_ARGS_thumbv7em_none_eabi";
 
-/// Where it finds `stdint.h` and its like: of the newest libclang on a machine they may not be there, and so those of the
-/// compiler for the chip and of its library are named.
+/// Where it finds `stdint.h` and its like: of the newest libclang on a machine they may not be there, and so those are named
+/// that the compiler for the chip looks through.
 fn headers_for_chip(shell: &Shell) -> Result<String> {
-    let compilers = cmd!(shell, "arm-none-eabi-gcc -print-file-name=include").read()?;
-    Ok(format!("-isystem{} -isystem/usr/include/newlib", compilers.trim()))
+    let said = cmd!(shell, "arm-none-eabi-gcc -x c -E -v -").stdin("").read_stderr()?;
+    let lines = said.lines().skip_while(|line| !line.starts_with("#include <")).skip(1);
+    let folders: Vec<_> = lines.take_while(|line| line.starts_with(' ')).map(str::trim).collect();
+    ensure!(!folders.is_empty(), "arm-none-eabi-gcc does not say where its headers are:\n{said}");
+    Ok(folders.iter().map(|folder| format!("-isystem{folder}")).collect::<Vec<_>>().join(" "))
 }
 
 /// The table.
