@@ -3,13 +3,13 @@
 
 use crate::support::*;
 use blockyard_core::Durability::{Buffered, Durable};
-use blockyard_core::batch::BatchError;
+use blockyard_core::batch::{BatchError, GrowBytes};
 use blockyard_core::device::VecDevice;
 use blockyard_core::error::WriteError;
 use blockyard_core::format::ChunkRef;
 use blockyard_core::overlay::Overlay;
 use blockyard_core::store::StagedChunk;
-use blockyard_core::{Digest, PageIndex};
+use blockyard_core::{Batch, Digest, PageIndex};
 
 /// Commits one more block, and opens what a power cut leaves behind it: everything committed is there.
 fn goes_on<O: Overlay + Default>(mut store: TestStore<O>, shape: Shape) {
@@ -133,5 +133,43 @@ fn pages_that_no_block_has_are_refused() {
     let mut one = batch(store.geometry());
     one.put_extent(b"name", 5 * 512, 0, digest, PageIndex(first + 16)).unwrap();
     assert_eq!(store.commit(&mut [one], Buffered), Err(WriteError::BatchUnfit), "longer than a chunk");
+    goes_on(store, Shape::SMALL);
+}
+
+/// A buffer that breaks its promise: asked for more than it has, it loses a page and a half of what it holds.
+struct Forgetful(Vec<u8>);
+
+impl AsRef<[u8]> for Forgetful {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsMut<[u8]> for Forgetful {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl GrowBytes for Forgetful {
+    fn append(&mut self, bytes: &[u8]) -> bool {
+        GrowBytes::append(&mut self.0, bytes)
+    }
+    fn set_length(&mut self, length: usize) -> bool {
+        let grows = length > self.0.len();
+        self.0.truncate(if grows { self.0.len().saturating_sub(512 + 256) } else { length });
+        !grows
+    }
+}
+
+/// A value was written as far as it was there and answered durable, with a digest that it does not have.
+#[test]
+fn a_value_that_its_buffer_cut_short_is_refused() {
+    let mut store = small::<Heap>();
+    // One that gets pages of its own, the last of them not full.
+    let mut one = Batch::new(store.geometry(), Vec::new(), Forgetful(Vec::new()));
+    one.put(b"block", &bytes(1, 3 * 512 + 100), 0).unwrap();
+    assert_eq!(store.commit(&mut [one], Buffered), Err(WriteError::BatchTooLarge));
+    assert_eq!(get(&mut store, b"block"), None);
     goes_on(store, Shape::SMALL);
 }
