@@ -59,7 +59,7 @@ models! {
     strictest, "9 strictest durability wins", 3, 4, 55_000, |n| scenario::strictest_wins(sound(), n);
     abandoned, "10 abandoned strands nobody", 3, 4, 22_000, |n| scenario::abandoned_strands_nobody(sound(), n);
     polled, "11 polled is woken", 3, 3, 10_000, |n| scenario::polled_is_woken(sound(), n);
-    company, "13 company is told", 2, 4, 240,
+    company, "13 company is told", 2, 4, 160,
         |_| scenario::company_is_told(sound().led_by(Leader::Awaits(2)), 2);
     room, "12 room is told", 3, 3, 69_000, |n| scenario::room_is_told(sound().of_one(), n);
 

@@ -6,10 +6,10 @@
 //! | `info`, `get` of a block of one extent | the same; the value, in two parts if it ends within a unit | – | – |
 //! | `get` of a block of chunks | the same, and again for each chunk | – | – |
 //! | `next_name` | two pages a level and two, for the name and each deleted one passed over | – | – |
-//! | `commit` that finds room | pages of the free map, if it has values above a quarter of a page | the record in pieces of the staging buffer, one more at the ring's end | 1 if durable |
+//! | `commit` that finds room | pages of the free map, if it has values above a quarter of a page | the record in pieces of the staging buffer, one more at the ring's end; two for each value with pages of its own | 1 if durable |
 //! | `commit` that does not, or before which the file would grow for a checkpoint's sake | a whole checkpoint's more | | |
 //! | `checkpoint_step` | see [`Store::bound_of_step`] | | 2 |
-//! | `put`, `put_small`, `delete` | as a `commit` of one change | one more for a value with pages of its own whose last one it does not fill | 1 if durable |
+//! | `put`, `put_small`, `delete` | as a `commit` of one change | the same, and one for a value above a quarter of a page | 1 if durable |
 //! | `sync`, `seal` | – | seal: 2 | sync: 1 |
 //!
 //! Growth comes on top: one call of grow and one sync. A device of fixed size has none. A file of one group (1.9

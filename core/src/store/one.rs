@@ -78,7 +78,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// is room; else a [whole checkpoint](Self::bound_of_checkpoint) comes on top, as for [`bound_of_commit`](Self::bound_of_commit).
     pub fn bound_of_put(&self, name: usize, value: usize) -> Bound {
         let bound = self.bound_of_commit(1, (OpHeader::SIZE + name + 8 + value) as u64);
-        // What does not fill the last of its own pages is written by itself.
+        // A value that the record could carry may get pages of its own all the same.
         let apart = u64::from(value > self.geometry.max_inline());
         Bound { writes: bound.writes + apart, ..bound }
     }
