@@ -7,7 +7,6 @@ use blockyard_core::store::Progress;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long nothing must have happened before the last durable commit is sealed.
@@ -89,7 +88,7 @@ impl Flusher {
     /// Nothing is to be done now. If no commits came since that was so last, a checkpoint that will soon be due is
     /// made in this idle time, so that the next commits find the journal empty.
     fn rest(&mut self, inner: &Inner) {
-        let groups = inner.groups.load(Ordering::Relaxed);
+        let groups = inner.company.groups();
         let stirred = std::mem::replace(&mut self.rested, groups) != groups;
         let refused = self.is_refused();
         // The next walk finds the changes in order.
@@ -173,7 +172,7 @@ struct Refused;
 /// come in, which then go first unless it is late. Returns the number of groups at which it gave way. `paused` is
 /// what the call before returned.
 fn advance(inner: &Inner, paused: Option<u64>, least: Wanted) -> Result<Option<u64>, Refused> {
-    let groups = || inner.groups.load(Ordering::Relaxed);
+    let groups = || inner.company.groups();
     let mut seen = paused.unwrap_or_else(groups);
     if inner.engine().is_ok_and(|locked| Wanted::by(&locked.engine) >= least) {
         inner.shared.put_in_order();

@@ -9,6 +9,7 @@
 
 use crate::batch::{RawBatch, Recycled};
 use crate::buffer::{Buffer, Pool, Role};
+use crate::company::Company;
 use crate::device::{Device, SharedDevice};
 use crate::digests::{Digester, WORTH_IT};
 use crate::error::{Error, Result};
@@ -21,7 +22,7 @@ use blockyard_core::{Durability, Geometry, Sequence};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The engine over any device.
@@ -184,14 +185,8 @@ pub(crate) struct Inner {
     pub(crate) verifier: Mutex<Option<crate::verifier::Sender>>,
     pub(crate) fresh: crate::verifier::Results,
     pub(crate) tickets: crate::ticket::Open,
-    /// How many commits are likely to arrive together: as many as the last group had, or nearly as many as were expected of it.
-    pub(crate) company: AtomicU64,
-    /// Groups that are still to be gathered asleep, for processors are in demand.
-    pub(crate) crowded: AtomicU64,
-    /// How many that were when it was found the last time.
-    pub(crate) believed: AtomicU64,
-    /// Groups led so far, by which the flusher sees that commits come in.
-    pub(crate) groups: AtomicU64,
+    /// Whom groups wait for, and how many there were, by which the flusher sees that commits come in.
+    pub(crate) company: Company,
 }
 
 impl std::fmt::Debug for Inner {
@@ -244,10 +239,7 @@ impl Inner {
             verifier: Mutex::new(verifier),
             fresh: crate::verifier::Results::default(),
             tickets: crate::ticket::Open::default(),
-            company: AtomicU64::new(1),
-            crowded: AtomicU64::new(0),
-            believed: AtomicU64::new(0),
-            groups: AtomicU64::new(0),
+            company: Company::new(),
         }
     }
 

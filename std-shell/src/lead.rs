@@ -12,7 +12,6 @@ use crate::inner::{DeviceEngine, GROUP_BYTES, Inner, Led, Locked, Request, Wante
 use crate::read;
 use blockyard_core::queue::Member;
 use blockyard_core::{Durability, Sequence, WriteError};
-use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -21,12 +20,6 @@ const MOST_LOOKED_AT: usize = 256;
 
 /// How long a group waits for those who were in the last one.
 const COMPANY: Duration = Duration::from_micros(100);
-
-/// After one that had to wait for its processor so many groups are gathered asleep, at least and at most.
-const CROWDED: RangeInclusive<u64> = 16..=1024;
-
-/// One group in so many waits as long for whoever else comes.
-const LOOK_ROUND: u64 = 32;
 
 /// What the group at hand has come to.
 struct Outcome {
@@ -130,27 +123,22 @@ impl Inner {
     }
 
     /// Lets commits that are likely to arrive within moments join the group: as many as the last one had, for at most
-    /// [`COMPANY`]. Alone, nobody waits. One that is late is waited for the next time, too: what is expected goes down by an eighth, or by
-    /// one. Those that are late by turns would never be expected: now and then a group waits for all who come.
+    /// [`COMPANY`]. Alone, nobody waits.
     fn await_company(&self, group: &mut Led<'_>) {
-        let expected = self.company.load(Ordering::Relaxed) as usize;
-        let groups = self.groups.fetch_add(1, Ordering::Relaxed);
-        let mut have = group.remaining();
-        if expected > 1 && group.durability() == Durability::Durable {
-            let wanted = if groups.is_multiple_of(LOOK_ROUND) { usize::MAX } else { expected };
-            have = self.gather(group, wanted);
-        }
-        let less = expected.saturating_sub((expected / 8).max(1));
-        self.company.store(have.max(less) as u64, Ordering::Relaxed);
+        let wanted = self.company.wanted();
+        let have = if wanted > 1 && group.durability() == Durability::Durable {
+            self.gather(group, wanted)
+        } else {
+            group.remaining()
+        };
+        self.company.came(have);
     }
 
     /// Waits for `wanted` commits: awake, which is the quickest where processors are free. Where others want them, who hands a
     /// processor over has it back when their time is over, milliseconds later; there it sleeps, and whoever completes the company wakes
-    /// it. The more often that is so, the longer it is believed.
+    /// it.
     fn gather(&self, group: &mut Led<'_>, wanted: usize) -> usize {
-        let crowded = self.crowded.load(Ordering::Relaxed);
-        if crowded > 0 {
-            self.crowded.store(crowded - 1, Ordering::Relaxed);
+        if self.company.sleeps() {
             return group.gather_for(wanted, COMPANY);
         }
         let begun = Instant::now();
@@ -158,14 +146,7 @@ impl Inner {
             std::thread::yield_now();
             group.gather();
         }
-        let believed = self.believed.load(Ordering::Relaxed);
-        if begun.elapsed() > 5 * COMPANY {
-            let longer = (4 * believed).clamp(*CROWDED.start(), *CROWDED.end());
-            self.crowded.store(longer, Ordering::Relaxed);
-            self.believed.store(longer, Ordering::Relaxed);
-        } else if believed > 0 {
-            self.believed.store(believed / 2, Ordering::Relaxed);
-        }
+        self.company.gathered_awake(begun.elapsed() > 5 * COMPANY);
         group.remaining()
     }
 

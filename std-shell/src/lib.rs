@@ -31,6 +31,7 @@
 mod batch;
 mod buffer;
 mod cache;
+mod company;
 mod copy;
 mod device;
 mod digests;
