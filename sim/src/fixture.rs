@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use blockyard_core::device::{BlockDevice, VecDevice};
-use blockyard_core::error::{OpenError, WriteError};
+use blockyard_core::error::{OpenError, ReadError, WriteError};
 use blockyard_core::overlay::{FixedOverlay, MapOverlay, Overlay};
 use blockyard_core::store::{
-    CreateOptions, Memory, OpenOptions, Problem, Recovery, VerifyReport, VerifySink,
+    CreateOptions, Memory, OpenOptions, Problem, Recovery, Verification, VerifyReport, VerifySink,
 };
 use blockyard_core::{Batch, Digest, Durability, Extent, Geometry, Sequence, Store};
 use std::collections::BTreeMap;
@@ -268,7 +268,7 @@ pub fn assert_same(found: &Model, expected: &Model, what: &str) {
 }
 
 /// What verification said.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Each problem, with the name of the block it was met under.
     pub problems: Vec<(Option<Vec<u8>>, Problem)>,
@@ -287,6 +287,45 @@ impl VerifySink for Findings {
         self.bytes += bytes;
     }
     fn reachable(&mut self, _extent: Extent) {}
+}
+
+/// Verifies in steps and demands that none asks the device for more than its bound.
+///
+/// # Errors
+/// The first one that a step ended with; the steps behind it were made nevertheless.
+pub fn verify_in_steps<D: BlockDevice, O: Overlay>(
+    store: &mut TestStore<O, D>,
+    findings: &mut Findings,
+) -> Result<VerifyReport, ReadError<D::Error>> {
+    let mut verification = Verification::new(vec![0; store.geometry().max_name()]);
+    let mut first = Ok(());
+    loop {
+        let (before, bound) = (store.counters(), store.bound_of_verify_step());
+        let step = store.verify_step(&mut verification, findings);
+        let now = store.counters();
+        let spent = (now.reads - before.reads, now.writes - before.writes, now.syncs - before.syncs);
+        assert!(spent.0 <= bound.reads && spent.1 <= bound.writes && spent.2 == 0, "{spent:?} of {bound:?}");
+        match step {
+            Ok(false) => return first.map(|()| *verification.report()),
+            Ok(true) => {}
+            Err(error) => first = first.and(Err(error)),
+        }
+    }
+}
+
+/// Verifies at once and in steps, which must find the same.
+///
+/// # Errors
+/// The device's.
+pub fn verify_both_ways<D: BlockDevice, O: Overlay>(
+    store: &mut TestStore<O, D>,
+    findings: &mut Findings,
+) -> Result<VerifyReport, ReadError<D::Error>> {
+    let report = store.verify(findings)?;
+    let mut stepwise = Findings::default();
+    assert_eq!(verify_in_steps(store, &mut stepwise)?, report, "in steps");
+    assert_eq!(&stepwise, findings, "in steps");
+    Ok(report)
 }
 
 /// Verifies and demands that nothing is wrong, nothing leaked, and every count right. The journal

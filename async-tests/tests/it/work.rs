@@ -113,7 +113,7 @@ impl Progress {
 }
 
 macro_rules! worker {
-    ($store:path, $device:path, [$($asynchronous:tt)?], [$($wait:tt)*], $work:ident, $contents:ident) => {
+    ($store:path, $verification:path, $device:path, [$($asynchronous:tt)?], [$($wait:tt)*], $work:ident, $contents:ident) => {
         /// Does the steps, and notes how far it is.
         pub(crate) $($asynchronous)? fn $work<D: $device, O: Overlay>(
             store: &mut $store,
@@ -203,6 +203,10 @@ macro_rules! worker {
                         let mut findings = Findings::default();
                         store.verify(&mut findings)$($wait)*.unwrap();
                         assert!(findings.problems.is_empty(), "step {number}: {:?}", findings.problems);
+                        let mut verification = <$verification>::new([0; 512]);
+                        let mut stepwise = Findings::default();
+                        while store.verify_step(&mut verification, &mut stepwise)$($wait)*.unwrap() {}
+                        assert_eq!(stepwise, findings, "step {number}");
                         store.free_space()$($wait)*.unwrap();
                     }
                 }
@@ -230,6 +234,7 @@ macro_rules! worker {
 
 worker!(
     blockyard_core::Store<D, O, Vec<u8>>,
+    blockyard_core::store::Verification<[u8; 512]>,
     blockyard_core::BlockDevice,
     [],
     [],
@@ -238,6 +243,7 @@ worker!(
 );
 worker!(
     blockyard_core::asynchronous::Store<D, O, Vec<u8>>,
+    blockyard_core::asynchronous::store::Verification<[u8; 512]>,
     blockyard_core::asynchronous::BlockDevice,
     [async],
     [.await],

@@ -44,7 +44,7 @@
 //! | call | the store | the file |
 //! |---|---|---|
 //! | `get`, `info`, `exists`, `next_name`, `reader`, [`BlockReader::read`](store::BlockReader::read) | as if it had not been called | untouched |
-//! | `verify`, `free_space` | the same; poisoned if they had to write for room (only while a checkpoint is under way) | as after a power cut at that moment |
+//! | `verify`, `verify_step`, `free_space` | the same; a [`Verification`](store::Verification) is of no use any more; poisoned if they had to write for room (only while a checkpoint is under way) | as after a power cut at that moment |
 //! | what changes something: `commit`, `sync`, `seal`, `checkpoint`, `checkpoint_step`, `rename`, `write_chunk`, a [`BlockWriter`](store::BlockWriter) | poisoned: it refuses changes with [`WriteError::Poisoned`](crate::WriteError::Poisoned), as after a failed write, and has to be opened again | as after a power cut at that moment |
 //! | `open`, `create` | there is none | as after a power cut at that moment |
 //! | `open_at`, `open_to_read_at`, `create_at` | there is none: the place is empty again | the same |

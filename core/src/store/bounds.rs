@@ -8,16 +8,19 @@
 //! | `next_name` | two pages a level and two, for the name and each deleted one passed over | – | – |
 //! | `commit` that finds room | pages of the free map, if it has values above a quarter of a page | the record in pieces of the staging buffer, one more at the ring's end; two for each value with pages of its own | 1 if durable |
 //! | `commit` that does not, or before which the file would grow for a checkpoint's sake | a whole checkpoint's more | | |
+//! | `verify_step` | four, or a page a level of the tree, two more and a page a level of the free map | – | – |
+//! | `free_space` | each page of the free map | – | – |
 //! | `checkpoint_step` | see [`Store::bound_of_step`] | | 2 |
 //! | `put`, `put_small`, `delete` | as a `commit` of one change | the same, and one for a value above a quarter of a page | 1 if durable |
 //! | `sync`, `seal` | – | seal: 2 | sync: 1 |
 //!
+//! While a checkpoint is under way, whatever reads the free map may have to write a page of it for each that it reads.
 //! Growth comes on top: one call of grow and one sync. A device of fixed size has none. A file of one group (1.9
 //! MB of 512-byte pages, 133 MB of 4 KiB pages) has a free map of one page, others of one a level.
 
 use super::{BlockInfo, BlockLocation, Store};
 use crate::device::BlockDevice;
-use crate::format::{ChunkRef, ChunkValue, LeafCell, RecordHeader};
+use crate::format::{ChunkRef, ChunkValue, LeafCell, RecordHeader, SLOTS};
 use crate::overlay::Overlay;
 use core::ops::Add;
 
@@ -120,6 +123,26 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let carried = self.carry_max.min(self.geometry.page_size() / 2) as u64;
         let values = if bytes > carried { 2 * changes } else { 0 };
         Bound { reads: self.map_reads(changes), writes: record.div_ceil(self.piece()) + 1 + values, syncs: 1 }
+    }
+
+    /// Of a [`verify_step`](Self::verify_step).
+    pub fn bound_of_verify_step(&self) -> Bound {
+        let levels = u64::from(self.map.durable().level) + 1;
+        // Where a checkpoint has come between, the way down to the last name.
+        let reads = u64::from(SLOTS).max(2 + levels) + self.height();
+        Bound { reads, writes: self.written_for(levels), syncs: 0 }
+    }
+
+    /// Of [`free_space`](Self::free_space).
+    pub fn bound_of_free_space(&self) -> Bound {
+        let levels = u64::from(self.map.durable().level) + 1;
+        let reads = levels * u64::from(self.geometry.groups(self.pages));
+        Bound { reads, writes: self.written_for(reads), syncs: 0 }
+    }
+
+    /// Writes of changed pages of the free map, to have memory for `pages` others.
+    const fn written_for(&self, pages: u64) -> u64 {
+        if self.checkpoint.is_some() { pages } else { 0 }
     }
 
     /// Of a [`checkpoint_step`](Self::checkpoint_step): a leaf with everything that falls under it, at most all

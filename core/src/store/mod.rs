@@ -48,7 +48,7 @@ pub use reader::{BlockReader, StreamError};
 pub use recover::Recovery;
 pub use space::Memory;
 pub use stream::{BlockWriter, StagedChunk};
-pub use verify::{FreeSpace, Problem, VerifyReport, VerifySink};
+pub use verify::{FreeSpace, Problem, Verification, VerifyReport, VerifySink};
 
 use crate::device::{BlockDevice, Io};
 use crate::failure::Failure;

@@ -183,25 +183,35 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.extent_has(page, length, digest)
     }
 
-    /// Whether the `length` bytes that start at page `page` have this digest; false without memory.
+    /// Whether the `length` bytes that start at page `page` have this digest.
     pub(super) fn extent_has(&mut self, page: u64, length: u64, digest: &[u8; 32]) -> Result<bool, Failure> {
         let start = self.geometry.offset(page);
-        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
-        let Some(transfer) = transfer else { return Ok(false) };
-        self.ring_window = RingWindow::default();
         let mut hasher = Hasher::new();
         let mut done = 0;
         while done < length {
-            let now = (length - done).min(transfer.len() as u64) as usize;
-            // The buffer is whole pages, and so whole units.
-            let unit = self.io.atomic_unit().max(1) as usize;
-            let whole = (now.div_ceil(unit) * unit).min(transfer.len());
-            let whole = transfer.get_mut(..whole).unwrap_or_default();
-            self.io.read(start + done, whole)?;
-            hasher.update(bytes::head(whole, now));
-            done += now as u64;
+            done += self.digest_part(start + done, length - done, &mut hasher)?;
         }
         Ok(hasher.has(digest))
+    }
+
+    /// Digests of an extent, of which `left` bytes are at `offset`, as many as the transfer buffer holds; how many that were.
+    pub(super) fn digest_part(
+        &mut self,
+        offset: u64,
+        left: u64,
+        hasher: &mut Hasher,
+    ) -> Result<u64, Failure> {
+        let transfer = space::transfer(self.buffer.as_mut(), &self.memory, &self.geometry);
+        let transfer = transfer.ok_or(Failure::WorkspaceTooSmall)?;
+        self.ring_window = RingWindow::default();
+        let now = left.min(transfer.len() as u64) as usize;
+        // The buffer is whole pages, and so whole units.
+        let unit = self.io.atomic_unit().max(1) as usize;
+        let whole = (now.div_ceil(unit) * unit).min(transfer.len());
+        let whole = transfer.get_mut(..whole).unwrap_or_default();
+        self.io.read(offset, whole)?;
+        hasher.update(bytes::head(whole, now));
+        Ok(now as u64)
     }
 
     /// Puts one operation of a record into the overlay and its bytes into the record's hasher.

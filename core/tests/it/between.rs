@@ -45,7 +45,7 @@ fn verification_disturbs_no_checkpoint<O: Overlay + Default>() {
                 break;
             }
             let mut findings = Findings::default();
-            verifies.verify(&mut findings).unwrap();
+            verify_both_ways(verifies, &mut findings).unwrap();
             assert!(findings.problems.is_empty(), "round {round}: {:?}", findings.problems);
             verified += 1;
         }

@@ -209,7 +209,7 @@ fn compare<O: Overlay>(store: &mut TestStore<O, Watched>, expected: &Model) -> b
         }
     }
     let mut findings = Findings::default();
-    let report = store.verify(&mut findings).unwrap();
+    let report = verify_both_ways(store, &mut findings).unwrap();
     assert_eq!(report.problems, findings.problems.len() as u64);
     told || report.problems > 0
 }

@@ -142,7 +142,7 @@ fn a_value_that_is_not_there_is_torn_with_its_record() {
             );
             assert_eq!(get(&mut store, b"last").as_deref(), Some(&b"2"[..]));
             let mut findings = Findings::default();
-            store.verify(&mut findings).unwrap();
+            verify_both_ways(&mut store, &mut findings).unwrap();
             assert_eq!(findings.problems.len(), 1);
             assert_eq!(findings.problems[0].0.as_deref(), Some(&b"stream"[..]));
         } else {

@@ -22,6 +22,7 @@ mod rename;
 mod smoke;
 mod sparse;
 mod staged;
+mod steps;
 mod support;
 mod survivors;
 mod unfit;

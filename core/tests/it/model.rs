@@ -308,7 +308,7 @@ impl<O: Overlay + Default> World<O> {
         }
         // Whatever is pending, what is durable is whole.
         let mut findings = Findings::default();
-        let report = self.store.verify(&mut findings).unwrap();
+        let report = verify_both_ways(&mut self.store, &mut findings).unwrap();
         assert!(findings.problems.is_empty(), "{:?} {report:?}", findings.problems);
     }
 

@@ -9,7 +9,7 @@
 
 use crate::bytes;
 use crate::digest::{Digest, Hasher};
-use crate::tree::{Key, Place, Record};
+use crate::tree::{Key, NodeView, Place, Record};
 
 /// How far a walk through the leaves has come. The last name lies in memory that the functions are handed: it is large
 /// for a small stack.
@@ -36,7 +36,7 @@ struct List {
 }
 
 impl Trail {
-    pub(super) fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { length: 0, chunk: 0, separates: true, list: List::NONE, listed: false, broken: false }
     }
 
@@ -77,6 +77,21 @@ impl Trail {
     pub(super) fn lose(&mut self) {
         self.listed = false;
         self.broken = true;
+    }
+
+    /// The last record is to be met again.
+    pub(super) fn stay(&mut self) {
+        self.separates = true;
+    }
+
+    /// The cell of a node of another tree at which to go on: the first one behind the last key, or the child that this falls under.
+    pub(super) fn place_in(&self, node: &NodeView<'_>, level: u32, memory: &[u8]) -> usize {
+        let last = Key { name: self.name(memory), chunk: self.chunk };
+        if level > 0 {
+            return node.child_for(last);
+        }
+        let (at, found) = node.search(last);
+        at + usize::from(found && !self.separates)
     }
 
     /// Takes the next record; `told` hears of what is wrong, with the name of the block it is wrong of.

@@ -279,7 +279,7 @@ fn abuse<O: Overlay + Default>(
     let mut damaged = read_all(&mut store);
     let names = some_names(&mut store);
     let mut findings = Findings::default();
-    damaged |= store.verify(&mut findings).is_err() || !findings.problems.is_empty();
+    damaged |= verify_both_ways(&mut store, &mut findings).is_err() || !findings.problems.is_empty();
     damaged |= store.free_space().is_err();
     let before = store.sequence();
     let geometry = *store.geometry();

@@ -1,0 +1,477 @@
+//! The walk through what is verified: the copies of the superblock, the registry in key order, the groups of the free map.
+//!
+//! 1. A call checks one thing and reads at most one page of each kind for it: a node again for each of its cells, so that any
+//!    depth takes one page of memory.
+//! 2. The last name lies in the memory of a fold's lower bound, of which there is none between its steps.
+//! 3. When another registry has taken the place of the one at hand the walk goes on in it, behind the last key: what was not changed
+//!    is met once.
+
+use super::trail::Trail;
+use super::{Problem, VerifyReport, VerifySink};
+use crate::device::BlockDevice;
+use crate::digest::Digest;
+use crate::error::{Damage, Structure};
+use crate::failure::Failure;
+use crate::format::{MAP_LEVELS, SLOT_STRIDE, SLOTS, Superblock};
+use crate::ids::{Extent, PageIndex};
+use crate::overlay::Overlay;
+use crate::store::read::TreePages;
+use crate::store::{Store, space};
+use crate::tree::{Child, MAX_HEIGHT, NodeSource, NodeView, Place, Record};
+
+/// From the root down to the node at hand.
+type Path = heapless::Vec<Node, MAX_HEIGHT>;
+
+/// A node whose cells are being checked, and the next of them.
+struct Node {
+    child: Child,
+    level: u32,
+    index: usize,
+    count: usize,
+}
+
+/// What is checked next.
+#[derive(Clone, Copy)]
+enum Stage {
+    Copies,
+    Root,
+    Tree,
+    Group(u32),
+    Over,
+}
+
+/// How far a verification is.
+pub(super) struct Walk {
+    pub(super) report: VerifyReport,
+    stage: Stage,
+    /// Of the superblock whose registry is gone through.
+    generation: u64,
+    path: Path,
+    trail: Trail,
+    /// Bits that are set in the free map, and those among them that are the map's own pages.
+    pub(super) marked: u64,
+    pub(super) slots: u64,
+}
+
+impl Walk {
+    pub(super) const fn new() -> Self {
+        let report = VerifyReport {
+            blocks: 0,
+            bytes: 0,
+            tree_pages: 0,
+            used_pages: 0,
+            leaked_pages: 0,
+            problems: 0,
+            partial: false,
+        };
+        Self {
+            report,
+            stage: Stage::Copies,
+            generation: 0,
+            path: Path::new(),
+            trail: Trail::new(),
+            marked: 0,
+            slots: 0,
+        }
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// Something could not be read, and what it leads to is not met.
+    pub(super) fn pass_over(&mut self) {
+        self.report.partial = true;
+        self.trail.lose();
+    }
+
+    /// A value that was counted is to be met again.
+    pub(super) fn give_back(&mut self, value: &Value) {
+        if value.first {
+            self.report.blocks -= 1;
+            self.report.bytes = self.report.bytes.saturating_sub(value.length);
+        }
+        self.trail.stay();
+    }
+}
+
+/// A value, or a chunk of one, in pages of its own.
+pub(super) struct Value {
+    /// Bytes of the block.
+    length: u64,
+    pub(super) page: PageIndex,
+    pub(super) bytes: u64,
+    pub(super) digest: Digest,
+    first: bool,
+    /// Whether it lies in the file, and no more has been met than that has pages.
+    pub(super) inside: bool,
+}
+
+/// The page, bytes and digest of what a record has pages for.
+fn placed(record: &Record<'_>) -> Option<(PageIndex, u64, Digest)> {
+    match record.place {
+        Place::Inline(_) => None,
+        Place::Extent { page, digest } | Place::Chunk { page, digest } => Some((page, record.length, digest)),
+        Place::Head { page, chunk_digest, chunk_size, .. } => {
+            Some((page, record.length.min(u64::from(chunk_size)), chunk_digest))
+        }
+    }
+}
+
+impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
+    /// Checks what comes next; false if that was the end. A value is not read but put into `found`, for
+    /// [`verify_value`](Self::verify_value).
+    #[inline(never)]
+    pub(super) fn verify_next(
+        &mut self,
+        walk: &mut Walk,
+        found: &mut Option<Value>,
+        sink: &mut impl VerifySink,
+    ) -> Result<bool, Failure> {
+        match walk.stage {
+            Stage::Copies => {
+                walk.generation = self.superblock.generation.get();
+                walk.stage = Stage::Root;
+                self.verify_superblocks(sink, &mut walk.report)?;
+            }
+            Stage::Root => {
+                walk.stage = Stage::Tree;
+                if let Some((root, level)) = self.top() {
+                    self.verify_node(&root, level, walk, sink)?;
+                }
+            }
+            Stage::Tree => match walk.path.last_mut() {
+                Some(node) => {
+                    let at = node.index;
+                    node.index += 1;
+                    if at == node.count {
+                        walk.path.pop();
+                    } else if node.level > 0 {
+                        self.verify_child(at, walk, sink)?;
+                    } else {
+                        let leaf = node.child;
+                        *found = self.verify_cell(&leaf, at, walk, sink)?;
+                    }
+                }
+                None => {
+                    walk.stage = Stage::Group(0);
+                    self.end_tree(walk, sink);
+                }
+            },
+            Stage::Group(group) if group < self.geometry.groups(self.pages) => {
+                walk.stage = Stage::Group(group + 1);
+                self.verify_group(group, walk, sink)?;
+            }
+            Stage::Group(_) | Stage::Over => {
+                walk.stage = Stage::Over;
+                self.compare(&mut walk.report, walk.marked, walk.slots, sink);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The root and its level.
+    fn top(&self) -> Option<(Child, u32)> {
+        let root = self.root();
+        let level = root.height.checked_sub(1)?;
+        Some((Child { page: root.page, digest: root.digest }, level))
+    }
+
+    /// Whether what a walk is in the middle of is still what the superblock leads to.
+    pub(super) fn is_of_now(&self, walk: &Walk) -> bool {
+        matches!(walk.stage, Stage::Copies) || walk.generation == self.superblock.generation.get()
+    }
+
+    /// Goes on in another registry, behind the last key.
+    pub(super) fn walk_elsewhere(
+        &mut self,
+        walk: &mut Walk,
+        sink: &mut impl VerifySink,
+    ) -> Result<(), Failure> {
+        walk.generation = self.superblock.generation.get();
+        if matches!(walk.stage, Stage::Root) {
+            return Ok(());
+        }
+        walk.report.partial = true;
+        if !matches!(walk.stage, Stage::Tree) {
+            return Ok(());
+        }
+        (walk.report.tree_pages, walk.report.used_pages) = (0, 0);
+        walk.path.clear();
+        walk.trail.lose();
+        let Some((mut child, top)) = self.top() else { return Ok(()) };
+        for level in (0..top + 1).rev() {
+            let trail = &walk.trail;
+            let looked = self.verified_node(&child, level, |node, name| {
+                let index = trail.place_in(node, level, name);
+                (index, node.len(), node.child(index))
+            });
+            let (index, count, below) = match looked {
+                Err(Failure::Corrupted) => {
+                    self.report_damage(sink, &mut walk.report);
+                    return Ok(());
+                }
+                looked => looked?,
+            };
+            let index = index + usize::from(level > 0);
+            let node = Node { child, level, index, count };
+            walk.path.push(node).map_err(|_| Failure::WorkspaceTooSmall)?;
+            match below {
+                _ if level == 0 => {}
+                Some(below) => child = below,
+                None => {
+                    let damage = self.node_damage(&child);
+                    walk.report.add(sink, None, damage);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks every superblock copy that was ever written. One that is damaged, or was torn by a power
+    /// cut, is stood in for by its twin and written anew when the file is next opened for writing.
+    #[inline(never)]
+    fn verify_superblocks(
+        &mut self,
+        sink: &mut impl VerifySink,
+        report: &mut VerifyReport,
+    ) -> Result<(), Failure> {
+        for slot in 0..SLOTS {
+            let offset = u64::from(slot) * SLOT_STRIDE;
+            let size = self.geometry.slot_size();
+            let Some((pages, ..)) = self.tree_pages() else {
+                return Err(Failure::WorkspaceTooSmall);
+            };
+            let bytes = pages.page.get_mut(..size).unwrap_or_default();
+            pages.io.read(offset, bytes)?;
+            let unwritten = bytes.iter().all(|&byte| byte == 0);
+            if !unwritten && !Superblock::read(bytes).is_some_and(|copy| copy.is_valid(slot)) {
+                report.add(sink, None, Problem::Damaged(Damage { what: Structure::Superblock, offset }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing more of the registry comes.
+    fn end_tree(&mut self, walk: &mut Walk, sink: &mut impl VerifySink) {
+        let Some((root, _)) = self.top() else { return };
+        let damage = self.node_damage(&root);
+        let Walk { trail, report, .. } = walk;
+        trail.end(self.walked_name(), &mut |name| report.add(sink, name, damage));
+    }
+
+    /// Checks a node but for its cells, and puts it into the path if those are to be looked at.
+    #[inline(never)]
+    fn verify_node(
+        &mut self,
+        child: &Child,
+        level: u32,
+        walk: &mut Walk,
+        sink: &mut impl VerifySink,
+    ) -> Result<(), Failure> {
+        let count = match self.verified_node(child, level, |node, _| node.len()) {
+            Ok(count) => count,
+            Err(Failure::Corrupted) => {
+                self.report_damage(sink, &mut walk.report);
+                walk.trail.lose();
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        };
+        let report = &mut walk.report;
+        report.tree_pages += 1;
+        if report.tree_pages > self.pages {
+            // A forged tree that leads round in circles: it has more nodes than the file has pages.
+            if report.tree_pages == self.pages + 1 {
+                report.add(sink, None, self.node_damage(child));
+            }
+            return Ok(());
+        }
+        self.verify_used(Extent::new(child.page, 1), None, report, sink)?;
+        let node = Node { child: *child, level, index: 0, count };
+        walk.path.push(node).map_err(|_| Failure::WorkspaceTooSmall)
+    }
+
+    /// Checks cell `index` of the path's last node, an inner one, and the node below it.
+    #[inline(never)]
+    fn verify_child(
+        &mut self,
+        index: usize,
+        walk: &mut Walk,
+        sink: &mut impl VerifySink,
+    ) -> Result<(), Failure> {
+        let Walk { path, trail, report, .. } = walk;
+        let Some(Node { child, level, .. }) = path.last() else { return Ok(()) };
+        let level = *level;
+        let damage = self.node_damage(child);
+        let below = self.verified_node(child, level, |node, last| {
+            let below = node.child(index)?;
+            let told = &mut |name: Option<&[u8]>| report.add(sink, name, damage);
+            Some((below, node.key(index).is_some_and(|key| trail.descend(last, key, told))))
+        })?;
+        if !below.is_some_and(|(_, ascends)| ascends) {
+            report.add(sink, None, damage);
+        }
+        match below {
+            Some((below, _)) => self.verify_node(&below, level - 1, walk, sink),
+            None => {
+                trail.lose();
+                Ok(())
+            }
+        }
+    }
+
+    /// Checks cell `index` of a leaf; what it has pages for.
+    #[inline(never)]
+    fn verify_cell(
+        &mut self,
+        leaf: &Child,
+        index: usize,
+        walk: &mut Walk,
+        sink: &mut impl VerifySink,
+    ) -> Result<Option<Value>, Failure> {
+        let damage = self.node_damage(leaf);
+        let Walk { trail, report, .. } = walk;
+        let record = self.verified_node(leaf, 0, |node, last| {
+            let (key, record) = (node.key(index)?, node.record(index)?);
+            trail.record(last, key, &record, &mut |name| report.add(sink, name, damage));
+            Some((record.length, placed(&record)))
+        })?;
+        let Some((length, placed)) = record else {
+            report.add(sink, None, damage);
+            trail.lose();
+            return Ok(None);
+        };
+        let first = trail.chunk() == 0;
+        if first {
+            report.blocks += 1;
+            report.bytes = report.bytes.saturating_add(length);
+        }
+        let Some((page, bytes, digest)) = placed else {
+            sink.checked(trail.name(self.walked_name()), true, length);
+            return Ok(None);
+        };
+        let extent = Extent::new(page, self.geometry.pages_for(bytes));
+        // A forged tree may name the same pages again and again: no more is read than the file has.
+        let inside =
+            extent.end() <= self.pages && report.used_pages.saturating_add(extent.pages) <= self.pages;
+        Ok(Some(Value { length, page, bytes, digest, first, inside }))
+    }
+
+    /// A value was read, or does not lie where one may; whether it is what its digest says.
+    #[inline(never)]
+    pub(super) fn verify_value(
+        &mut self,
+        value: &Value,
+        sound: bool,
+        walk: &mut Walk,
+        sink: &mut impl VerifySink,
+    ) -> Result<(), Failure> {
+        let Walk { trail, report, .. } = walk;
+        let &Value { page, bytes, first, inside, .. } = value;
+        if !sound {
+            let damage = Damage { what: Structure::Block, offset: self.geometry.offset(page.0) };
+            report.add(sink, Some(trail.name(self.walked_name())), Problem::Damaged(damage));
+        }
+        let extent = Extent::new(page, self.geometry.pages_for(bytes));
+        self.verify_used(extent, Some(trail), report, sink)?;
+        sink.checked(trail.name(self.walked_name()), first, if inside { bytes } else { 0 });
+        Ok(())
+    }
+
+    /// Checks that pages in use are marked so.
+    #[inline(never)]
+    fn verify_used(
+        &mut self,
+        extent: Extent,
+        trail: Option<&Trail>,
+        report: &mut VerifyReport,
+        sink: &mut impl VerifySink,
+    ) -> Result<(), Failure> {
+        sink.reachable(extent);
+        report.used_pages = report.used_pages.saturating_add(extent.pages);
+        let inside = self.geometry.may_hold(extent) && extent.end() <= self.pages;
+        let marked = inside
+            && match self.with_map(|map, space| map.is_used(space, extent)) {
+                Ok(marked) => marked,
+                Err(Failure::Corrupted) => return Ok(()),
+                Err(failure) => return Err(failure),
+            };
+        if !marked {
+            let name = trail.map(|trail| trail.name(self.walked_name()));
+            report.add(sink, name, Problem::Unmarked(extent));
+        }
+        Ok(())
+    }
+
+    /// Compares what was counted with what is recorded, if nothing else is wrong.
+    #[inline(never)]
+    fn compare(&self, report: &mut VerifyReport, marked: u64, slots: u64, sink: &mut impl VerifySink) {
+        debug_assert!(u32::from(self.map.durable().level) <= MAP_LEVELS, "checked when the file was opened");
+        if report.partial {
+            return;
+        }
+        let (superblock, in_blocks) = (&self.superblock, marked - slots);
+        report.leaked_pages = in_blocks.saturating_sub(report.used_pages);
+        if report.problems > 0 {
+            return;
+        }
+        if in_blocks != report.used_pages || marked != superblock.used_pages.get() {
+            let (recorded, found) = (in_blocks, report.used_pages);
+            return report.add(sink, None, Problem::Miscounted { recorded, found });
+        }
+        let counts = [
+            (superblock.blocks.get(), report.blocks),
+            (superblock.bytes.get(), report.bytes),
+            (superblock.tree_pages.get(), report.tree_pages),
+        ];
+        for (recorded, found) in counts.into_iter().filter(|(recorded, found)| recorded != found) {
+            report.add(sink, None, Problem::Miscounted { recorded, found });
+        }
+    }
+
+    /// Tells the damage that was met last.
+    pub(super) fn report_damage(&self, sink: &mut impl VerifySink, report: &mut VerifyReport) {
+        if let Some(damage) = self.io.damage() {
+            report.add(sink, None, Problem::Damaged(damage));
+        }
+    }
+
+    /// The problem of a node that does not parse or whose cells do not belong together.
+    fn node_damage(&self, child: &Child) -> Problem {
+        let offset = self.geometry.offset(child.page.0);
+        Problem::Damaged(Damage { what: Structure::Registry, offset })
+    }
+
+    /// The pages of the tree, and memory for the trail's name: that of the lower bound of a fold's leaf, of which there
+    /// is none between its steps.
+    fn pages_and_name(&mut self) -> Option<(TreePages<'_, D>, &mut [u8])> {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry)?;
+        let page = space.transfer.get_mut(..self.geometry.page_size())?;
+        let pages = TreePages { io: &mut self.io, geometry: &self.geometry, page, pages: self.pages };
+        Some((pages, space.fold.floor))
+    }
+
+    /// The memory of the name that a walk has come to.
+    pub(super) fn walked_name(&mut self) -> &mut [u8] {
+        let space = space::divide(self.buffer.as_mut(), &self.memory, &self.geometry);
+        space.map(|space| space.fold.floor).unwrap_or_default()
+    }
+
+    /// Hands a node, and the memory for the trail's name, to `look`.
+    fn verified_node<R>(
+        &mut self,
+        child: &Child,
+        level: u32,
+        look: impl FnOnce(&NodeView<'_>, &mut [u8]) -> R,
+    ) -> Result<R, Failure> {
+        let Some((mut pages, name)) = self.pages_and_name() else {
+            return Err(Failure::WorkspaceTooSmall);
+        };
+        let page = pages.node(*child, level)?;
+        let looked = NodeView::parse(page).map(|node| look(&node, name));
+        looked.ok_or_else(|| pages.damaged(child.page))
+    }
+}
