@@ -141,13 +141,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     fn entry_info(&mut self, name: &[u8], entry: &Entry) -> Result<Option<BlockInfo>, Failure> {
-        let (location, digest) = match entry.value {
-            Value::Deleted => return Ok(None),
+        let digest = match entry.value {
             Value::Inline { .. } => {
                 let length = entry.length as usize;
                 let mut bytes = [0; 256];
                 // Small blocks are digested when asked for; the body page holds any inline block.
-                let digest = if O::KEEPS_BODIES {
+                if O::KEEPS_BODIES {
                     let mut digest = Digest::default();
                     self.overlay.with_body(name, entry, &mut |body| digest = Digest::of(body));
                     digest
@@ -156,10 +155,19 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                     Digest::of(bytes)
                 } else {
                     entry.digest
-                };
-                (BlockLocation::Memory, digest)
+                }
             }
-            Value::Carried { .. } => (BlockLocation::Memory, entry.digest),
+            Value::Carried { .. } => entry.digest,
+            _ => return self.placed_info(entry),
+        };
+        let (length, tag, sequence) = (entry.length, entry.tag, entry.sequence);
+        Ok(Some(BlockInfo { length, tag, sequence, digest, location: BlockLocation::Memory }))
+    }
+
+    /// What is known of a pending block that has pages of its own; nothing of one that was deleted.
+    fn placed_info(&mut self, entry: &Entry) -> Result<Option<BlockInfo>, Failure> {
+        let (location, digest) = match entry.value {
+            Value::Deleted | Value::Inline { .. } | Value::Carried { .. } => return Ok(None),
             Value::Extent { page } => (BlockLocation::Extent { page }, entry.digest),
             Value::Chunks { at, chunk_size } => {
                 let count = bytes::pieces(entry.length, u64::from(chunk_size)) as u32;
@@ -236,23 +244,30 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Reads a whole block into `buf` and returns its length.
     fn fill(&mut self, name: &[u8], buf: &mut [u8]) -> Result<Option<usize>, Failure> {
-        if let Some(entry) = self.pending_entry(name)
-            && matches!(entry.value, Value::Inline { .. } | Value::Carried { .. })
-        {
-            // The digest that is compared is the entry's: `find_info` would read the bytes to compute another.
-            let buf = self.part_for(buf, entry.length)?;
-            self.pending_bytes(name, &entry, buf)?;
-            return Ok(Some(buf.len()));
-        }
-        let Some(info) = self.find_info(name)? else { return Ok(None) };
+        // Of bytes that lie in the journal or in a record no digest is asked for, as `find_info` does.
+        let info = match self.pending_entry(name) {
+            Some(entry) if matches!(entry.value, Value::Inline { .. } | Value::Carried { .. }) => {
+                let buf = self.part_for(buf, entry.length)?;
+                self.pending_bytes(name, &entry, buf)?;
+                return Ok(Some(buf.len()));
+            }
+            Some(entry) => self.placed_info(&entry)?,
+            None => match self.tree_record(name)? {
+                Some(Found::Inline { length, .. }) => {
+                    let buf = self.part_for(buf, length as u64)?;
+                    bytes::copy_some(buf, self.body_page(length));
+                    return Ok(Some(length));
+                }
+                Some(Found::Extent { info }) => Some(info),
+                None => None,
+            },
+        };
+        let Some(info) = info else { return Ok(None) };
         let buf = self.part_for(buf, info.length)?;
         let length = buf.len();
         match info.location {
-            // `find_info` has left the bytes in the body page.
-            BlockLocation::Memory => {
-                let copied = bytes::copy(buf, self.body_page(length));
-                copied.ok_or_else(|| self.io.too_small(info.length))?;
-            }
+            // Dealt with above.
+            BlockLocation::Memory => {}
             BlockLocation::Extent { page } => self.read_extent(page, &info.digest, buf)?,
             BlockLocation::Chunks { chunk_size, count } => {
                 for (index, piece) in (0..count).zip(buf.chunks_mut(chunk_size.max(1) as usize)) {
