@@ -235,8 +235,9 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
         }
         let (meta, data) = (self.meta.as_mut(), &self.data);
         let (mut at, mut from) = (0, 0_usize);
-        while let Some((mut head, _, end)) = operation_at(meta, at) {
-            if is_carried(&head) {
+        while let Some((head, _, end)) = operation_at(meta, at) {
+            if is_carried(head) {
+                let mut head = *head;
                 let length = head.length.get() as usize;
                 from = bytes::round_up(from, self.page_size);
                 if head.reserved == LATE {
@@ -256,7 +257,7 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
     pub fn late_values(&mut self) -> (&mut V, impl Iterator<Item = Range<usize>>) {
         let (page, mut from) = (self.page_size, 0_usize);
         let operations = Operations { rest: self.meta.as_ref() };
-        let carried = operations.filter(|operation| is_carried(&operation.head));
+        let carried = operations.filter(|operation| is_carried(operation.head));
         let values = carried.filter_map(move |operation| {
             let start = bytes::round_up(from, page);
             from = start + operation.head.length.get() as usize;
@@ -407,10 +408,10 @@ impl<M: GrowBytes, V: GrowBytes> Batch<M, V> {
 }
 
 /// The head of the operation at `at`, where its name is and where the next operation starts.
-pub(crate) fn operation_at(meta: &[u8], at: usize) -> Option<(OpHeader, core::ops::Range<usize>, usize)> {
-    let head = OpHeader::read(meta.get(at..)?)?;
+pub(crate) fn operation_at(meta: &[u8], at: usize) -> Option<(&OpHeader, core::ops::Range<usize>, usize)> {
+    let (head, _) = OpHeader::ref_from_prefix(meta.get(at..)?).ok()?;
     let name = at + OpHeader::SIZE..at + OpHeader::SIZE + usize::from(head.name_length.get());
-    let end = name.end + usize::try_from(body_length(&head)?).ok()?;
+    let end = name.end + usize::try_from(body_length(head)?).ok()?;
     (end <= meta.len()).then_some((head, name, end))
 }
 
@@ -428,7 +429,7 @@ pub(crate) fn is_carried(head: &OpHeader) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
     /// Kind, length, tag, sequence and digest.
-    pub head: OpHeader,
+    pub head: &'a OpHeader,
     /// The block's name.
     pub name: &'a [u8],
     /// What follows the name: the bytes, 8 bytes of offset or page, or the chunk list.
@@ -480,9 +481,9 @@ impl<'a> Iterator for Operations<'a> {
     type Item = Operation<'a>;
 
     fn next(&mut self) -> Option<Operation<'a>> {
-        let head = OpHeader::read(self.rest)?;
+        let (head, _) = OpHeader::ref_from_prefix(self.rest).ok()?;
         let name_end = OpHeader::SIZE + usize::from(head.name_length.get());
-        let end = name_end.checked_add(usize::try_from(body_length(&head)?).ok()?)?;
+        let end = name_end.checked_add(usize::try_from(body_length(head)?).ok()?)?;
         let name = self.rest.get(OpHeader::SIZE..name_end)?;
         let body = self.rest.get(name_end..end)?;
         self.rest = self.rest.get(end..)?;

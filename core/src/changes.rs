@@ -5,7 +5,7 @@ use crate::bytes;
 use crate::digest::Digest;
 use crate::format::{Geometry, OpHeader, U16, U32, U64, op_kind};
 use crate::overlay::Lent;
-use zerocopy::IntoBytes as _;
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// Changes that get one sequence number. Operations lie one behind the other, each found at where the one before it ends, the first at 0.
 pub(crate) trait Changes {
@@ -31,9 +31,9 @@ pub(crate) trait Changes {
     /// The operations as they stand in a record.
     fn encoded(&self) -> impl Iterator<Item = &[u8]> + Clone;
     /// The head of the operation at `at`, where what follows its name is, and where the next operation is.
-    fn head_at(&self, at: usize) -> Option<(OpHeader, usize, usize)>;
-    /// Puts the head of an operation back where it was found.
-    fn put_head(&mut self, at: usize, head: &OpHeader);
+    fn head_at(&self, at: usize) -> Option<(&OpHeader, usize, usize)>;
+    /// The same head, to be changed where it lies, and where the next operation is.
+    fn head_mut(&mut self, at: usize) -> Option<(&mut OpHeader, usize)>;
     /// The page of the operation behind whose name `at` is.
     fn page_at(&self, at: usize) -> u64;
     /// Says which that is.
@@ -93,12 +93,13 @@ impl<M: GrowBytes, V: GrowBytes> Changes for Batch<M, V> {
     fn encoded(&self) -> impl Iterator<Item = &[u8]> + Clone {
         core::iter::once(self.meta.as_ref())
     }
-    fn head_at(&self, at: usize) -> Option<(OpHeader, usize, usize)> {
+    fn head_at(&self, at: usize) -> Option<(&OpHeader, usize, usize)> {
         operation_at(self.meta.as_ref(), at).map(|(head, name, end)| (head, name.end, end))
     }
-    fn put_head(&mut self, at: usize, head: &OpHeader) {
-        let put = bytes::place(self.meta.as_mut(), at, head.as_bytes());
-        debug_assert!(put.is_some(), "the head was read there");
+    fn head_mut(&mut self, at: usize) -> Option<(&mut OpHeader, usize)> {
+        let (_, _, end) = self.head_at(at)?;
+        let (head, _) = OpHeader::mut_from_prefix(self.meta.as_mut().get_mut(at..)?).ok()?;
+        Some((head, end))
     }
     fn page_at(&self, at: usize) -> u64 {
         let place = self.meta.as_ref().get(at..).and_then(|place| place.first_chunk());
@@ -202,7 +203,7 @@ impl<'a> One<'a> {
     }
 
     fn operation(&self) -> Operation<'_> {
-        Operation { head: self.head, name: self.name, body: self.body() }
+        Operation { head: &self.head, name: self.name, body: self.body() }
     }
 }
 
@@ -233,11 +234,11 @@ impl Changes for One<'_> {
     fn encoded(&self) -> impl Iterator<Item = &[u8]> + Clone {
         [self.head.as_bytes(), self.name, self.body()].into_iter()
     }
-    fn head_at(&self, at: usize) -> Option<(OpHeader, usize, usize)> {
-        (at == 0).then_some((self.head, 0, 1))
+    fn head_at(&self, at: usize) -> Option<(&OpHeader, usize, usize)> {
+        (at == 0).then_some((&self.head, 0, 1))
     }
-    fn put_head(&mut self, _: usize, head: &OpHeader) {
-        self.head = *head;
+    fn head_mut(&mut self, at: usize) -> Option<(&mut OpHeader, usize)> {
+        (at == 0).then_some((&mut self.head, 1))
     }
     fn page_at(&self, _: usize) -> u64 {
         u64::from_le_bytes(self.page)

@@ -251,7 +251,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             }
             let mut values = batch.carried_values(page);
             for operation in batch.operations() {
-                let head = &operation.head;
+                let head = operation.head;
                 at += OpHeader::SIZE as u64 + operation.name.len() as u64;
                 let carried = C::HOLDS && head.kind == op_kind::CARRIED;
                 let body = if carried { values.next().unwrap_or(&[]) } else { operation.body };

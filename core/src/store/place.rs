@@ -153,12 +153,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         for batch in batches.iter_mut() {
             sequence += 1;
             let mut at = 0;
-            while let Some((mut head, _, end)) = batch.head_at(at) {
+            while let Some((head, end)) = batch.head_mut(at) {
                 head.sequence = U64::new(sequence);
                 if path == Path::Place && head.kind == op_kind::EXTENT {
                     head.chunk_size = U32::new(0);
                 }
-                batch.put_head(at, &head);
                 at = end;
             }
         }
@@ -191,9 +190,8 @@ fn location<C: Changes>(batch: &C, at: usize) -> u64 {
 
 /// Makes an extent of the carried value of the operation at `at`, and returns where the next operation starts.
 fn make_extent<C: Changes>(batch: &mut C, at: usize) -> Option<usize> {
-    let (mut head, _, end) = batch.head_at(at)?;
+    let (head, end) = batch.head_mut(at)?;
     (head.kind, head.chunk_size) = (op_kind::EXTENT, U32::new(PLACED));
-    batch.put_head(at, &head);
     Some(end)
 }
 
@@ -242,10 +240,9 @@ pub(super) fn unplace<C: Changes>(batch: &mut C) {
         return;
     }
     let (mut at, mut carried) = (0, 0);
-    while let Some((mut head, _, end)) = batch.head_at(at) {
+    while let Some((head, end)) = batch.head_mut(at) {
         if head.kind == op_kind::EXTENT && head.chunk_size.get() == PLACED {
             (head.kind, head.chunk_size) = (op_kind::CARRIED, U32::new(0));
-            batch.put_head(at, &head);
         }
         if head.kind == op_kind::CARRIED {
             carried += head.length.get();

@@ -37,7 +37,7 @@ pub(super) struct Demand {
 impl Demand {
     /// Takes in what an operation will take besides the bytes of its batch.
     fn add(&mut self, operation: &Operation<'_>) {
-        let (head, name) = (&operation.head, operation.name.len());
+        let (head, name) = (operation.head, operation.name.len());
         self.deletes_only &= head.kind == op_kind::DELETE;
         self.longest_name = self.longest_name.max(name);
         self.longest_list = self.longest_list.max(operation.body.len());

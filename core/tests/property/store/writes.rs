@@ -32,7 +32,7 @@ pub(crate) const fn durability(durable: bool) -> Durability {
 /// Everything of a batch but the pages and numbers that a commit gives its changes.
 fn changes(batch: &TestBatch) -> Vec<(OpHeader, Vec<u8>)> {
     let known = |operation: Operation<'_>| {
-        (OpHeader { sequence: 0.into(), ..operation.head }, operation.name.to_vec())
+        (OpHeader { sequence: 0.into(), ..*operation.head }, operation.name.to_vec())
     };
     batch.operations().map(known).collect()
 }
