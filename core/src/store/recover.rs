@@ -175,6 +175,16 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
     }
 
+    /// Where the journal may reach to.
+    fn ring_end(&self) -> u64 {
+        self.tail() + self.geometry.journal_length()
+    }
+
+    /// Whether a record is of this file and of the superblock's epoch.
+    fn is_ours(&self, header: &RecordHeader) -> bool {
+        header.file_id == self.superblock.file_id && header.epoch == self.superblock.epoch
+    }
+
     pub(super) fn ring_offset(&self, position: u64) -> u64 {
         self.geometry.ring_offset(position)
     }
@@ -195,12 +205,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
 
     /// Reads the header of the record that follows; its place, if it is whole and continues the chain.
     fn next_record(&mut self, walk: &Walk, header: &mut RecordHeader) -> Result<Option<u64>, Failure> {
-        let length = self.geometry.journal_length();
-        let start = self.superblock.journal_position.get();
-        let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
+        let end = self.ring_end();
         let places = [walk.head.next_multiple_of(8), self.geometry.unit_up(walk.head)];
         for position in places {
-            if position + RecordHeader::SIZE as u64 > start + length {
+            if position + RecordHeader::SIZE as u64 > end {
                 continue;
             }
             let whole = self.header_at(position, header)?;
@@ -208,13 +216,12 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 let first =
                     if header.kind.get() == record_kind::SEAL { walk.sequence } else { walk.sequence + 1 };
                 matches!(header.kind.get(), record_kind::COMMIT | record_kind::SEAL)
-                    && header.file_id == file_id
-                    && header.epoch.get() == epoch
+                    && self.is_ours(header)
                     && header.previous == walk.chain.0
                     && header.first_sequence.get() == first
                     && (first..NUMBERS_END).contains(&header.sequence.get())
                     && header.watermark.get() <= header.sequence.get()
-                    && position + header.record_length() <= start + length
+                    && position + header.record_length() <= end
                     && header.pages.get() <= self.geometry.max_pages()
                     && header.cursor.get() <= header.pages.get()
                     && header.limit.get() <= header.pages.get()
@@ -229,20 +236,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// The highest watermark that any later record of this epoch carries: proof that commits up to it
     /// were durable, even if the chain breaks before them.
     fn witness(&mut self, walk: &Walk) -> Result<u64, Failure> {
-        let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
         let unit = self.geometry.unit() as u64;
-        let end = self.superblock.journal_position.get() + self.geometry.journal_length();
+        let end = self.ring_end();
         let mut position = self.geometry.unit_up(walk.head);
         let mut highest = 0;
         let mut header = RecordHeader::new_zeroed();
         while position + unit <= end {
             let whole = self.header_at(position, &mut header)?;
-            let ours = |header: &RecordHeader| {
-                header.file_id == file_id
-                    && header.epoch.get() == epoch
-                    && header.sequence.get() > walk.sequence
-            };
-            if whole && ours(&header) {
+            if whole && self.is_ours(&header) && header.sequence.get() > walk.sequence {
                 highest = highest.max(header.watermark.get());
             }
             position += unit;
@@ -253,22 +254,22 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Whether something was begun behind the last whole record. Of what says so one part may be
     /// damaged: else a flipped bit in the magic of the last commit would lose it without a word.
     fn is_torn(&mut self, walk: &Walk) -> Result<bool, Failure> {
-        let end = self.superblock.journal_position.get() + self.geometry.journal_length();
-        let (file_id, epoch) = (self.superblock.file_id, self.superblock.epoch.get());
+        let end = self.ring_end();
         let mut header = RecordHeader::new_zeroed();
         for position in [walk.head.next_multiple_of(8), self.geometry.unit_up(walk.head)] {
             if position + RecordHeader::SIZE as u64 > end {
                 continue;
             }
             self.read_journal(position, header.as_mut_bytes())?;
-            let ours = header.epoch.get() == epoch;
-            let here = [header.position.get() == position, header.previous == walk.chain.0];
-            let signs =
-                [here[0], here[1], ours, header.magic == RecordHeader::MAGIC, header.file_id == file_id];
+            let ours = header.epoch == self.superblock.epoch;
+            let here =
+                u32::from(header.position.get() == position) + u32::from(header.previous == walk.chain.0);
+            let signs = here
+                + u32::from(ours)
+                + u32::from(header.magic == RecordHeader::MAGIC)
+                + u32::from(header.file_id == self.superblock.file_id);
             // A whole record of an earlier epoch was discarded before.
-            let begun = here.contains(&true)
-                && signs.iter().filter(|sign| **sign).count() >= 3
-                && (ours || !header.is_valid());
+            let begun = here > 0 && signs >= 3 && (ours || !header.is_valid());
             if begun {
                 return Ok(true);
             }
