@@ -9,6 +9,7 @@ use core::ops::Range;
 const LOUD: bool = cfg!(any(debug_assertions, feature = "std"));
 
 /// The first `length` bytes.
+#[cfg_attr(not(feature = "alloc"), inline(never))]
 pub(crate) fn head(bytes: &[u8], length: usize) -> &[u8] {
     assert!(!LOUD || length <= bytes.len(), "{length} of {} bytes", bytes.len());
     bytes.get(..length).unwrap_or_default()

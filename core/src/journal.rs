@@ -225,15 +225,15 @@ pub(crate) struct RingWindow {
 }
 
 impl<'a, D: BlockDevice> RingReader<'a, D> {
-    /// A reader that goes on with what an earlier one left in the same buffer, if `window` says that there is something.
+    /// A reader that goes on with what an earlier one left in the same buffer, of whole units, if `window` says that there is
+    /// something.
     pub(crate) fn new(
         device: &'a mut D,
         geometry: &'a Geometry,
         buffer: &'a mut [u8],
         window: &'a mut RingWindow,
     ) -> Self {
-        let length = bytes::round_down(buffer.len(), geometry.unit());
-        let buffer = buffer.get_mut(..length).unwrap_or_default();
+        debug_assert!(bytes::round_down(buffer.len(), geometry.unit()) == buffer.len(), "whole units");
         Self { device, geometry, buffer, window }
     }
 

@@ -184,6 +184,7 @@ impl Geometry {
 
     /// Pages of a group, each with one bit in the group's map page.
     #[must_use]
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub const fn group_pages(&self) -> u64 {
         (self.page_size() as u64 - MapHeader::SIZE as u64) * 8
     }
@@ -314,6 +315,7 @@ impl Geometry {
     }
 
     /// The next multiple of the unit from a position on.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) const fn unit_up(&self, position: u64) -> u64 {
         self.unit_down(position + (self.unit() as u64 - 1))
     }

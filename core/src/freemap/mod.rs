@@ -296,6 +296,7 @@ impl FreeMap {
     }
 
     /// What was handed out so far stays so.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) fn keep(&mut self, pages: u64) {
         self.kept = self.at;
         self.kept_pages = pages;

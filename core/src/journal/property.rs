@@ -1,6 +1,6 @@
 //! The journal ring alone: what was appended is read back, whatever its length and wherever the ring ends.
 //!
-//! 1. Every record between tail and head is there, whole, through a buffer of any size.
+//! 1. Every record between tail and head is there, whole, through a buffer of any number of units.
 //! 2. A record for which there is room overtakes nothing that recovery needs.
 //! 3. A unit that held a durable byte is not written again while its record is needed.
 
@@ -196,7 +196,7 @@ impl World {
 
     fn read(&mut self, buffer: usize) {
         let unit = self.geometry.unit();
-        let mut space = vec![0; unit * (1 + buffer) + buffer];
+        let mut space = vec![0; unit * (1 + buffer)];
         let mut window = RingWindow::default();
         for (position, header, body) in &self.records {
             // One reader for each record, the next goes on with what the one before had read.

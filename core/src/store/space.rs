@@ -72,6 +72,7 @@ impl Memory {
     }
 
     /// Bytes of the staging buffer, and of the transfer buffer.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
     pub(crate) const fn staging_bytes(&self, page_size: usize) -> usize {
         match self.staging.checked_div(page_size) {
             Some(pages @ 2..) => pages * page_size,

@@ -96,9 +96,10 @@ impl FoldSpace<'_> {
         if self.is_small() { 0 } else { level }
     }
 
-    /// The path's node on `level`, which has to be there.
-    fn input(&self, level: usize) -> &[u8] {
-        bytes::piece(self.inputs, self.place(level), self.page_size())
+    /// The path's node on `level`, which has to be there; None if it does not parse.
+    #[cfg_attr(not(feature = "alloc"), inline(never))]
+    fn node(&self, level: usize) -> Option<NodeView<'_>> {
+        NodeView::parse(bytes::piece(self.inputs, self.place(level), self.page_size()))
     }
 }
 
@@ -270,8 +271,7 @@ impl Fold {
     ) -> Result<bool, Failure> {
         let Some(above) = self.bounding(level) else { return Ok(false) };
         self.bring(host, space, above)?;
-        let upper =
-            NodeView::parse(space.input(above)).and_then(|node| node.key(self.at(above).index.into()));
+        let upper = space.node(above).and_then(|node| node.key(self.at(above).index.into()));
         Ok(upper.is_some_and(|upper| self.target(space) >= upper))
     }
 
@@ -309,7 +309,7 @@ impl Fold {
     ) -> Result<(), Failure> {
         self.read(host, space, level, child)?;
         host.give_up(child.page)?;
-        let node = NodeView::parse(space.input(level));
+        let node = space.node(level);
         let count = node.map(|node| node.len()).ok_or_else(|| host.damaged(child.page))?;
         *self.at_mut(level)? = Step { page: child.page, index: 0, count: count as u16 };
         Ok(())
@@ -348,7 +348,7 @@ impl Fold {
             let held = self.held.into();
             // The child before the next one is the path's.
             let Step { page, index, .. } = self.at(held);
-            let view = NodeView::parse(space.input(held));
+            let view = space.node(held);
             let child = view.and_then(|node| node.child(index.saturating_sub(1).into()));
             let child = child.ok_or_else(|| host.damaged(page))?;
             self.read(host, space, held - 1, child)?;
@@ -367,7 +367,7 @@ impl Fold {
         (self.bound, self.floor) = (None, None);
         for level in (1..self.height().min(from + 1)).rev() {
             self.bring(host, space, level)?;
-            let at = NodeView::parse(space.input(level)).map_or(0, |node| node.child_for(self.target(space)));
+            let at = space.node(level).map_or(0, |node| node.child_for(self.target(space)));
             while usize::from(self.at(level).index) < at {
                 self.take_over(host, space, level)?;
             }
@@ -377,7 +377,7 @@ impl Fold {
             }
             self.bring(host, space, level)?;
             let index = self.at(level).index.saturating_sub(1);
-            let child = NodeView::parse(space.input(level)).and_then(|node| node.child(index.into()));
+            let child = space.node(level).and_then(|node| node.child(index.into()));
             let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
             self.load(host, space, level - 1, child)?;
         }
@@ -410,7 +410,7 @@ impl Fold {
             self.builder.close(host, &mut space.build, level - 2)?;
         }
         self.bring(host, space, level)?;
-        let view = NodeView::parse(space.input(level));
+        let view = space.node(level);
         let child = view.and_then(|node| node.child(index));
         let child = child.ok_or_else(|| host.damaged(self.at(level).page))?;
         self.at_mut(level)?.index += 1;
@@ -479,7 +479,7 @@ impl Fold {
             if leaf && space.is_small() {
                 self.bring(host, space, 0)?;
             }
-            let node = NodeView::parse(space.input(0));
+            let node = space.node(0);
             let record = if index < count {
                 let damaged = || host.damaged(self.at(0).page);
                 Some(node.and_then(|node| node.key(index)).ok_or_else(damaged)?)
