@@ -145,24 +145,25 @@ pub(crate) struct MapSpace<'a, D: BlockDevice> {
     pub(crate) windows: &'a mut [u8],
 }
 
-/// The state of the map and the allocator.
+/// The state of the map and the allocator. On a chip its fields lie as they stand here, as those of the store do.
+#[cfg_attr(not(feature = "alloc"), repr(C))]
 #[derive(Clone, Debug)]
 pub(crate) struct FreeMap {
     durable: Top,
     next: Top,
-    /// Digest of the next map's top page.
-    next_digest: Digest,
-    windows: heapless::Vec<Window, MAX_WINDOWS>,
     /// Goes on with each look at a page, for ever round.
     clock: u16,
     /// The group whose bits are being changed.
     group: u32,
+    windows: heapless::Vec<Window, MAX_WINDOWS>,
     pub(crate) at: Allocator,
-    /// Where allocation stood, and the pages of the file, after what must not be taken back.
-    kept: Allocator,
-    kept_pages: u64,
     /// Where the commits that the checkpoint does not fold began.
     mark: u64,
+    /// Digest of the next map's top page.
+    next_digest: Digest,
+    /// Where allocation stood, and the pages of the file, after what must not be taken back.
+    kept_pages: u64,
+    kept: Allocator,
     /// Writes under way whose pages no commit refers to yet: how many, and where the oldest began. A
     /// checkpoint must not call those pages free.
     staged: u32,
