@@ -32,6 +32,8 @@ use blockyard_core::{Batch, Store};
 
 /// Page size of what the firmware makes: a card's sector.
 pub const PAGE: usize = 512;
+/// Bytes of the longest name that a file of such pages may hold.
+pub const LONGEST_NAME: usize = PAGE / 8;
 /// The memory of such a store.
 pub const MEMORY: Memory = Memory::TINY;
 /// Its bytes.

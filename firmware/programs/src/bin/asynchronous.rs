@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+use blockyard_core::asynchronous::store::Verification;
 use blockyard_core::asynchronous::{BlockDevice, Store};
 use blockyard_core::device::{BlockDevice as _, MemoryError};
 use blockyard_core::{Durability, device};
@@ -14,7 +15,7 @@ use core::task::{Context, Poll, Waker};
 use work::job::{JOBS, Job, LONGEST};
 use work::lives::{layout, options};
 use work::look::Count;
-use work::{BYTES, Pending, SmallBatch, SmallStore};
+use work::{BYTES, LONGEST_NAME, Pending, SmallBatch, SmallStore};
 
 board::entry!(main);
 
@@ -117,6 +118,9 @@ fn sizes(pending: &mut Pending, buffer: &mut [u8]) -> Option<()> {
     say!("size=future-of-get bytes={}", size_of_val(&store.get(b"name", &mut value)));
     say!("size=future-of-next_name bytes={}", size_of_val(&store.next_name(None, &mut name)));
     say!("size=future-of-verify bytes={}", size_of_val(&store.verify(&mut problems)));
+    let mut verification = Verification::new([0; LONGEST_NAME]);
+    let part = size_of_val(&store.verify_step(&mut verification, &mut problems));
+    say!("size=future-of-verify_step bytes={part}");
     Some(())
 }
 

@@ -4,7 +4,7 @@
 #![no_main]
 
 use blockyard_core::Durability;
-use blockyard_core::store::{Bound, Progress};
+use blockyard_core::store::{Bound, Progress, Verification};
 use blockyard_firmware_programs::{fixed, pending};
 use board::retained::RamDisk;
 use board::{host, say, stack};
@@ -13,7 +13,7 @@ use work::counted::{Counted, Operations};
 use work::job::{JOBS, Job, LONGEST};
 use work::lives::{layout, options};
 use work::look::Count;
-use work::{BYTES, Pending, SmallBatch, SmallStore};
+use work::{BYTES, LONGEST_NAME, Pending, SmallBatch, SmallStore};
 
 board::entry!(main);
 
@@ -97,6 +97,7 @@ fn main() -> ! {
     say!("size=overlay bytes={}", size_of::<Pending>());
     say!("size=batch bytes={}", size_of::<SmallBatch>());
     say!("size=buffer bytes={BYTES}");
+    say!("size=verification bytes={}", size_of::<Verification<[u8; LONGEST_NAME]>>());
     let (pending, buffer): (_, &mut [u8]) = (pending(), fixed!(BYTES));
     let well = JOBS.into_iter().all(|job| measure(job, pending, buffer).is_some());
     host::exit(well)
@@ -144,7 +145,7 @@ fn measure(job: Job, pending: &mut Pending, buffer: &mut [u8]) -> Option<()> {
 fn work_on(job: Job, disk: &mut Disk, pending: &mut Pending, buffer: &mut [u8]) -> Option<()> {
     let (mut store, _) = SmallStore::open(&mut *disk, &mut *pending, &mut *buffer, &options()).ok()?;
     let mut batch = SmallBatch::new(store.geometry(), heapless::Vec::new(), heapless::Vec::new());
-    let [mut plain, mut folding, mut step, mut get, mut next, mut verify] = [Taken::default(); 6];
+    let [mut plain, mut folding, mut step, mut get, mut next, mut verify, mut part] = [Taken::default(); 7];
     for n in 1..=COMMITS {
         job.fill(n, &mut batch).ok()?;
         let one = job.one(n);
@@ -182,8 +183,7 @@ fn work_on(job: Job, disk: &mut Disk, pending: &mut Pending, buffer: &mut [u8]) 
         }
     }
     job.check(&mut store, COMMITS).ok()?.ok()?;
-    let mut problems = Count::default();
-    metered(&mut verify, &mut store, ANY, |store| store.verify(&mut problems)).ok()?;
+    let problems = examine(&mut verify, &mut part, &mut store)?;
     for (taken, what) in [
         (plain, "commit"),
         (folding, "commit-that-folds"),
@@ -191,10 +191,25 @@ fn work_on(job: Job, disk: &mut Disk, pending: &mut Pending, buffer: &mut [u8]) 
         (get, "get"),
         (next, "next-name"),
         (verify, "verify"),
+        (part, "verify-step"),
     ] {
         taken.say(what);
     }
     (problems.0 == 0).then_some(())
+}
+
+/// Verifies at once, and in steps.
+fn examine(verify: &mut Taken, part: &mut Taken, store: &mut Store<'_>) -> Option<Count> {
+    let mut problems = Count::default();
+    metered(verify, store, ANY, |store| store.verify(&mut problems)).ok()?;
+    let mut verification = Verification::new([0; LONGEST_NAME]);
+    loop {
+        let bound = store.bound_of_verify_step();
+        let step = |store: &mut Store<'_>| store.verify_step(&mut verification, &mut problems);
+        if !metered(part, store, bound, step).ok()? {
+            return Some(problems);
+        }
+    }
 }
 
 /// A checkpoint in steps.

@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use blockyard_core::store::{CreateOptions, OpenOptions, Problem, VerifySink};
+use blockyard_core::store::{CreateOptions, OpenOptions, Problem, Verification, VerifySink};
 use blockyard_core::{Durability, PageIndex};
 use blockyard_firmware_sizes::{
     Card, MEMORY, TinyBatch, TinyStore, buffer, get_all, look, pending, place, rest, tell,
@@ -37,6 +37,7 @@ fn main() -> ! {
     if let Some(store) = store {
         let mut batch = TinyBatch::new(store.geometry(), heapless::Vec::new(), heapless::Vec::new());
         let (value, name) = ([0; 64], [0; 16]);
+        let mut verification = Verification::new([0; 64]);
         loop {
             get_all(store);
             batch.clear();
@@ -49,6 +50,7 @@ fn main() -> ! {
             tell(store.seal().is_ok().into());
             tell(store.checkpoint_step().is_ok().into());
             tell(store.verify(&mut Lamp).map_or(0, |report| report.problems as u32));
+            tell(store.verify_step(&mut verification, &mut Lamp).is_ok().into());
             tell(store.free_space().map_or(0, |space| space.pages as u32));
             tell(store.root().page.max(PageIndex(1)).0 as u32);
         }
