@@ -77,21 +77,29 @@ pub struct Verification<N> {
     /// The last name, between two steps.
     name: N,
     walk: Walk,
-    value: Option<Reading>,
+    reading: Reading,
 }
 
-/// A value that is being read.
+/// A value that is being read, if one is, how much of it was, and the digest of that.
 struct Reading {
-    value: Value,
+    value: Option<Value>,
     done: u64,
     hasher: Hasher,
+}
+
+impl Reading {
+    /// Nothing of the value is read; where it lies, for a hasher is large for a small stack.
+    #[inline(never)]
+    fn begin(&mut self) {
+        (self.done, self.hasher) = (0, Hasher::new());
+    }
 }
 
 impl<N: AsRef<[u8]> + AsMut<[u8]>> Verification<N> {
     /// One that has not begun. `name` is memory for the name that it has come to, of at least
     /// [`Geometry::max_name`](crate::Geometry::max_name) bytes.
     pub const fn new(name: N) -> Self {
-        Self { name, walk: Walk::new(), value: None }
+        Self { name, walk: Walk::new(), reading: Reading { value: None, done: 0, hasher: Hasher::new() } }
     }
 
     /// What was counted so far.
@@ -142,9 +150,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     fn verify_all(&mut self, sink: &mut impl VerifySink) -> Result<VerifyReport, Failure> {
         let (mut walk, mut value) = (Walk::new(), None);
         while self.verify_next(&mut walk, &mut value, sink)? {
-            if let Some(value) = value.take() {
-                let sound = value.inside && self.extent_has(value.page.0, value.bytes, &value.digest.0)?;
-                self.verify_value(&value, sound, &mut walk, sink)?;
+            if let Some(found) = &value {
+                let sound = found.inside && self.extent_has(found.page.0, found.bytes, &found.digest.0)?;
+                self.verify_value(found, sound, &mut walk, sink)?;
+                value = None;
             }
         }
         Ok(walk.report)
@@ -155,15 +164,17 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         verification: &mut Verification<N>,
         sink: &mut impl VerifySink,
     ) -> Result<bool, Failure> {
-        let Verification { name, walk, value } = verification;
+        let Verification { name, walk, reading } = verification;
         let longest = self.geometry.max_name();
         if name.as_ref().len() < longest {
             return Err(self.io.too_small(longest as u64));
         }
         // The walk has the name where nobody keeps anything between two calls.
         bytes::copy_some(self.walked_name(), name.as_ref());
-        let more = self.verify_part(walk, value, sink);
+        let more = self.verify_part(walk, reading, sink);
         if more.is_err() {
+            // What cannot be read is not tried again.
+            reading.value = None;
             walk.pass_over();
         }
         bytes::copy_some(name.as_mut(), self.walked_name());
@@ -173,40 +184,40 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     fn verify_part(
         &mut self,
         walk: &mut Walk,
-        value: &mut Option<Reading>,
+        reading: &mut Reading,
         sink: &mut impl VerifySink,
     ) -> Result<bool, Failure> {
         if walk.is_over() {
-            *walk = Walk::new();
+            walk.begin();
         }
         if !self.is_of_now(walk) {
-            if let Some(reading) = value.take() {
-                walk.give_back(&reading.value);
+            if reading.value.is_some() {
+                walk.give_back();
+                reading.value = None;
             }
             self.walk_elsewhere(walk, sink)?;
         }
-        // One that cannot be read is not tried again.
-        if let Some(mut reading) = value.take() {
-            let Reading { value: found, done, hasher } = &mut reading;
-            let start = self.geometry.offset(found.page.0);
-            *done += self.digest_part(start + *done, found.bytes - *done, hasher)?;
-            if *done < found.bytes {
-                *value = Some(reading);
-            } else {
-                let sound = hasher.has(&found.digest.0);
+        if let Some(found) = &reading.value {
+            let over = !found.inside || self.read_on(reading)?;
+            if over && let Some(found) = &reading.value {
+                let sound = found.inside && reading.hasher.has(&found.digest.0);
                 self.verify_value(found, sound, walk, sink)?;
+                reading.value = None;
             }
             return Ok(true);
         }
-        let mut found = None;
-        let more = self.verify_next(walk, &mut found, sink)?;
-        match found {
-            Some(found) if found.inside => {
-                *value = Some(Reading { value: found, done: 0, hasher: Hasher::new() });
-            }
-            Some(found) => self.verify_value(&found, false, walk, sink)?,
-            None => {}
+        let more = self.verify_next(walk, &mut reading.value, sink)?;
+        if reading.value.is_some() {
+            reading.begin();
         }
         Ok(more)
+    }
+
+    /// Reads the next part of a value; whether it was the last.
+    fn read_on(&mut self, reading: &mut Reading) -> Result<bool, Failure> {
+        let Some(value) = &reading.value else { return Ok(true) };
+        let (start, length) = (self.geometry.offset(value.page.0), value.bytes);
+        reading.done += self.digest_part(start + reading.done, length - reading.done, &mut reading.hasher)?;
+        Ok(reading.done >= length)
     }
 }

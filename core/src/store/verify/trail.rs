@@ -28,7 +28,7 @@ pub(super) struct Trail {
 /// The chunks of a block that are still to come.
 struct List {
     next: u32,
-    chunk_size: u64,
+    chunk_size: u32,
     rest: u64,
     digests: Hasher,
     /// What the digests must come to.
@@ -38,6 +38,12 @@ struct List {
 impl Trail {
     pub(super) const fn new() -> Self {
         Self { length: 0, chunk: 0, separates: true, list: List::NONE, listed: false, broken: false }
+    }
+
+    /// Begins anew where it lies.
+    pub(super) fn begin(&mut self) {
+        (self.length, self.chunk, self.separates) = (0, 0, true);
+        (self.listed, self.broken) = (false, false);
     }
 
     /// The name of the last key: a record's, or of a separator behind it.
@@ -114,10 +120,10 @@ impl Trail {
         match record.place {
             Place::Inline(_) | Place::Extent { .. } if key.chunk == 0 => {}
             Place::Head { digest, chunk_digest, chunk_size, .. } if key.chunk == 0 => {
-                let (chunk_size, rest) = (u64::from(chunk_size), record.length);
+                let rest = record.length;
                 self.list.begin(chunk_size, rest, &digest);
                 self.listed = true;
-                self.go_on(key, rest.min(chunk_size), &chunk_digest, told);
+                self.go_on(key, rest.min(chunk_size.into()), &chunk_digest, told);
             }
             Place::Chunk { digest, .. } if key.chunk > 0 => {
                 self.go_on(key, record.length, &digest, told);
@@ -160,7 +166,7 @@ impl List {
         Self { next: 0, chunk_size: 0, rest: 0, digests: Hasher::new(), digest: Digest([0; 32]) };
 
     /// Begins with the chunks of a block of `rest` bytes.
-    fn begin(&mut self, chunk_size: u64, rest: u64, digest: &Digest) {
+    fn begin(&mut self, chunk_size: u32, rest: u64, digest: &Digest) {
         (self.next, self.chunk_size, self.rest) = (0, chunk_size, rest);
         self.digests = Hasher::new();
         self.digest = *digest;
@@ -168,7 +174,7 @@ impl List {
 
     /// Takes the next chunk; false if it is another.
     fn take(&mut self, chunk: u32, length: u64, digest: &Digest) -> bool {
-        if chunk != self.next || length == 0 || length != self.rest.min(self.chunk_size) {
+        if chunk != self.next || length == 0 || length != self.rest.min(self.chunk_size.into()) {
             return false;
         }
         self.next += 1;

@@ -18,6 +18,7 @@ use crate::overlay::Overlay;
 use crate::store::read::TreePages;
 use crate::store::{Store, space};
 use crate::tree::{Child, MAX_HEIGHT, NodeSource, NodeView, Place, Record};
+use zerocopy::FromBytes as _;
 
 /// From the root down to the node at hand.
 type Path = heapless::Vec<Node, MAX_HEIGHT>;
@@ -25,9 +26,22 @@ type Path = heapless::Vec<Node, MAX_HEIGHT>;
 /// A node whose cells are being checked, and the next of them.
 struct Node {
     child: Child,
-    level: u32,
-    index: usize,
-    count: usize,
+    level: u8,
+    index: u16,
+    count: u16,
+}
+
+impl Node {
+    /// The count of one that was not read yet. No page has as many cells.
+    const UNREAD: u16 = u16::MAX;
+
+    const fn unread(child: Child, level: u32) -> Self {
+        Self { child, level: level as u8, index: 0, count: Self::UNREAD }
+    }
+
+    const fn new(child: Child, level: u32, index: usize, count: usize) -> Self {
+        Self { child, level: level as u8, index: index as u16, count: count as u16 }
+    }
 }
 
 /// What is checked next.
@@ -75,6 +89,15 @@ impl Walk {
         }
     }
 
+    /// Begins anew where it lies.
+    pub(super) fn begin(&mut self) {
+        self.report = VerifyReport::default();
+        (self.stage, self.generation) = (Stage::Copies, 0);
+        self.path.clear();
+        self.trail.begin();
+        (self.marked, self.slots) = (0, 0);
+    }
+
     pub(super) const fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
     }
@@ -85,20 +108,20 @@ impl Walk {
         self.trail.lose();
     }
 
-    /// A value that was counted is to be met again.
-    pub(super) fn give_back(&mut self, value: &Value) {
-        if value.first {
-            self.report.blocks -= 1;
-            self.report.bytes = self.report.bytes.saturating_sub(value.length);
-        }
+    /// The last value is to be met again.
+    pub(super) fn give_back(&mut self) {
         self.trail.stay();
+    }
+
+    /// Counts a block, or (not `first`) a further chunk of one.
+    fn count(&mut self, first: bool, bytes: u64) {
+        self.report.blocks += u64::from(first);
+        self.report.bytes = self.report.bytes.saturating_add(bytes);
     }
 }
 
 /// A value, or a chunk of one, in pages of its own.
 pub(super) struct Value {
-    /// Bytes of the block.
-    length: u64,
     pub(super) page: PageIndex,
     pub(super) bytes: u64,
     pub(super) digest: Digest,
@@ -137,20 +160,21 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             Stage::Root => {
                 walk.stage = Stage::Tree;
                 if let Some((root, level)) = self.top() {
-                    self.verify_node(&root, level, walk, sink)?;
+                    let root = Node::unread(root, level);
+                    walk.path.push(root).map_err(|_| Failure::WorkspaceTooSmall)?;
                 }
             }
             Stage::Tree => match walk.path.last_mut() {
+                Some(node) if node.count == Node::UNREAD => self.verify_node(walk, sink)?,
                 Some(node) => {
                     let at = node.index;
                     node.index += 1;
                     if at == node.count {
                         walk.path.pop();
                     } else if node.level > 0 {
-                        self.verify_child(at, walk, sink)?;
+                        self.verify_child(at.into(), walk, sink)?;
                     } else {
-                        let leaf = node.child;
-                        *found = self.verify_cell(&leaf, at, walk, sink)?;
+                        self.verify_cell(at.into(), walk, found, sink)?;
                     }
                 }
                 None => {
@@ -215,7 +239,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 looked => looked?,
             };
             let index = index + usize::from(level > 0);
-            let node = Node { child, level, index, count };
+            let node = Node::new(child, level, index, count);
             walk.path.push(node).map_err(|_| Failure::WorkspaceTooSmall)?;
             match below {
                 _ if level == 0 => {}
@@ -247,7 +271,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let bytes = pages.page.get_mut(..size).unwrap_or_default();
             pages.io.read(offset, bytes)?;
             let unwritten = bytes.iter().all(|&byte| byte == 0);
-            if !unwritten && !Superblock::read(bytes).is_some_and(|copy| copy.is_valid(slot)) {
+            // Where it lies: it is large for a small stack.
+            let copy = Superblock::ref_from_prefix(bytes);
+            if !unwritten && !copy.is_ok_and(|(copy, _)| copy.is_valid(slot)) {
                 report.add(sink, None, Problem::Damaged(Damage { what: Structure::Superblock, offset }));
             }
         }
@@ -255,6 +281,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     }
 
     /// Nothing more of the registry comes.
+    #[inline(never)]
     fn end_tree(&mut self, walk: &mut Walk, sink: &mut impl VerifySink) {
         let Some((root, _)) = self.top() else { return };
         let damage = self.node_damage(&root);
@@ -262,39 +289,38 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         trail.end(self.walked_name(), &mut |name| report.add(sink, name, damage));
     }
 
-    /// Checks a node but for its cells, and puts it into the path if those are to be looked at.
+    /// Reads the path's last node and checks it but for its cells; takes it out again if these are not to be looked at.
     #[inline(never)]
-    fn verify_node(
-        &mut self,
-        child: &Child,
-        level: u32,
-        walk: &mut Walk,
-        sink: &mut impl VerifySink,
-    ) -> Result<(), Failure> {
-        let count = match self.verified_node(child, level, |node, _| node.len()) {
-            Ok(count) => count,
-            Err(Failure::Corrupted) => {
-                self.report_damage(sink, &mut walk.report);
-                walk.trail.lose();
+    fn verify_node(&mut self, walk: &mut Walk, sink: &mut impl VerifySink) -> Result<(), Failure> {
+        let Walk { path, trail, report, .. } = walk;
+        let Some(node) = path.last_mut() else { return Ok(()) };
+        let (page, looked) =
+            (node.child.page, self.verified_node(&node.child, node.level.into(), |node, _| node.len()));
+        match looked {
+            Ok(count) => node.count = count as u16,
+            Err(failure) => {
+                path.pop();
+                trail.lose();
+                if !matches!(failure, Failure::Corrupted) {
+                    return Err(failure);
+                }
+                self.report_damage(sink, report);
                 return Ok(());
             }
-            Err(failure) => return Err(failure),
-        };
-        let report = &mut walk.report;
+        }
         report.tree_pages += 1;
         if report.tree_pages > self.pages {
             // A forged tree that leads round in circles: it has more nodes than the file has pages.
             if report.tree_pages == self.pages + 1 {
-                report.add(sink, None, self.node_damage(child));
+                report.add(sink, None, self.node_damage(&node.child));
             }
+            path.pop();
             return Ok(());
         }
-        self.verify_used(Extent::new(child.page, 1), None, report, sink)?;
-        let node = Node { child: *child, level, index: 0, count };
-        walk.path.push(node).map_err(|_| Failure::WorkspaceTooSmall)
+        self.verify_used(Extent::new(page, 1), None, report, sink)
     }
 
-    /// Checks cell `index` of the path's last node, an inner one, and the node below it.
+    /// Checks cell `index` of the path's last node, an inner one, and puts the node below it into the path.
     #[inline(never)]
     fn verify_child(
         &mut self,
@@ -304,7 +330,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     ) -> Result<(), Failure> {
         let Walk { path, trail, report, .. } = walk;
         let Some(Node { child, level, .. }) = path.last() else { return Ok(()) };
-        let level = *level;
+        let level = u32::from(*level);
         let damage = self.node_damage(child);
         let below = self.verified_node(child, level, |node, last| {
             let below = node.child(index)?;
@@ -315,7 +341,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             report.add(sink, None, damage);
         }
         match below {
-            Some((below, _)) => self.verify_node(&below, level - 1, walk, sink),
+            Some((below, _)) => {
+                let below = Node::unread(below, level - 1);
+                path.push(below).map_err(|_| Failure::WorkspaceTooSmall)
+            }
             None => {
                 trail.lose();
                 Ok(())
@@ -323,17 +352,18 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         }
     }
 
-    /// Checks cell `index` of a leaf; what it has pages for.
+    /// Checks cell `index` of the path's last node, a leaf; what it has pages for is put into `found`.
     #[inline(never)]
     fn verify_cell(
         &mut self,
-        leaf: &Child,
         index: usize,
         walk: &mut Walk,
+        found: &mut Option<Value>,
         sink: &mut impl VerifySink,
-    ) -> Result<Option<Value>, Failure> {
+    ) -> Result<(), Failure> {
+        let Walk { path, trail, report, .. } = walk;
+        let Some(Node { child: leaf, .. }) = path.last() else { return Ok(()) };
         let damage = self.node_damage(leaf);
-        let Walk { trail, report, .. } = walk;
         let record = self.verified_node(leaf, 0, |node, last| {
             let (key, record) = (node.key(index)?, node.record(index)?);
             trail.record(last, key, &record, &mut |name| report.add(sink, name, damage));
@@ -342,22 +372,20 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let Some((length, placed)) = record else {
             report.add(sink, None, damage);
             trail.lose();
-            return Ok(None);
+            return Ok(());
         };
         let first = trail.chunk() == 0;
-        if first {
-            report.blocks += 1;
-            report.bytes = report.bytes.saturating_add(length);
-        }
         let Some((page, bytes, digest)) = placed else {
             sink.checked(trail.name(self.walked_name()), true, length);
-            return Ok(None);
+            walk.count(true, length);
+            return Ok(());
         };
         let extent = Extent::new(page, self.geometry.pages_for(bytes));
         // A forged tree may name the same pages again and again: no more is read than the file has.
         let inside =
             extent.end() <= self.pages && report.used_pages.saturating_add(extent.pages) <= self.pages;
-        Ok(Some(Value { length, page, bytes, digest, first, inside }))
+        *found = Some(Value { page, bytes, digest, first, inside });
+        Ok(())
     }
 
     /// A value was read, or does not lie where one may; whether it is what its digest says.
@@ -369,8 +397,9 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         walk: &mut Walk,
         sink: &mut impl VerifySink,
     ) -> Result<(), Failure> {
-        let Walk { trail, report, .. } = walk;
         let &Value { page, bytes, first, inside, .. } = value;
+        walk.count(first, bytes);
+        let Walk { trail, report, .. } = walk;
         if !sound {
             let damage = Damage { what: Structure::Block, offset: self.geometry.offset(page.0) };
             report.add(sink, Some(trail.name(self.walked_name())), Problem::Damaged(damage));
