@@ -96,7 +96,7 @@ pub(crate) struct EngineGuard<'a> {
 
 impl EngineGuard<'_> {
     /// Lets whoever waits for the engine have it first.
-    pub(crate) fn give_way(mut self) {
+    pub(crate) fn give_way(&mut self) {
         MutexGuard::bump(&mut self.guard);
     }
 }
@@ -257,10 +257,21 @@ impl Inner {
     /// The engine, if the store is open.
     pub(crate) fn engine(&self) -> Result<EngineGuard<'_>> {
         let locked = self.lock();
+        self.check_engine(&locked)?;
+        Ok(locked)
+    }
+
+    /// Lets who waits for the engine have it first.
+    pub(crate) fn let_others(&self, locked: &mut EngineGuard<'_>) -> Result<()> {
+        locked.give_way();
+        self.check_engine(locked)
+    }
+
+    fn check_engine(&self, locked: &Locked) -> Result<()> {
         if locked.closed {
             return Err(Error::Closed);
         }
-        if self.broken.load(Ordering::Acquire) { Err(Error::Poisoned) } else { Ok(locked) }
+        if self.broken.load(Ordering::Acquire) { Err(Error::Poisoned) } else { Ok(()) }
     }
 
     /// The engine, open or not.

@@ -379,8 +379,8 @@ impl Store {
     }
 
     /// Reads and verifies every page and every block, and compares the free map with what is in use.
-    /// Folds the journal in first, unless the store is read-only. Commits wait meanwhile, reads do
-    /// not; `progress` must not write to the store or ask for its statistics, and if it panics the store
+    /// Folds the journal in first, unless the store is read-only. The store can be used meanwhile: commits get their turn every few
+    /// milliseconds, reads do not wait at all, and what a checkpoint changes is [not compared](VerifyReport::partial) with what was counted. `progress` must not write to the store or ask for its statistics, and if it panics the store
     /// refuses writes from then on.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 use crate::error::{Error, Result};
 use crate::inner::Inner;
 use crate::read;
-use blockyard_core::store::{Problem as CoreProblem, VerifySink};
+use blockyard_core::store::{Problem as CoreProblem, Verification, VerifySink};
 use blockyard_core::{Damage, Extent, Structure};
+use std::time::{Duration, Instant};
 
 /// How far verification is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub struct VerifyReport {
     pub problems: Vec<Problem>,
     /// Problems in all.
     pub problem_count: u64,
+    /// A checkpoint came to its end meanwhile, for the store was written to: what was in the registry was verified, but the numbers of
+    /// blocks and pages were not compared with those recorded, and a block that was changed may be counted twice or not at all.
+    pub partial: bool,
 }
 
 impl VerifyReport {
@@ -71,6 +75,12 @@ struct Sink<P> {
 }
 
 impl<P: FnMut(VerifyProgress)> Sink<P> {
+    /// Nothing is known of who has the pages, of which there are so many.
+    fn forget_pages(&mut self, pages: u64) {
+        self.seen.clear();
+        self.seen.resize(pages.div_ceil(64) as usize, 0);
+    }
+
     fn add(&mut self, name: Option<&[u8]>, damage: Damage, message: String) {
         if self.problems.len() < VerifyReport::MOST {
             self.problems.push(Problem { name: name.map(<[u8]>::to_vec), damage, message });
@@ -150,7 +160,10 @@ fn verify_pending<P: FnMut(VerifyProgress)>(inner: &Inner, sink: &mut Sink<P>) -
     Ok(counted)
 }
 
-/// Verifies everything under the engine's lock.
+/// How long the engine is kept from others at a time.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// Verifies everything. The engine is locked for a [`SLICE`] at a time, or for as long as a step takes.
 pub(crate) fn run(inner: &Inner, progress: impl FnMut(VerifyProgress)) -> Result<VerifyReport> {
     inner.flush_queue();
     let mut locked = inner.engine()?;
@@ -163,6 +176,7 @@ pub(crate) fn run(inner: &Inner, progress: impl FnMut(VerifyProgress)) -> Result
         }
     }
     let superblock = engine.superblock();
+    let mut generation = superblock.generation;
     let progress_start = VerifyProgress {
         total_blocks: superblock.blocks.get(),
         total_bytes: superblock.bytes.get(),
@@ -172,17 +186,33 @@ pub(crate) fn run(inner: &Inner, progress: impl FnMut(VerifyProgress)) -> Result
         progress: progress_start,
         report: progress,
         problems: Vec::new(),
-        seen: vec![0; engine.pages().div_ceil(64) as usize],
+        seen: Vec::new(),
         page_size: inner.geometry.page_size() as u64,
         doubled: 0,
     };
-    let found = engine.verify(&mut sink).map_err(|error| Error::read(error, None))?;
+    sink.forget_pages(engine.pages());
+    let mut verification = Verification::new(vec![0; inner.geometry.max_name()]);
+    let mut begun = Instant::now();
+    while locked.engine.verify_step(&mut verification, &mut sink).map_err(|error| Error::read(error, None))? {
+        if begun.elapsed() < SLICE {
+            continue;
+        }
+        inner.let_others(&mut locked)?;
+        begun = Instant::now();
+        let superblock = locked.engine.superblock();
+        if generation != superblock.generation {
+            generation = superblock.generation;
+            sink.forget_pages(locked.engine.pages());
+        }
+    }
+    let found = *verification.report();
     let pending = verify_pending(inner, &mut sink)?;
     Ok(VerifyReport {
         blocks: found.blocks + pending.blocks,
         bytes: found.bytes + pending.bytes,
         pages: found.used_pages,
         leaked_pages: found.leaked_pages,
+        partial: found.partial,
         problem_count: found.problems + pending.problems + sink.doubled,
         problems: sink.problems,
     })

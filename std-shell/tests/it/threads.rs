@@ -2,9 +2,10 @@
 
 use crate::support::{Place, assert_clean, bytes};
 use blockyard::{Durability, Error, OpenOptions, PutOptions, Store};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+const RELAXED: PutOptions = PutOptions { tag: 0, durability: Some(Durability::Buffered) };
 const GROUPS: u64 = 8;
 const MEMBERS: u64 = 6;
 
@@ -188,4 +189,53 @@ fn fresh_writes_are_read_back_in_the_background() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(store.stats().expect("stats").verify_failures, 0);
+}
+
+/// Verification held the engine from its beginning to its end: whoever wrote waited for as long as the file is.
+#[test]
+fn commits_and_checkpoints_go_on_while_the_store_is_verified() {
+    let place = Place::new();
+    let store = place.create();
+    for number in 0..400_u64 {
+        let name = format!("{number:03}");
+        store.put_with(&name, bytes(number, 40_000), RELAXED).expect("put");
+    }
+    store.checkpoint().expect("checkpoint");
+    let (commits, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut round = 0;
+            while !over.load(Ordering::Relaxed) {
+                let name = format!("{:03}", round * 7 % 400);
+                if round % 5 == 4 {
+                    store.delete(&name).expect("delete");
+                }
+                store.put_with(&name, bytes(round, 30_000), RELAXED).expect("put");
+                commits.fetch_add(1, Ordering::Relaxed);
+                round += 1;
+                if round % 3 == 0 {
+                    store.checkpoint().expect("checkpoint");
+                }
+            }
+        });
+        let mut overtaken = 0;
+        for _ in 0..100 {
+            let before = commits.load(Ordering::Relaxed);
+            let report = store.verify(|_| {}).expect("verification runs");
+            assert!(report.is_clean(), "{report:?}");
+            assert!(report.blocks >= 300, "{report:?}");
+            overtaken += u64::from(report.partial);
+            // Two might have come before it had the engine, and after.
+            if overtaken > 0 && commits.load(Ordering::Relaxed) - before > 2 {
+                break;
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        assert!(overtaken > 0, "no checkpoint came to its end during a verification");
+    });
+    let report = store.verify(|_| {}).expect("verification runs");
+    assert!(
+        report.is_clean() && !report.partial && report.leaked_pages == 0 && report.blocks == 400,
+        "{report:?}"
+    );
 }
