@@ -8,7 +8,7 @@
 //! | `next_name` | two pages a level and two, for the name and each deleted one passed over | – | – |
 //! | `commit` that finds room | pages of the free map, if it has values above a quarter of a page | the record in pieces of the staging buffer, one more at the ring's end; two for each value with pages of its own | 1 if durable |
 //! | `commit` that does not, or before which the file would grow for a checkpoint's sake | a whole checkpoint's more | | |
-//! | `verify_step` | four, or a page a level of the tree, two more and a page a level of the free map | – | – |
+//! | `verify_step` | three pages a level of the tree and for each of them one a level of the free map, and two more | – | – |
 //! | `free_space` | each page of the free map | – | – |
 //! | `checkpoint_step` | see [`Store::bound_of_step`] | | 2 |
 //! | `put`, `put_small`, `delete` | as a `commit` of one change | the same, and one for a value above a quarter of a page | 1 if durable |
@@ -128,9 +128,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
     /// Of a [`verify_step`](Self::verify_step).
     pub fn bound_of_verify_step(&self) -> Bound {
         let levels = u64::from(self.map.durable().level) + 1;
-        // Where a checkpoint has come between, the way down to the last name.
-        let reads = u64::from(SLOTS).max(2 + levels) + self.height();
-        Bound { reads, writes: self.written_for(levels), syncs: 0 }
+        // From the root down to the last name, where a checkpoint has come between; to the next cell, of each level a node, the cell that
+        // leads to it and its mark in the map; the cell; a part of a value and its mark.
+        let height = self.height();
+        let reads = u64::from(SLOTS).max(height + height * (2 + levels) + 1 + 1 + levels);
+        Bound { reads, writes: self.written_for((height + 1) * levels), syncs: 0 }
     }
 
     /// Of [`free_space`](Self::free_space).

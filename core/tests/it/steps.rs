@@ -63,8 +63,9 @@ fn full<O: Overlay + Default>(blocks: u64) -> TestStore<O> {
     store
 }
 
-/// Changes blocks that `changes` picks, and folds them in, every `pace` steps; what was seen.
-fn verify_among_changes<O: Overlay + Default>(pace: u64, changes: fn(u64) -> bool) -> Seen {
+/// Changes blocks that `changes` picks, and folds them in, every `pace` steps, always (`whole`) or now and then up to the end; what
+/// was seen.
+fn verify_among_changes<O: Overlay + Default>(pace: u64, whole: bool, changes: fn(u64) -> bool) -> Seen {
     let mut store = full::<O>(100);
     let mut verification = Verification::new([0; 64]);
     let mut seen = Seen::default();
@@ -82,33 +83,36 @@ fn verify_among_changes<O: Overlay + Default>(pace: u64, changes: fn(u64) -> boo
         if steps.is_multiple_of(pace) {
             let round = steps / pace;
             let picked = (0..100).filter(|&number| changes(number));
-            for number in picked.filter(|number| (number + round).is_multiple_of(3)) {
+            for number in picked.filter(|number| pace == 1 || (number + round).is_multiple_of(3)) {
                 match round % 2 {
                     0 => write(&mut store, number, steps),
                     _ => drop(delete(&mut store, &name_of(number), Buffered)),
                 }
             }
             // The whole checkpoint, or so much of it that the next steps come into its middle.
-            for _ in 0..if round.is_multiple_of(4) { 1000 } else { 3 } {
+            for _ in 0..if whole || round.is_multiple_of(4) { 1000 } else { 3 } {
                 store.checkpoint_step().unwrap();
             }
         }
     }
     let report = verification.report();
     assert!(report.partial && report.leaked_pages == 0, "{report:?}");
-    assert!(steps > 200, "{steps} steps");
+    assert!(steps > 150, "{steps} steps");
     seen
 }
 
 fn what_stays_is_seen_whole_and_once<O: Overlay + Default>() {
-    for (pace, changes) in [
-        (5, (|number| number % 7 == 3) as fn(u64) -> bool),
-        (17, |number| number % 2 == 0),
-        (2, |number| number == 50),
-        (7, |number| number < 30),
-        (7, |number| number > 70),
+    for (pace, whole, changes) in [
+        (5, false, (|number| number % 7 == 3) as fn(u64) -> bool),
+        (17, false, |number| number % 2 == 0),
+        (2, true, |number| number == 50),
+        (7, false, |number| number < 30),
+        (7, true, |number| number > 70),
+        // Another registry at each step.
+        (1, true, |number| number == 50),
+        (1, true, |number| number == 99),
     ] {
-        let seen = verify_among_changes::<O>(pace, changes);
+        let seen = verify_among_changes::<O>(pace, whole, changes);
         assert!(seen.problems.is_empty(), "every {pace}: {:?}", seen.problems);
         for number in (0..100).filter(|&number| !changes(number)) {
             let (length, found) = (length_of(number) as u64, seen.blocks.get(&name_of(number)));

@@ -54,6 +54,17 @@ enum Stage {
     Over,
 }
 
+/// What became of a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Something was checked.
+    Checked,
+    /// The next cell is nearer.
+    OnTheWay,
+    /// There was nothing more.
+    Over,
+}
+
 /// How far a verification is.
 pub(super) struct Walk {
     pub(super) report: VerifyReport,
@@ -121,6 +132,7 @@ impl Walk {
 }
 
 /// A value, or a chunk of one, in pages of its own.
+#[derive(PartialEq, Eq)]
 pub(super) struct Value {
     pub(super) page: PageIndex,
     pub(super) bytes: u64,
@@ -142,7 +154,7 @@ fn placed(record: &Record<'_>) -> Option<(PageIndex, u64, Digest)> {
 }
 
 impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
-    /// Checks what comes next; false if that was the end. A value is not read but put into `found`, for
+    /// Checks what comes next. A value is not read but put into `found`, for
     /// [`verify_value`](Self::verify_value).
     #[inline(never)]
     pub(super) fn verify_next(
@@ -150,7 +162,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         walk: &mut Walk,
         found: &mut Option<Value>,
         sink: &mut impl VerifySink,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Next, Failure> {
         match walk.stage {
             Stage::Copies => {
                 walk.generation = self.superblock.generation.get();
@@ -163,19 +175,25 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                     let root = Node::unread(root, level);
                     walk.path.push(root).map_err(|_| Failure::WorkspaceTooSmall)?;
                 }
+                return Ok(Next::OnTheWay);
             }
             Stage::Tree => match walk.path.last_mut() {
-                Some(node) if node.count == Node::UNREAD => self.verify_node(walk, sink)?,
+                Some(node) if node.count == Node::UNREAD => {
+                    self.verify_node(walk, sink)?;
+                    return Ok(Next::OnTheWay);
+                }
                 Some(node) => {
                     let at = node.index;
                     node.index += 1;
                     if at == node.count {
                         walk.path.pop();
-                    } else if node.level > 0 {
-                        self.verify_child(at.into(), walk, sink)?;
-                    } else {
-                        self.verify_cell(at.into(), walk, found, sink)?;
+                        return Ok(Next::OnTheWay);
                     }
+                    if node.level > 0 {
+                        self.verify_child(at.into(), walk, sink)?;
+                        return Ok(Next::OnTheWay);
+                    }
+                    self.verify_cell(at.into(), walk, found, sink)?;
                 }
                 None => {
                     walk.stage = Stage::Group(0);
@@ -189,10 +207,10 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             Stage::Group(_) | Stage::Over => {
                 walk.stage = Stage::Over;
                 self.compare(&mut walk.report, walk.marked, walk.slots, sink);
-                return Ok(false);
+                return Ok(Next::Over);
             }
         }
-        Ok(true)
+        Ok(Next::Checked)
     }
 
     /// The root and its level.
