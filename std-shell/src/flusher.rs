@@ -189,6 +189,7 @@ fn advance(inner: &Inner, paused: Option<u64>, least: Wanted) -> Result<Option<u
         seen = now;
         let progress = locked.engine.checkpoint_step();
         locked.give_way();
+        drop(locked);
         match progress {
             Ok(Progress::Working) => {}
             Ok(progress) => {

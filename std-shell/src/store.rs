@@ -384,7 +384,8 @@ impl Store {
     /// refuses writes from then on.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read. Damage is not an error: it is in the report.
+    /// [`Error::Io`] if the file cannot be read; [`Error::Closed`] and [`Error::Poisoned`], also in the middle. Damage is not an error: it
+    /// is in the report.
     pub fn verify(&self, progress: impl FnMut(VerifyProgress)) -> Result<VerifyReport> {
         crate::verify::run(self.inner(), progress)
     }

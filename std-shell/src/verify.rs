@@ -48,8 +48,9 @@ pub struct VerifyReport {
     pub problems: Vec<Problem>,
     /// Problems in all.
     pub problem_count: u64,
-    /// A checkpoint came to its end meanwhile, for the store was written to: what was in the registry was verified, but the numbers of
-    /// blocks and pages were not compared with those recorded, and a block that was changed may be counted twice or not at all.
+    /// The store was written to meanwhile: what nobody changed was verified, but a block that was changed may be counted twice or not
+    /// at all; and if a checkpoint came to its end, no numbers were compared with those recorded, nor the list of a block of chunks that it
+    /// came into the middle of.
     pub partial: bool,
 }
 
@@ -166,15 +167,15 @@ const SLICE: Duration = Duration::from_millis(2);
 /// Verifies everything. The engine is locked for a [`SLICE`] at a time, or for as long as a step takes.
 pub(crate) fn run(inner: &Inner, progress: impl FnMut(VerifyProgress)) -> Result<VerifyReport> {
     inner.flush_queue();
+    let folds = !inner.read_only && !inner.engine()?.engine.is_poisoned();
+    let folded = match if folds { inner.checkpoint() } else { Ok(()) } {
+        Ok(()) => folds,
+        // What keeps the journal from being folded in is what verification is about to report.
+        Err(Error::Corrupted { .. } | Error::Full) => false,
+        Err(error) => return Err(error),
+    };
     let mut locked = inner.engine()?;
-    let engine = &mut locked.engine;
-    if !inner.read_only && !engine.is_poisoned() {
-        match engine.checkpoint() {
-            // What keeps the journal from being folded in is what verification is about to report.
-            Ok(()) | Err(blockyard_core::WriteError::Corrupted(_) | blockyard_core::WriteError::Full) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let engine = &locked.engine;
     let superblock = engine.superblock();
     let mut generation = superblock.generation;
     let progress_start = VerifyProgress {
@@ -206,13 +207,16 @@ pub(crate) fn run(inner: &Inner, progress: impl FnMut(VerifyProgress)) -> Result
         }
     }
     let found = *verification.report();
+    // What came meanwhile is counted, and verified, besides what it takes the place of.
+    let late = folded && locked.engine.pending() > 0;
+    drop(locked);
     let pending = verify_pending(inner, &mut sink)?;
     Ok(VerifyReport {
         blocks: found.blocks + pending.blocks,
         bytes: found.bytes + pending.bytes,
         pages: found.used_pages,
         leaked_pages: found.leaked_pages,
-        partial: found.partial,
+        partial: found.partial || late,
         problem_count: found.problems + pending.problems + sink.doubled,
         problems: sink.problems,
     })

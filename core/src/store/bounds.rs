@@ -125,7 +125,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Bound { reads: self.map_reads(changes), writes: record.div_ceil(self.piece()) + 1 + values, syncs: 1 }
     }
 
-    /// Of a [`verify_step`](Self::verify_step).
+    /// Of a [`verify_step`](Self::verify_step), if the registry is sound.
     pub fn bound_of_verify_step(&self) -> Bound {
         let levels = u64::from(self.map.durable().level) + 1;
         // From the root down to the last name, where a checkpoint has come between; to the next cell, of each level a node, the cell that

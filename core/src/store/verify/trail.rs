@@ -23,6 +23,8 @@ pub(super) struct Trail {
     listed: bool,
     /// A block's head was lost or its list is broken: its chunks have been told.
     broken: bool,
+    /// A key did not ascend, or there was none where one must be.
+    astray: bool,
 }
 
 /// The chunks of a block that are still to come.
@@ -37,13 +39,32 @@ struct List {
 
 impl Trail {
     pub(super) const fn new() -> Self {
-        Self { length: 0, chunk: 0, separates: true, list: List::NONE, listed: false, broken: false }
+        Self {
+            length: 0,
+            chunk: 0,
+            separates: true,
+            list: List::NONE,
+            listed: false,
+            broken: false,
+            astray: false,
+        }
     }
 
     /// Begins anew where it lies.
     pub(super) fn begin(&mut self) {
         (self.length, self.chunk, self.separates) = (0, 0, true);
-        (self.listed, self.broken) = (false, false);
+        (self.listed, self.broken, self.astray) = (false, false, false);
+    }
+
+    /// A cell has no key that could be followed.
+    pub(super) fn stray(&mut self) {
+        self.astray = true;
+        self.lose();
+    }
+
+    /// Whether keys have not always ascended.
+    pub(super) const fn is_astray(&self) -> bool {
+        self.astray
     }
 
     /// The name of the last key: a record's, or of a separator behind it.
@@ -62,6 +83,7 @@ impl Trail {
         let ascends = if self.separates { key >= last } else { key > last };
         self.length = bytes::copy_some(memory, key.name);
         (self.chunk, self.separates) = (key.chunk, separates);
+        self.astray |= !ascends;
         ascends
     }
 

@@ -242,7 +242,8 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         (walk.report.tree_pages, walk.report.used_pages) = (0, 0);
         walk.path.clear();
         walk.trail.lose();
-        let Some((mut child, top)) = self.top() else { return Ok(()) };
+        // Among keys in disorder, which were told, a search may lead back to where the walk was before.
+        let Some((mut child, top)) = self.top().filter(|_| !walk.trail.is_astray()) else { return Ok(()) };
         for level in (0..top + 1).rev() {
             let trail = &walk.trail;
             let looked = self.verified_node(&child, level, |node, name| {
@@ -354,7 +355,11 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let below = node.child(index)?;
             let told = &mut |name: Option<&[u8]>| report.add(sink, name, damage);
             Some((below, node.key(index).is_some_and(|key| trail.descend(last, key, told))))
-        })?;
+        });
+        let below = match below {
+            Err(Failure::Corrupted) => return self.give_up_node(walk, sink),
+            below => below?,
+        };
         if !below.is_some_and(|(_, ascends)| ascends) {
             report.add(sink, None, damage);
         }
@@ -364,10 +369,20 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
                 path.push(below).map_err(|_| Failure::WorkspaceTooSmall)
             }
             None => {
-                trail.lose();
+                trail.stray();
                 Ok(())
             }
         }
+    }
+
+    /// The path's last node was sound before and is not any more: tells it, and leaves its other cells out.
+    #[cold]
+    #[inline(never)]
+    fn give_up_node(&self, walk: &mut Walk, sink: &mut impl VerifySink) -> Result<(), Failure> {
+        self.report_damage(sink, &mut walk.report);
+        walk.path.pop();
+        walk.trail.lose();
+        Ok(())
     }
 
     /// Checks cell `index` of the path's last node, a leaf; what it has pages for is put into `found`.
@@ -386,10 +401,14 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
             let (key, record) = (node.key(index)?, node.record(index)?);
             trail.record(last, key, &record, &mut |name| report.add(sink, name, damage));
             Some((record.length, placed(&record)))
-        })?;
+        });
+        let record = match record {
+            Err(Failure::Corrupted) => return self.give_up_node(walk, sink),
+            record => record?,
+        };
         let Some((length, placed)) = record else {
             report.add(sink, None, damage);
-            trail.lose();
+            trail.stray();
             return Ok(());
         };
         let first = trail.chunk() == 0;

@@ -6,7 +6,7 @@ use crate::support::*;
 use blockyard_core::Durability::Buffered;
 use blockyard_core::error::{OpenError, WriteError};
 use blockyard_core::format::{InternalCell, cell_kind, op_kind};
-use blockyard_core::store::Problem;
+use blockyard_core::store::{Problem, Verification};
 use blockyard_core::tree::NodeView;
 use blockyard_core::{Digest, Structure};
 
@@ -115,6 +115,34 @@ fn verification_tells_keys_and_chunks_that_do_not_belong() {
         }
     }
     assert!(inline.len() > 10 && chunks.len() == 2 && heads.len() == 1 && told > 40, "{told} forgeries");
+}
+
+/// Where keys go back, a search for the last one leads to where the walk was before: in steps, with a checkpoint before each, it went
+/// round for ever. Found in review.
+#[test]
+fn verification_in_steps_ends_where_keys_go_back() {
+    let image = image(&SMALL);
+    let plain = Forge::new(&image.bytes);
+    let mut overtaken = 0;
+    for (path, index) in &cells_of(&plain, cell_kind::INLINE) {
+        let mut forge = Forge::new(&image.bytes);
+        forge.node(path, &mut |page| {
+            let at = cell_at(page, *index) + 8;
+            page[at] = 0;
+        });
+        forge.records.clear();
+        forge.superblock.epoch = (forge.superblock.epoch.get() + 1).into();
+        let (mut store, _) = SMALL.open::<Heap, _>(Watched::new(forge.bytes(), u64::MAX)).unwrap();
+        let mut verification = Verification::new([0; 64]);
+        let (mut findings, mut steps) = (Findings::default(), 0_u64);
+        while store.verify_step(&mut verification, &mut findings).unwrap() {
+            steps += 1;
+            assert!(steps < 2000, "{path:?} {index}: it does not come to an end");
+            put(&mut store, b"~", &bytes(steps, 20), Buffered).ok();
+            overtaken += u64::from(store.checkpoint().is_ok());
+        }
+    }
+    assert!(overtaken > 100, "{overtaken} checkpoints came between");
 }
 
 /// When a block's head stood in one leaf and its chunks in the next, chunks under another name were taken for
