@@ -127,14 +127,15 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         self.verify_all(sink).map_err(|failure| self.io.read_error(failure))
     }
 
-    /// A step of what [`verify`](Self::verify) does at once: the superblock copies, the next record of the registry and the pages on the way
-    /// to it, a part of a value as long as the
-    /// buffer for them (two pages where there is no heap), or a group of the free map, by at most
-    /// [`bound_of_verify_step`](Self::bound_of_verify_step). False when there is nothing more to do; a step behind that begins anew.
+    /// A step of what [`verify`](Self::verify) does at once: the superblock copies, the next record of the registry and the pages
+    /// on the way to it, a part of a value as long as the buffer for them (two pages where there is no heap), or a group of
+    /// the free map, by at most [`bound_of_verify_step`](Self::bound_of_verify_step). False when there is nothing more to do; a
+    /// step behind that begins anew.
     ///
-    /// Between two steps the store may be used for anything. What a checkpoint puts in the place of what was to be verified is verified
-    /// as it is then; a block that it changes is verified before or after, or not at all: then it was written in the meantime. Numbers, and
-    /// the list of a block of chunks in whose middle that was, are not compared then, and the report [says so](VerifyReport::partial). A verification belongs to the store that it was begun with.
+    /// Between two steps the store may be used for anything. What a checkpoint puts in the place of what was to be verified is
+    /// verified as it is then; a block that it changes is verified before or after, or not at all: then it was written in the
+    /// meantime. Numbers, and the list of a block of chunks in whose middle that was, are not compared then, and the report
+    /// [says so](VerifyReport::partial). A verification belongs to the store that it was begun with.
     ///
     /// # Errors
     /// A device that fails to read: the next step goes on behind what was not read. [`ReadError::BufferTooSmall`] if the longest name
