@@ -266,7 +266,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         let buf = self.part_for(buf, info.length)?;
         let length = buf.len();
         match info.location {
-            // Dealt with above.
+            // Such a block has no pages: its bytes were copied above.
             BlockLocation::Memory => {}
             BlockLocation::Extent { page } => self.read_extent(page, &info.digest, buf)?,
             BlockLocation::Chunks { chunk_size, count } => {

@@ -74,6 +74,7 @@ impl<D: BlockDevice, O: Overlay, B: AsMut<[u8]>> Store<D, O, B> {
         Ok(space)
     }
 
+    /// Hands the free map, and memory for its pages, to `work`.
     pub(super) fn with_map<R>(
         &mut self,
         work: impl FnOnce(

@@ -4,7 +4,8 @@
 //!    depth takes one page of memory.
 //! 2. The last name lies in the memory of a fold's lower bound, of which there is none between its steps.
 //! 3. When another registry has taken the place of the one at hand the walk goes on in it, behind the last key: what was not changed
-//!    is met once.
+//!    is met once, but for the list of a block of chunks in whose middle that was, which is compared with nothing. Keys in
+//!    disorder end it there, for a search among them may lead back.
 
 use super::trail::Trail;
 use super::{Problem, VerifyReport, VerifySink};
